@@ -1,0 +1,75 @@
+"""Every exception perfmodel raises on purpose.
+
+All derive from :class:`PerfmodelError`; the command line turns one into a single line on stderr and
+exit code 2. A message says what is wrong, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PerfmodelError(Exception):
+    """Base of all errors a user can cause and mend."""
+
+
+class UnknownName(PerfmodelError, KeyError):
+    """A model, CPU, precision or other name that does not exist.
+
+    The message suggests the nearest valid name.
+    """
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+        self.kind = kind
+        self.name = name
+        self.valid = sorted(valid)
+        near = difflib.get_close_matches(name.lower(), self.valid, n=1, cutoff=0.5)
+        if near:
+            hint = f"did you mean {near[0]!r}?"
+        elif len(self.valid) <= 12:
+            hint = f"choose one of {', '.join(self.valid)}"
+        else:
+            hint = f"{len(self.valid)} are known, for example {', '.join(self.valid[:3])}"
+        super().__init__(f"unknown {kind} {name!r}: {hint}")
+
+    def __str__(self) -> str:
+        # KeyError's own __str__ shows the repr of its argument.
+        return str(self.args[0])
+
+
+class TraceError(PerfmodelError):
+    """The module could not be exported: its forward failed or depends on the data."""
+
+
+class UnmodelledOperator(PerfmodelError):
+    """A traced model holds operators without a formula.
+
+    Attributes:
+        operators: for each such operator, the module paths at which it occurs.
+    """
+
+    def __init__(self, model: str, operators: dict[str, list[str]]) -> None:
+        self.model = model
+        self.operators = operators
+        places = "; ".join(
+            f"{op} at {', '.join(paths[:3])}{' and elsewhere' if len(paths) > 3 else ''}"
+            for op, paths in sorted(operators.items())
+        )
+        super().__init__(
+            f"{model}: no formula for {places}. Register one with "
+            "@perfmodel.workload.operators.register(...), or pass allow_unmodelled=True "
+            "(--allow-unmodelled) to charge only the bytes they move"
+        )
+
+
+class WorkloadFormatError(PerfmodelError):
+    """A workload file is malformed, truncated, or of a version this release cannot read."""
+
+
+class MachineError(PerfmodelError):
+    """A machine description is wrong; the message names file, field and expectation."""
+
+
+class UnsupportedPrecision(PerfmodelError):
+    """A precision that the chosen CPU or workload cannot be evaluated in."""

@@ -1,0 +1,74 @@
+"""The one place that imports torchvision.
+
+A torchvision wheel whose binary part does not fit the installed torch (a CUDA build beside a CPU
+build of torch, say) cannot load its C++ operators, and then its import stops at the first operator
+it expects to exist. Its models need none of them. So where, and only where, the import fails for
+that reason, the missing operators are declared (schemas, no kernels) and the import is repeated.
+With matching builds nothing is declared.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from types import ModuleType
+from typing import Any, Final
+
+from perfmodel.errors import PerfmodelError
+
+#: Operators torchvision attaches a shape function to while it is imported.
+_SCHEMAS: Final = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_MISSING_OPERATOR: Final = re.compile(r"operator torchvision::\w+ does not exist")
+
+# A torch.library.Library withdraws its schemas when it is collected, so it is kept here.
+_fragment: Any = None
+
+
+def import_torchvision() -> ModuleType:
+    """The ``torchvision`` package, imported on first use; plain ``import torchvision`` works after.
+
+    Raises :class:`~perfmodel.errors.PerfmodelError` where torch or torchvision is not installed, or
+    where they do not fit each other in a way that declaring the operators cannot mend.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "torchvision"):
+            raise
+        raise PerfmodelError(
+            f"this needs {error.name}, which is not installed: pip install 'perfmodel[torch]'"
+        ) from error
+    except RuntimeError as error:
+        if not _MISSING_OPERATOR.search(str(error)):
+            raise _misfit(error) from error
+    _declare_operators()
+    # A failed import drops the package itself but leaves the submodules it got to.
+    for name in [name for name in sys.modules if name.startswith("torchvision.")]:
+        del sys.modules[name]
+    try:
+        return importlib.import_module("torchvision")
+    except (ImportError, RuntimeError) as error:
+        raise _misfit(error) from error
+
+
+def _declare_operators() -> None:
+    """Declare the operators of ``_SCHEMAS`` that nobody has declared yet."""
+    global _fragment
+    import torch
+
+    if _fragment is None:
+        _fragment = torch.library.Library("torchvision", "FRAGMENT")
+    for name, schema in _SCHEMAS.items():
+        if not hasattr(torch.ops.torchvision, name):
+            _fragment.define(schema)
+
+
+def _misfit(error: Exception) -> PerfmodelError:
+    return PerfmodelError(
+        f"the installed torchvision cannot be imported with the installed torch ({error}): install "
+        "a pair of versions that belong together, for example pip install 'perfmodel[torch]'"
+    )

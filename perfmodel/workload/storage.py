@@ -1,0 +1,334 @@
+"""Workloads as JSON files: written atomically, read without torch, and never believed unchecked.
+
+docs/workload-format.md describes the document. Every number in it is an integer, so the round trip
+is exact.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NoReturn
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from perfmodel._files import write_atomically
+from perfmodel.errors import PerfmodelError, WorkloadFormatError
+from perfmodel.workload.families import CODE, FAMILIES
+from perfmodel.workload.workload import (
+    KINDS,
+    ROLES,
+    Accesses,
+    BoolArray,
+    InputSpec,
+    IntArray,
+    Kernels,
+    Tensors,
+    Workload,
+)
+
+FORMAT: Final = "perfmodel.workload"
+#: Version of the document this release writes, and the only one it reads.
+VERSION: Final = 1
+
+_GEMM: Final = ("gemm_batch", "gemm_m", "gemm_n", "gemm_k")
+_INT64_MAX: Final = int(np.iinfo(np.int64).max)
+
+_Count = Annotated[int, Field(ge=0, le=_INT64_MAX)]
+_Positive = Annotated[int, Field(ge=1, le=_INT64_MAX)]
+
+
+class _Model(BaseModel):
+    # Strict: neither 1.0 nor true nor "1" is an integer.
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Input(_Model):
+    name: str
+    shape: list[_Count]
+    dtype: str
+
+
+class _Tensors(_Model):
+    name: list[str]
+    kind: list[Literal["weight", "input", "activation"]]
+    elements: list[_Count]
+    itemsize: list[_Positive]
+    floating: list[bool]
+
+
+class _Kernels(_Model):
+    name: list[str]
+    operator: list[str]
+    family: list[str]
+    flops: list[_Count]
+    vector_ops: list[_Count]
+    gemm_batch: list[_Count]
+    gemm_m: list[_Count]
+    gemm_n: list[_Count]
+    gemm_k: list[_Count]
+
+
+class _Accesses(_Model):
+    kernel: list[_Count]
+    tensor: list[_Count]
+    role: list[Literal["weight", "input", "output"]]
+    elements: list[_Count]
+
+
+class _Document(_Model):
+    format: Literal["perfmodel.workload"]
+    version: Literal[1]
+    name: str
+    batch: _Positive
+    parameters: _Count
+    flops_per_mac: Literal[2]
+    inputs: list[_Input]
+    provenance: dict[str, str]
+    unmodelled: list[str]
+    tensors: _Tensors
+    kernels: _Kernels
+    accesses: _Accesses
+
+
+def to_dict(workload: Workload) -> dict[str, Any]:
+    """The document of ``workload``, as plain Python objects that :mod:`json` can write."""
+    t, k, a = workload.tensors, workload.kernels, workload.accesses
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": workload.name,
+        "batch": workload.batch,
+        "parameters": workload.parameters,
+        "flops_per_mac": 2,
+        "inputs": [
+            {"name": i.name, "shape": list(i.shape), "dtype": i.dtype} for i in workload.inputs
+        ],
+        "provenance": dict(workload.provenance),
+        "unmodelled": list(workload.unmodelled),
+        "tensors": {
+            "name": list(t.name),
+            "kind": _texts(t.kind, KINDS),
+            "elements": t.elements.tolist(),
+            "itemsize": t.itemsize.tolist(),
+            "floating": t.floating.tolist(),
+        },
+        "kernels": {
+            "name": list(k.name),
+            "operator": list(k.operator),
+            "family": _texts(k.family, FAMILIES),
+            "flops": k.flops.tolist(),
+            "vector_ops": k.vector_ops.tolist(),
+            **{column: k.gemm[:, i].tolist() for i, column in enumerate(_GEMM)},
+        },
+        "accesses": {
+            "kernel": a.kernel.tolist(),
+            "tensor": a.tensor.tolist(),
+            "role": _texts(a.role, ROLES),
+            "elements": a.elements.tolist(),
+        },
+    }
+
+
+def from_dict(document: Mapping[str, Any], *, source: str = "workload") -> Workload:
+    """The workload of a document that :func:`to_dict` made.
+
+    Raises :class:`~perfmodel.errors.WorkloadFormatError`, naming ``source``, the field and what was
+    expected there.
+    """
+    _check_version(document, source)
+    try:
+        parsed = _Document.model_validate(document)
+    except ValidationError as error:
+        _fail(source, *_first_problem(error))
+    return _workload(parsed, source)
+
+
+def save(workload: Workload, path: str | Path) -> None:
+    """Write ``workload`` to ``path``, which holds the old file or the new one at any moment.
+
+    Raises :class:`~perfmodel.errors.PerfmodelError` if the file cannot be written.
+    """
+    try:
+        write_atomically(Path(path), _layout(to_dict(workload)) + "\n")
+    except OSError as error:
+        raise PerfmodelError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def load(path: str | Path) -> Workload:
+    """Read what :func:`save` wrote; imports no torch.
+
+    Raises :class:`~perfmodel.errors.WorkloadFormatError` for anything else, naming the file, the
+    field and what was expected there.
+    """
+    source = str(path)
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise WorkloadFormatError(f"cannot read {source}: {error.strerror or error}") from error
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise WorkloadFormatError(
+            f"{source}: not valid JSON, or cut short ({error}); write it again with Workload.save"
+        ) from error
+    return from_dict(document, source=source)
+
+
+def _check_version(document: object, source: str) -> None:
+    """Tell another kind of file, or another release's, before complaining of its fields."""
+    if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+        raise WorkloadFormatError(
+            f'{source}: not a workload file: expected a JSON object with "format": "{FORMAT}"'
+        )
+    version = document.get("version")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        _fail(source, "version", f"expected the whole number {VERSION}, found {_show(version)}")
+    if version > VERSION:
+        _fail(
+            source,
+            "version",
+            f"written by a newer perfmodel (format {version}, this release reads {VERSION}): "
+            "upgrade perfmodel",
+        )
+
+
+def _workload(document: _Document, source: str) -> Workload:
+    """Check what ties the columns together, and turn them into arrays."""
+    t, k, a = document.tensors, document.kernels, document.accesses
+    for table, columns in (("tensors", t), ("kernels", k), ("accesses", a)):
+        _check_lengths(columns, table, source)
+    for row, family in enumerate(k.family):
+        if family not in CODE:
+            expected = f"expected one of {', '.join(FAMILIES)}, found {_show(family)}"
+            _fail(source, f"kernels.family[{row}]", expected)
+
+    kernel, tensor = _integers(a.kernel), _integers(a.tensor)
+    _check_indices(kernel, len(k.name), "kernel", source)
+    _check_indices(tensor, len(t.name), "tensor", source)
+    unordered = np.flatnonzero(np.diff(kernel) < 0)
+    if len(unordered):
+        _fail(source, f"accesses.kernel[{unordered[0] + 1}]", "expected rows ordered by kernel")
+
+    bytes_moved = (t.itemsize[i] * n for i, n in zip(a.tensor, a.elements, strict=True))
+    for field, values in (
+        ("kernels.flops", k.flops),
+        ("kernels.vector_ops", k.vector_ops),
+        ("accesses.elements", bytes_moved),
+    ):
+        if sum(values) > _INT64_MAX:
+            _fail(source, field, "the total is beyond what a 64-bit integer holds")
+
+    return Workload(
+        name=document.name,
+        batch=document.batch,
+        parameters=document.parameters,
+        inputs=tuple(InputSpec(i.name, tuple(i.shape), i.dtype) for i in document.inputs),
+        tensors=Tensors(
+            name=tuple(t.name),
+            kind=_codes(t.kind, KINDS),
+            elements=_integers(t.elements),
+            itemsize=_integers(t.itemsize),
+            floating=_frozen_bools(t.floating),
+        ),
+        kernels=Kernels(
+            name=tuple(k.name),
+            operator=tuple(k.operator),
+            family=_codes(k.family, FAMILIES),
+            flops=_integers(k.flops),
+            vector_ops=_integers(k.vector_ops),
+            gemm=_integers(list(zip(*(getattr(k, c) for c in _GEMM), strict=True)), width=4),
+        ),
+        accesses=Accesses(
+            kernel=kernel,
+            tensor=tensor,
+            role=_codes(a.role, ROLES),
+            elements=_integers(a.elements),
+        ),
+        provenance=document.provenance,
+        unmodelled=tuple(document.unmodelled),
+    )
+
+
+def _check_lengths(columns: BaseModel, table: str, source: str) -> None:
+    lengths = {column: len(values) for column, values in columns}
+    rows = lengths["elements"] if "elements" in lengths else lengths["name"]
+    for column, length in lengths.items():
+        if length != rows:
+            first = "elements" if "elements" in lengths else "name"
+            _fail(
+                source,
+                f"{table}.{column}",
+                f"expected {rows} entries, as in {table}.{first}, found {length}",
+            )
+
+
+def _check_indices(indices: IntArray, rows: int, column: str, source: str) -> None:
+    beyond = np.flatnonzero(indices >= rows)
+    if len(beyond):
+        row = beyond[0]
+        _fail(
+            source,
+            f"accesses.{column}[{row}]",
+            f"expected the index of one of {rows} {column}s, found {indices[row]}",
+        )
+
+
+def _first_problem(error: ValidationError) -> tuple[str, str]:
+    """Field and expectation of the first thing pydantic found wrong."""
+    problem = error.errors(include_url=False)[0]
+    field = ""
+    for part in problem["loc"]:
+        field += f"[{part}]" if isinstance(part, int) else f".{part}" if field else str(part)
+    if problem["type"] == "missing":
+        return field, "expected this field, it is missing"
+    if problem["type"] == "extra_forbidden":
+        return field, "not a field of this format version"
+    message = problem["msg"].removeprefix("Input should be ")
+    return field, f"expected {message}, found {_show(problem['input'])}"
+
+
+def _fail(source: str, field: str, message: str) -> NoReturn:
+    raise WorkloadFormatError(f"{source}: {field}: {message}")
+
+
+def _show(value: object, limit: int = 40) -> str:
+    # An integer of over 4,300 digits refuses to be printed.
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
+    text = json.dumps(value, default=repr, skipkeys=True)
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
+def _texts(codes: IntArray, vocabulary: Sequence[str]) -> list[str]:
+    return [vocabulary[code] for code in codes.tolist()]
+
+
+def _codes(texts: Iterable[str], vocabulary: Sequence[str]) -> IntArray:
+    code = {text: i for i, text in enumerate(vocabulary)}
+    return _integers([code[text] for text in texts])
+
+
+def _integers(values: Sequence[Any], width: int | None = None) -> IntArray:
+    array = np.array(values, dtype=np.int64)
+    if width is not None:
+        array = array.reshape(-1, width)
+    array.setflags(write=False)
+    return array
+
+
+def _frozen_bools(values: Sequence[bool]) -> BoolArray:
+    array = np.array(values, dtype=np.bool_)
+    array.setflags(write=False)
+    return array
+
+
+def _layout(value: object, indent: str = "") -> str:
+    """JSON with one line per field, so that a column is a line: compact, and it can be diffed."""
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value)
+    inner = indent + " "
+    items = (f"{inner}{json.dumps(key)}: {_layout(item, inner)}" for key, item in value.items())
+    return "{\n" + ",\n".join(items) + f"\n{indent}}}"

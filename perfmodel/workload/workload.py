@@ -1,0 +1,230 @@
+"""The Workload: what a model asks for, as columns, with no hardware in it.
+
+Three tables. A *tensor* is one piece of storage; views of it are not rows. A *kernel* is one
+operator that computes or moves data. An *access* is one kernel reading or writing one tensor, with
+the number of elements it touches (a slice, or a row of an embedding, touches fewer than the tensor
+holds).
+
+FLOPs count a multiply-accumulate as 2 and cover convolutions, linear layers, matrix products and
+attention, like ``torch.utils.flop_counter``. The arithmetic of norms, activations, pooling and
+elementwise operators is kept apart, in ``vector_ops``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.precision import Precision, get_precision
+from perfmodel.workload import families
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+
+#: Roles of an access, and their codes in :attr:`Accesses.role`.
+ROLES: Final = ("weight", "input", "output")
+WEIGHT, INPUT, OUTPUT = range(3)
+#: Kinds of tensor, and their codes in :attr:`Tensors.kind`. A *weight* is a parameter or buffer of
+#: the module, an *input* an argument of the model, an *activation* the result of a kernel.
+KINDS: Final = ("weight", "input", "activation")
+
+
+@dataclass(frozen=True, eq=False)
+class Tensors:
+    """One row per storage. ``itemsize`` is bytes per element as traced."""
+
+    name: tuple[str, ...]
+    kind: IntArray
+    elements: IntArray
+    itemsize: IntArray
+    floating: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """One row per operator, in an order in which they can run.
+
+    ``gemm`` has shape (kernels, 4): loops (batch, m, n, k), all zero where there are none. For a
+    convolution m counts output pixels over the whole batch, n the output channels of a group, k the
+    reduction, batch the groups. For attention they are those of the product of queries and keys.
+    ``flops`` counts multiply-accumulates as 2; ``vector_ops`` are the other arithmetic operations.
+    """
+
+    name: tuple[str, ...]
+    operator: tuple[str, ...]
+    family: IntArray
+    flops: IntArray
+    vector_ops: IntArray
+    gemm: IntArray
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Accesses:
+    """One row per (kernel, tensor, role), with the elements touched; ordered by kernel."""
+
+    kernel: IntArray
+    tensor: IntArray
+    role: IntArray
+    elements: IntArray
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One tensor argument of the model, as it was traced."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """A traced model: kernels, tensors and who reads what. Immutable; it holds no hardware.
+
+    Attributes:
+        name: of the model.
+        batch: samples that one run processes; throughput is batch / latency.
+        parameters: number of trainable parameters of the module, shared ones once.
+        inputs: the arguments it was traced with.
+        provenance: tracer and library versions, for the reader of a saved file.
+        unmodelled: operators without a formula, charged for their bytes only.
+    """
+
+    name: str
+    batch: int
+    parameters: int
+    inputs: tuple[InputSpec, ...]
+    tensors: Tensors
+    kernels: Kernels
+    accesses: Accesses
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    unmodelled: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.kernels)
+
+    @property
+    def flops(self) -> int:
+        """Total FLOPs of one run, a multiply-accumulate counted as 2 (see the module's text)."""
+        return int(self.kernels.flops.sum())
+
+    @property
+    def vector_ops(self) -> int:
+        """Total arithmetic operations outside multiply-accumulate loops."""
+        return int(self.kernels.vector_ops.sum())
+
+    def elements(self, role: int, *, floating: bool = True) -> IntArray:
+        """Elements each kernel touches in ``role``, shape (kernels,): floating-point or others."""
+        a = self.accesses
+        chosen = (a.role == role) & (self.tensors.floating[a.tensor] == floating)
+        return _sum_by_kernel(a.kernel[chosen], a.elements[chosen], len(self))
+
+    def fixed_bytes(self, role: int) -> IntArray:
+        """Bytes of non-floating tensors (indices, masks) each kernel touches, shape (kernels,)."""
+        a = self.accesses
+        chosen = (a.role == role) & ~self.tensors.floating[a.tensor]
+        sizes = a.elements[chosen] * self.tensors.itemsize[a.tensor[chosen]]
+        return _sum_by_kernel(a.kernel[chosen], sizes, len(self))
+
+    def traced_bytes(self, role: int) -> IntArray:
+        """Bytes each kernel touches in ``role`` at the element sizes it was traced with."""
+        a = self.accesses
+        chosen = a.role == role
+        sizes = a.elements[chosen] * self.tensors.itemsize[a.tensor[chosen]]
+        return _sum_by_kernel(a.kernel[chosen], sizes, len(self))
+
+    def bytes(self, role: int, precision: str | Precision) -> FloatArray:
+        """Bytes each kernel moves in ``role`` under ``precision``, shape (kernels,)."""
+        bits = get_precision(precision).bits(ROLES[role])[self.kernels.family]
+        return self.elements(role) * bits / 8 + self.fixed_bytes(role)
+
+    def weight_bytes(self, precision: str | Precision) -> float:
+        """Bytes of all weights that one run reads, each stored once, under ``precision``.
+
+        A weight shared by kernels of different families counts at its widest. Raises
+        :class:`~perfmodel.errors.UnknownName` for an unknown precision.
+        """
+        a = self.accesses
+        chosen = a.role == WEIGHT
+        tensor, kernel = a.tensor[chosen], a.kernel[chosen]
+        bits = get_precision(precision).weight_bits[self.kernels.family[kernel]]
+        traced_bits = self.tensors.itemsize[tensor] * 8
+        bits = np.where(self.tensors.floating[tensor], bits, traced_bits)
+        widest = np.zeros(len(self.tensors.name))
+        np.maximum.at(widest, tensor, bits)
+        touched = np.zeros(len(self.tensors.name), dtype=np.int64)
+        np.maximum.at(touched, tensor, a.elements[chosen])
+        return float(np.sum(touched * widest) / 8)
+
+    @cached_property
+    def dependencies(self) -> tuple[tuple[int, ...], ...]:
+        """For each kernel, the earlier kernels whose results it reads, ascending."""
+        a = self.accesses
+        writer: dict[int, list[int]] = {}
+        reads: list[set[int]] = [set() for _ in range(len(self))]
+        for kernel, tensor, role in zip(
+            a.kernel.tolist(), a.tensor.tolist(), a.role.tolist(), strict=True
+        ):
+            if role == OUTPUT:
+                writer.setdefault(tensor, []).append(kernel)
+            elif tensor in writer:
+                reads[kernel].update(k for k in writer[tensor] if k != kernel)
+        return tuple(tuple(sorted(kernels)) for kernels in reads)
+
+    def operator_counts(self) -> dict[str, int]:
+        """How many kernels run each operator, by operator name."""
+        counts: dict[str, int] = {}
+        for operator in self.kernels.operator:
+            counts[operator] = counts.get(operator, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def family_names(self) -> tuple[str, ...]:
+        """The family of each kernel, as text."""
+        return tuple(families.FAMILIES[code] for code in self.kernels.family.tolist())
+
+    def save(self, path: str | Path) -> None:
+        """Write the workload as JSON (docs/workload-format.md), replacing ``path`` atomically."""
+        from perfmodel.workload.storage import save
+
+        save(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> Workload:
+        """Read a workload that :meth:`save` wrote; imports no torch.
+
+        Raises :class:`~perfmodel.errors.WorkloadFormatError` for anything else.
+        """
+        from perfmodel.workload.storage import load
+
+        return load(path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of this workload, as plain Python objects."""
+        from perfmodel.workload.storage import to_dict
+
+        return to_dict(self)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Workload) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.batch, self.parameters, len(self)))
+
+
+def _sum_by_kernel(kernel: IntArray, values: IntArray, count: int) -> IntArray:
+    # np.bincount would go through floats, which are not exact above 2**53.
+    total = np.zeros(count, dtype=np.int64)
+    np.add.at(total, kernel, values)
+    return total
