@@ -1,0 +1,186 @@
+"""Finding and reading machine descriptions: the catalogue's, and the user's own.
+
+One TOML file describes one CPU; ``core`` in it names the microarchitecture it is made of (a file of
+``catalog/cores``, or a path relative to the file), or is a whole table, or a table with
+``base = "name"`` and only the fields that differ. A CPU file can rest on another in the same way.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from perfmodel.errors import MachineError, UnknownName
+from perfmodel.machine.figure import Origin
+from perfmodel.machine.record import tree_of, validated
+from perfmodel.machine.schema import BANDWIDTH_PARTS, Core, Machine
+
+_CATALOG: Final = Path(__file__).parent / "catalog"
+_CORES: Final = _CATALOG / "cores"
+
+
+@functools.cache
+def catalogue() -> tuple[str, ...]:
+    """Ids of all CPUs that come with perfmodel, sorted."""
+    return tuple(sorted(path.stem for path in _CATALOG.glob("*.toml")))
+
+
+@functools.cache
+def cores() -> tuple[str, ...]:
+    """Names of all microarchitectures a CPU file can refer to, sorted."""
+    return tuple(sorted(path.stem for path in _CORES.glob("*.toml")))
+
+
+def load_machine(machine: str | os.PathLike[str] | Machine) -> Machine:
+    """A machine by catalogue id or from the path of a TOML file; a Machine is returned as it is.
+
+    Raises:
+        UnknownName: neither an id (the nearest is suggested) nor a path.
+        MachineError: the file is not a valid description.
+    """
+    if isinstance(machine, Machine):
+        return machine
+    text = os.fspath(machine)
+    if isinstance(machine, str) and text in catalogue():
+        return _from_catalogue(text)
+    path = Path(text)
+    if isinstance(machine, str) and not (
+        path.suffix == ".toml" or len(path.parts) > 1 or path.is_file()
+    ):
+        raise UnknownName("CPU", text, catalogue())
+    return _load(path, text, ())
+
+
+@functools.cache
+def _from_catalogue(name: str) -> Machine:
+    return _load(_CATALOG / f"{name}.toml", f"{name}.toml", ())
+
+
+@functools.cache
+def _core_from_catalogue(name: str) -> Core:
+    return _load_core(_CORES / f"{name}.toml", f"cores/{name}.toml", ())
+
+
+def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
+    """The machine in ``path``; ``chain`` holds the files that rest on it, against circles."""
+    tree, origin = _read(path, shown)
+    chain = _extended(chain, path, shown)
+    tree.setdefault("id", re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "machine")
+    base = tree.pop("base", None)
+    own_core = tree.pop("core", None)
+    if base is not None:
+        if not isinstance(base, str):
+            raise MachineError(f"{shown}: base: {base!r}; expected a CPU id or a path")
+        if base in catalogue():
+            below = _from_catalogue(base)
+        else:
+            file = _referred(path, base, shown, "base", "CPU", catalogue())
+            below = _load(file, str(file), chain)
+        under, memory = tree_of(below), tree.get("memory")
+        if isinstance(memory, dict) and any(part in memory for part in BANDWIDTH_PARTS):
+            # A listed peak would win over the new transfer rate.
+            under["memory"].pop("bandwidth", None)
+        tree = _merged(under, tree)
+    if own_core is not None:
+        tree["core"] = _core_tree(own_core, tree.get("core"), path, shown, chain, "core")
+    second = tree.get("efficiency_cores")
+    if isinstance(second, dict) and "core" in second:
+        field = "efficiency_cores.core"
+        tree["efficiency_cores"] = second | {
+            "core": _core_tree(second["core"], None, path, shown, chain, field)
+        }
+    return validated(Machine, tree, origin)
+
+
+def _load_core(path: Path, shown: str, chain: tuple[Path, ...]) -> Core:
+    tree, origin = _read(path, shown)
+    chain = _extended(chain, path, shown)
+    if "base" in tree:
+        tree = _core_tree(tree, None, path, shown, chain, "the file")
+    return validated(Core, tree, origin)
+
+
+def _core_tree(
+    raw: Any, inherited: Any, path: Path, shown: str, chain: tuple[Path, ...], field: str
+) -> Any:
+    """What ``core`` in the file ``path`` stands for, ready to be validated."""
+    if isinstance(raw, str):
+        raw = {"base": raw}
+        inherited = None
+    if not isinstance(raw, dict):
+        raise MachineError(
+            f"{shown}: {field}: {raw!r}; expected the name of a core ({', '.join(cores())}), "
+            "a path, or a table"
+        )
+    raw = dict(raw)
+    base = raw.pop("base", None)
+    if base is None:
+        return raw if inherited is None else _merged(inherited, raw)
+    if not isinstance(base, str):
+        raise MachineError(f"{shown}: {field}.base: {base!r}; expected a core's name or a path")
+    if base in cores():
+        below = _core_from_catalogue(base)
+    else:
+        file = _referred(path, base, shown, field, "core", cores())
+        below = _load_core(file, str(file), chain)
+    return _merged(tree_of(below), raw)
+
+
+def _referred(
+    path: Path, name: str, shown: str, field: str, kind: str, valid: tuple[str, ...]
+) -> Path:
+    """The file that ``name`` in the file ``path`` means: a path relative to it."""
+    file = path.parent / name
+    if not name.endswith(".toml") and not file.is_file():
+        raise MachineError(f"{shown}: {field}: {UnknownName(kind, name, valid)}")
+    return file
+
+
+def _extended(chain: tuple[Path, ...], path: Path, shown: str) -> tuple[Path, ...]:
+    resolved = path.resolve()
+    if resolved in chain:
+        raise MachineError(f"{shown}: rests on itself through base or core")
+    return (*chain, resolved)
+
+
+def _read(path: Path, shown: str) -> tuple[dict[str, Any], Origin]:
+    """The TOML table in ``path`` without its sources, and the origin of its figures."""
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise MachineError(
+            f"{shown}: no such file; expected a TOML file, see perfmodel cpus"
+        ) from None
+    except OSError as error:
+        raise MachineError(f"{shown}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise MachineError(f"{shown}: not UTF-8 text (byte {error.start})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise MachineError(f"{shown}: not valid TOML: {error}") from None
+    except ValueError as error:  # a null byte in the path
+        raise MachineError(f"{shown!r}: cannot be read: {error}") from None
+    sources = tree.pop("sources", {})
+    if not isinstance(sources, dict):
+        raise MachineError(f"{shown}: sources: {sources!r}; expected a table of key = citation")
+    for key, citation in sources.items():
+        if not isinstance(citation, str) or not citation.strip():
+            raise MachineError(f"{shown}: sources.{key}: {citation!r}; expected a citation as text")
+    return tree, Origin(shown, sources)
+
+
+def _merged(below: Any, above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` laid over ``below``: tables are merged, anything else is replaced.
+
+    The figures of ``below`` are already Figure objects, not tables, so they are replaced whole.
+    """
+    result = dict(below)
+    for name, value in above.items():
+        under = result.get(name)
+        both = isinstance(value, Mapping) and isinstance(under, Mapping)
+        result[name] = _merged(under, value) if both else value
+    return result

@@ -1,0 +1,50 @@
+"""docs/machines.md: its examples load, and it leaves no field out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from perfmodel.machine import catalogue, load_machine
+from perfmodel.machine.figure import CONFIDENCES
+
+DOC = (Path(__file__).parents[2] / "docs" / "machines.md").read_text(encoding="utf-8")
+TOML = re.findall(r"```toml\n(.*?)```", DOC, flags=re.DOTALL)
+
+
+def test_examples_load(tmp_path: Path) -> None:
+    first, whole = tmp_path / "first.toml", tmp_path / "whole.toml"
+    first.write_text(TOML[0])
+    whole.write_text(TOML[1])
+    assert load_machine(first).peak_bandwidth == 576e9
+    machine = load_machine(whole)
+    assert machine.cores_per_domain == 8
+    assert machine.figures()["memory.sustained"].source.startswith("Micron")
+    # The last example changes a core, the one before it shows two clock figures.
+    whole.write_text(TOML[1].replace('core = "zen4"', "# core") + TOML[-1])
+    assert load_machine(whole).core.cache_bandwidth.l3.typical == 24
+    figures = tmp_path / "figures.toml"
+    sources = '[sources]\nvendor = "the vendor"\nmine = "my notes"\n'
+    figures.write_text(f'base = "epyc_9654"\n{sources}[clock]\n{TOML[2].rstrip()}')
+    assert load_machine(figures).clock.sustained.is_range
+
+
+def test_python_example_runs() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", DOC, flags=re.DOTALL)
+    exec(compile(code, "docs/machines.md", "exec"), {})
+
+
+def test_every_figure_is_documented() -> None:
+    written = set(re.findall(r"`([a-z_0-9.*]+)`", DOC))
+    for cpu in catalogue():
+        for path in load_machine(cpu).figures():
+            generic = re.sub(r"^core\.", "", path)
+            generic = re.sub(r"^engines\.\w+", "engines.*", generic)
+            steps = generic.split(".")
+            prefixes = {".".join(steps[:length]) for length in range(2, len(steps) + 1)}
+            assert prefixes & written, path
+
+
+def test_every_confidence_is_explained() -> None:
+    for letter in CONFIDENCES.keys() - {"stated"}:
+        assert f"| {letter} |" in DOC
