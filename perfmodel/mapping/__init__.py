@@ -1,0 +1,18 @@
+"""How a workload runs on a machine: mappers, the time formula, and the estimate. No torch here."""
+
+from perfmodel.mapping.amd import AmdMapper
+from perfmodel.mapping.ampere import AmpereMapper
+from perfmodel.mapping.estimate import Estimate, KernelEstimate, estimate, mapper_for
+from perfmodel.mapping.intel import IntelMapper
+from perfmodel.mapping.mapper import Mapper
+
+__all__ = [
+    "AmdMapper",
+    "AmpereMapper",
+    "Estimate",
+    "IntelMapper",
+    "KernelEstimate",
+    "Mapper",
+    "estimate",
+    "mapper_for",
+]

@@ -1,0 +1,23 @@
+"""AmpereOne and other Arm servers: NEON or SVE units, private L2, a system-level cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from perfmodel.mapping.mapper import Mapper
+
+
+class AmpereMapper(Mapper):
+    """AmpereOne, and Arm servers built alike.
+
+    AmpereOne has two 128-bit pipes per core with dot-product instructions and no matrix unit, one
+    thread per core, and a clock that does not depend on the instruction mix. The system-level cache
+    sits on the memory side of a mesh and serves all cores alike; the large private L2 holds
+    activations.
+    """
+
+    instructions: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "neon": {"bf16": "bf16", "fp16": "fp16", "int8": "dotprod"},
+        "sve": {"bf16": "bf16", "fp16": "sve", "int8": "dotprod"},
+    }

@@ -1,0 +1,270 @@
+"""The public result: one workload on one CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from perfmodel.machine import Machine, load_machine
+from perfmodel.mapping.amd import AmdMapper
+from perfmodel.mapping.ampere import AmpereMapper
+from perfmodel.mapping.columns import Columns, columns
+from perfmodel.mapping.intel import IntelMapper
+from perfmodel.mapping.mapper import Mapper
+from perfmodel.mapping.roofline import BOUNDS, LEVELS, FloatArray, Times
+from perfmodel.mapping.runtimes import Runtime, get_runtime
+from perfmodel.precision import Precision, get_precision
+from perfmodel.workload.fusion import fuse
+from perfmodel.workload.workload import ROLES, Workload
+
+MAPPERS: Mapping[str, type[Mapper]] = {
+    "intel": IntelMapper,
+    "amd": AmdMapper,
+    "ampere": AmpereMapper,
+}
+
+
+@dataclass(frozen=True)
+class KernelEstimate:
+    """One kernel of an estimate.
+
+    Attributes:
+        name: module path of its first operator.
+        operator: the operators it executes, joined by "+".
+        engine: what executes it: an engine of the core.
+        cores: active cores.
+        level: where most of its memory time goes: "L2", "L3" or "DRAM".
+        bound: what its time is bound by: "compute", a level, or "overhead".
+        compute_ms, memory_ms, overhead_ms: the parts; latency is max(compute, memory) + overhead.
+        share: of the whole model's latency, 0 to 1.
+    """
+
+    name: str
+    operator: str
+    family: str
+    engine: str
+    cores: int
+    level: str
+    bound: str
+    flops: int
+    moved_bytes: float
+    compute_ms: float
+    memory_ms: float
+    overhead_ms: float
+    latency_ms: float
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Latency of one run of a workload on a CPU, and what it is made of.
+
+    Attributes:
+        latency_ms: sum over kernels, one run of ``batch`` samples.
+        throughput_fps: samples per second of one instance that runs back to back.
+        fps_per_watt: throughput over the power that ``power_basis`` names.
+        utilization: multiply-accumulate and vector operations done, over what the engines that
+            executed them could do in the same time on all cores at their sustained clock; 0 to 1,
+            so it weights every kernel by its time.
+        bottleneck: the label with the largest of ``bottleneck_shares``, which split the latency
+            into "compute", "L2", "L3", "DRAM" and "overhead" and sum to 1.
+        active_cores: the most cores that any kernel uses.
+        mean_active_cores: their time-weighted mean.
+        notes: what the reader must know, such as a precision this CPU runs in another format.
+    """
+
+    model: str
+    cpu: str
+    precision: str
+    state: str
+    runtime: str
+    batch: int
+    latency_ms: float
+    throughput_fps: float
+    fps_per_watt: float
+    power_basis: str
+    utilization: float
+    bottleneck: str
+    bottleneck_shares: Mapping[str, float]
+    active_cores: int
+    mean_active_cores: float
+    notes: tuple[str, ...]
+    _workload: Workload
+    _columns: Columns
+    _times: Times
+    _engines: tuple[str, ...]
+
+    #: Which of the two methods made this: the published comparison's rows say "published".
+    method: str = "roofline"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The estimate without its kernels, as plain Python objects for JSON or a table."""
+        return {
+            "model": self.model,
+            "cpu": self.cpu,
+            "method": self.method,
+            "precision": self.precision,
+            "batch": self.batch,
+            "state": self.state,
+            "runtime": self.runtime,
+            "latency_ms": self.latency_ms,
+            "throughput_fps": self.throughput_fps,
+            "fps_per_watt": self.fps_per_watt,
+            "power_basis": self.power_basis,
+            "utilization": self.utilization,
+            "bottleneck": self.bottleneck,
+            "bottleneck_shares": dict(self.bottleneck_shares),
+            "active_cores": self.active_cores,
+            "mean_active_cores": self.mean_active_cores,
+            "notes": list(self.notes),
+        }
+
+    @cached_property
+    def kernels(self) -> tuple[KernelEstimate, ...]:
+        """The per-kernel table, in the order in which the kernels run."""
+        kernels, times, work = self._workload.kernels, self._times, self._columns.work
+        latency_ms = times.latency * 1e3
+        families = self._workload.family_names()
+        rows = []
+        for index, column in enumerate(self._columns.inverse.tolist()):
+            rows.append(
+                KernelEstimate(
+                    name=kernels.name[index],
+                    operator=kernels.operator[index],
+                    family=families[index],
+                    engine=self._engines[times.engine[column]],
+                    cores=int(times.cores[column]),
+                    level=LEVELS[times.memory_level[column]],
+                    bound=BOUNDS[times.bound[column]],
+                    flops=int(kernels.flops[index]),
+                    moved_bytes=float(work.moved[:, column].sum()),
+                    compute_ms=float(times.compute[column]) * 1e3,
+                    memory_ms=float(times.memory[column]) * 1e3,
+                    overhead_ms=float(times.overhead[column]) * 1e3,
+                    latency_ms=float(latency_ms[column]),
+                    share=float(latency_ms[column]) / self.latency_ms,
+                )
+            )
+        return tuple(rows)
+
+    def levels(self, index: int) -> dict[str, str]:
+        """For one kernel, the level that each role's tensors come from."""
+        column = self._columns.inverse[index]
+        return {
+            role: LEVELS[self._times.level[code, column]]
+            for code, role in enumerate(ROLES)
+            if self._columns.work.moved[code, column] > 0
+        }
+
+
+def mapper_for(machine: Machine, values: Mapping[str, float | FloatArray] | None = None) -> Mapper:
+    """The mapper of this machine's kind, reading ``values`` in place of the typical figures."""
+    return MAPPERS[machine.mapper](machine, values)
+
+
+def estimate(
+    workload: Workload,
+    cpu: str | Path | Machine,
+    precision: str = "int8",
+    state: str = "steady",
+    runtime: str = "compiled",
+) -> Estimate:
+    """Latency of ``workload`` on ``cpu``, with its bottleneck and per-kernel table.
+
+    Args:
+        workload: a traced or loaded model.
+        cpu: a catalogue id, the path of a machine TOML file, or a Machine.
+        precision: see :mod:`perfmodel.precision`.
+        state: "steady" (the same model again and again) or "cold" (weights come from memory).
+        runtime: "compiled" (fused kernels) or "eager" (one kernel per operator).
+
+    Raises:
+        UnknownName: for a CPU, precision, state or runtime that does not exist.
+        MachineError: for a machine file that is wrong.
+    """
+    machine = load_machine(cpu)
+    policy = get_precision(precision)
+    chosen = get_runtime(runtime)
+    prepared, table = prepare(workload, policy, chosen)
+    mapper = mapper_for(machine)
+    times = mapper.times(table, chosen, state)
+    return _summarise(prepared, table, times, mapper, policy, state, chosen)
+
+
+_prepared: WeakKeyDictionary[Workload, dict[tuple[str, bool], tuple[Workload, Columns]]] = (
+    WeakKeyDictionary()
+)
+
+
+def prepare(workload: Workload, precision: Precision, runtime: Runtime) -> tuple[Workload, Columns]:
+    """The kernels a runtime launches, and their columns; kept for as long as the workload is."""
+    kept = _prepared.setdefault(workload, {})
+    key = (precision.name, runtime.fused)
+    if key not in kept:
+        fused = next((w for (_, how), (w, _) in kept.items() if how == runtime.fused), None)
+        if fused is None:
+            fused = fuse(workload) if runtime.fused else workload
+        kept[key] = (fused, columns(fused, precision))
+    return kept[key]
+
+
+def _summarise(
+    workload: Workload,
+    table: Columns,
+    times: Times,
+    mapper: Mapper,
+    precision: Precision,
+    state: str,
+    runtime: Runtime,
+) -> Estimate:
+    machine = mapper.machine
+    latency = times.latency * table.count
+    total = float(latency.sum())
+    engine_peak, vector_peak = mapper.peak(table, times.engine)
+    ideal = table.work.flops / engine_peak + table.work.vector_ops / vector_peak
+    shares = dict.fromkeys(BOUNDS, 0.0)
+    overhead = times.overhead * table.count
+    memory_bound = times.memory > times.compute
+    labels = np.where(memory_bound, times.memory_level + 1, 0)
+    for code, seconds in zip(labels.tolist(), (latency - overhead).tolist(), strict=True):
+        shares[BOUNDS[code]] += seconds / total
+    shares["overhead"] = float(overhead.sum()) / total
+    throughput = workload.batch / total
+    return Estimate(
+        model=workload.name,
+        cpu=machine.id,
+        precision=precision.name,
+        state=state,
+        runtime=runtime.name,
+        batch=workload.batch,
+        latency_ms=total * 1e3,
+        throughput_fps=throughput,
+        fps_per_watt=throughput / machine.power.tdp.typical,
+        power_basis=f"tdp ({machine.power.basis})" if machine.power.basis else "tdp",
+        utilization=float(np.sum(ideal * table.count)) / mapper.cores / total,
+        bottleneck=max(shares, key=lambda label: shares[label]),
+        bottleneck_shares=shares,
+        active_cores=int(times.cores.max(initial=0)),
+        mean_active_cores=float(np.sum(times.cores * latency)) / total,
+        notes=_notes(workload, mapper, precision),
+        _workload=workload,
+        _columns=table,
+        _times=times,
+        _engines=mapper.engine_names,
+    )
+
+
+def _notes(workload: Workload, mapper: Mapper, precision: Precision) -> tuple[str, ...]:
+    notes = [
+        f"{mapper.machine.id} has no {asked} arithmetic: products run in {instead}"
+        for asked, instead in mapper.fallbacks(precision).items()
+    ]
+    if workload.unmodelled:
+        notes.append(f"charged for bytes only: {', '.join(workload.unmodelled)}")
+    return tuple(notes)

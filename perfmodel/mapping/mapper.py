@@ -1,0 +1,342 @@
+"""How a workload runs on one CPU: engines, caches, memory and overheads as arrays of rates.
+
+A mapper reads every figure it uses from a :class:`~perfmodel.machine.Machine` by its dotted path,
+or from ``values``, which may hold an array of samples for any path; the formula is the same for one
+machine and for ten thousand variants of it. The vendors' mappers differ in which engine executes
+what and in how the last-level cache is shared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perfmodel.errors import MachineError, UnknownName
+from perfmodel.machine import Machine
+from perfmodel.mapping import roofline
+from perfmodel.mapping.columns import Columns
+from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, FloatArray, Rate, Traffic, Vector
+from perfmodel.mapping.runtimes import Runtime
+from perfmodel.precision import Precision
+from perfmodel.workload import families as f
+
+#: Run states: the same model again and again, or its first run with nothing in the caches.
+STATES: Final = ("steady", "cold")
+
+#: Formats an engine may execute instead of one it lacks: wider ones, nearest first.
+WIDER: Final[Mapping[str, tuple[str, ...]]] = {
+    "fp64": ("fp64",),
+    "fp32": ("fp32",),
+    "bf16": ("bf16", "fp32"),
+    "fp16": ("fp16", "fp32"),
+    "int8": ("int8", "bf16", "fp32"),
+}
+
+_GEMM: Final = np.isin(np.arange(len(f.FAMILIES)), [f.CODE[name] for name in f.GEMM_FAMILIES])
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What an engine does with one family: the format it runs in and its tile."""
+
+    fmt: str
+    tile: tuple[float, float, float]
+
+
+class Mapper(ABC):
+    """Maps workloads onto one machine; subclasses hold what is particular to a vendor.
+
+    Args:
+        machine: the CPU.
+        values: figures to use instead of the machine's typical ones, by dotted path; each a float
+            in SI units or an array of shape (samples,), all of the same length.
+    """
+
+    #: The engines this mapper knows, and the ISA flag without which one cannot multiply in a format
+    #: (formats that are not listed need no more than the engine itself).
+    instructions: ClassVar[Mapping[str, Mapping[str, str]]]
+
+    def __init__(
+        self, machine: Machine, values: Mapping[str, float | FloatArray] | None = None
+    ) -> None:
+        self.machine = machine
+        self._figures = machine.figures()
+        self._values = dict(values or {})
+        unknown = self._values.keys() - self._figures.keys()
+        if unknown:
+            raise UnknownName(f"figure of {machine.id}", min(unknown), self._figures)
+        for name in machine.core.engines:
+            if name not in self.instructions:
+                raise MachineError(
+                    f"{machine.id}: core.engines.{name}: the {machine.mapper} mapper knows no such "
+                    f"engine; expected one of {', '.join(self.instructions)}"
+                )
+
+    def figure(self, path: str) -> Rate:
+        """The value of one figure in SI units; an array of samples has shape (samples, 1, 1)."""
+        if path in self._values:
+            value = np.asarray(self._values[path], dtype=np.float64)
+            return value[:, None, None] if value.ndim else float(value)
+        return self._figures[path].typical
+
+    def optional(self, path: str, default: float) -> Rate:
+        """Like :meth:`figure`, for one a machine need not state."""
+        return self.figure(path) if path in self._figures else default
+
+    # -- engines -------------------------------------------------------------------------------
+
+    def executes(self, engine: str, family: str, fmt: str) -> Execution | None:
+        """How ``engine`` runs products of ``family`` asked for in ``fmt``; None if it cannot.
+
+        An engine without the format runs the nearest wider one it has, after conversion.
+        """
+        description = self.machine.core.engines[engine]
+        if family not in f.GEMM_FAMILIES or family not in description.efficiency:
+            return None
+        for candidate in WIDER[fmt]:
+            flag = self.instructions[engine].get(candidate)
+            capable = flag is None or flag in self.machine.core.isa
+            if capable and candidate in description.ops_per_cycle:
+                tile = description.tile[candidate]
+                return Execution(candidate, (tile.rows, tile.columns, tile.depth))
+        return None
+
+    @cached_property
+    def engine_names(self) -> tuple[str, ...]:
+        """The core's engines, matrix engines first."""
+        engines = self.machine.core.engines
+        return tuple(sorted(engines, key=lambda name: (engines[name].kind != "matrix", name)))
+
+    @cached_property
+    def vector_engine(self) -> str:
+        """The engine for everything that is not a product of matrices."""
+        engines = self.machine.core.engines
+        names = [name for name in self.engine_names if engines[name].kind == "vector"]
+        if not names:
+            raise MachineError(f"{self.machine.id}: core.engines: no engine of kind 'vector'")
+        return names[-1]
+
+    def clock(self, engine: str) -> Rate:
+        """Sustained clock in Hz of a core while ``engine`` is busy."""
+        path = f"clock.engine.{engine}"
+        return self.figure(path if path in self._figures else "clock.sustained")
+
+    def engines(self, columns: Columns) -> tuple[Engine, ...]:
+        """Every engine's rates for these kernels, in the order of :attr:`engine_names`."""
+        return tuple(self._engine(name, columns) for name in self.engine_names)
+
+    def _engine(self, name: str, columns: Columns) -> Engine:
+        arithmetic = columns.precision.arithmetic
+        runs = [
+            self.executes(name, family, fmt)
+            for family, fmt in zip(f.FAMILIES, arithmetic, strict=True)
+        ]
+        prefix = f"core.engines.{name}"
+        clock = self.clock(name)
+        rates = [
+            1.0
+            if run is None
+            else self.figure(f"{prefix}.ops_per_cycle.{run.fmt}")
+            * clock
+            * self.figure(f"{prefix}.efficiency.{family}")
+            for family, run in zip(f.FAMILIES, runs, strict=True)
+        ]
+        # Kernels without products are the vector engine's, with no work in this part.
+        usable = np.array([run is not None for run in runs])
+        if name == self.vector_engine:
+            usable |= ~_GEMM
+        tiles = np.array([(1.0, 1.0, 1.0) if run is None else run.tile for run in runs])
+        family = columns.family
+        return Engine(
+            rate=_by_family(rates)[..., family],
+            usable=usable[family],
+            tile=tiles[family],
+            rows_only=family == f.CODE[f.ATTENTION],
+            startup=self.optional(f"{prefix}.saturation", 0.0),
+        )
+
+    def vector(self, columns: Columns) -> Vector:
+        """The vector engine's FP32 rates for everything but products."""
+        name = self.vector_engine
+        prefix = f"core.engines.{name}"
+        peak = self.figure(f"{prefix}.ops_per_cycle.fp32") * self.clock(name)
+        rates = [
+            peak * self.figure(f"{prefix}.efficiency.{_vector_family(family)}")
+            for family in f.FAMILIES
+        ]
+        return Vector(
+            rate=_by_family(rates)[..., columns.family],
+            lanes=float(self.machine.core.engines[name].tile["fp32"].columns),
+        )
+
+    def peak(self, columns: Columns, engine: npt.NDArray[np.intp]) -> tuple[FloatArray, Rate]:
+        """Peak op/s of one core for each kernel on its chosen engine, and of the vector engine.
+
+        Peaks are at the engine's sustained clock and full efficiency; shapes (..., K) and scalar.
+        """
+        peaks = []
+        for name in self.engine_names:
+            rates = []
+            for family, fmt in zip(f.FAMILIES, columns.precision.arithmetic, strict=True):
+                run = self.executes(name, family, fmt)
+                path = f"core.engines.{name}.ops_per_cycle."
+                rates.append(1.0 if run is None else self.figure(path + run.fmt) * self.clock(name))
+            peaks.append(_by_family(rates)[..., 0, columns.family])
+        stacked = np.stack(np.broadcast_arrays(*peaks, np.zeros(engine.shape))[:-1])
+        vector = self.vector_engine
+        vector_peak = self.figure(f"core.engines.{vector}.ops_per_cycle.fp32") * self.clock(vector)
+        chosen = np.take_along_axis(stacked, engine[None], axis=0)[0]
+        return chosen, vector_peak if isinstance(vector_peak, float) else vector_peak[..., 0]
+
+    # -- cores, caches and memory --------------------------------------------------------------
+
+    @property
+    def cores(self) -> int:
+        """Physical cores of the machine; a mapper uses one thread on each."""
+        return int(np.max(self.figure("cores.count")))
+
+    def domains(self, cores: FloatArray) -> FloatArray:
+        """Last-level-cache domains that ``cores`` active cores span: one shared cache here."""
+        return np.ones_like(cores)
+
+    def l3_capacity(self) -> Rate:
+        """Bytes of last-level cache that one core can hit."""
+        return self.figure("cache.l3")
+
+    def resident_weights(self, columns: Columns) -> float:
+        """Bytes of weights that each last-level-cache domain has to hold for a steady run."""
+        return columns.weight_bytes
+
+    def dram_bandwidth(self, cores: FloatArray) -> FloatArray:
+        """Bytes per second that ``cores`` active cores can draw from memory together."""
+        if "memory.bandwidth" in self._values or "memory.bandwidth" in self._figures:
+            peak = self.figure("memory.bandwidth")
+        else:
+            peak = (
+                self.figure("memory.channels")
+                * self.figure("memory.transfer_rate")
+                * self.figure("memory.channel_width")
+            )
+        sustained = peak * self.figure("memory.sustained")
+        bandwidth: FloatArray = np.minimum(cores * self.figure("memory.per_core"), sustained)
+        return bandwidth
+
+    def traffic(self, columns: Columns, runtime: Runtime, state: str, cores: FloatArray) -> Traffic:
+        """Level and bandwidth of each role's tensors; arrays broadcast to (3, ..., P, K).
+
+        Weights are in the last-level cache if a steady run keeps all of them there, next to the
+        largest activations; in a cold run they come from memory. What a kernel's cores share (the
+        input of a product on more than one core) can be no nearer than the last-level cache; what
+        is private to a core is in its L2 if its share fits.
+        """
+        work = columns.work
+        weight, read, written = work.moved
+        share = runtime.usable_cache
+        l2 = self.figure("cache.l2") * share
+        l3 = self.l3_capacity() * share
+        domains = self.domains(cores)
+        active = read + written
+        in_l3 = active / domains <= l3
+        private = active / cores <= l2
+        shared = _GEMM[columns.family] & (cores > 1)
+        everywhere = np.minimum(read, read / domains + weight) + written / domains <= l3
+
+        all_domains = self.domains(np.asarray(float(self.cores)))
+        footprint = self.resident_weights(columns) + np.max(active, initial=0.0) / all_domains
+        warm = (footprint <= l3) if state == "steady" else False
+
+        private_level = np.where(private, L2, np.where(in_l3, L3, DRAM))
+        shared_level = np.where(everywhere, L3, DRAM)
+        by_role = (
+            np.where(warm, L3, DRAM),
+            np.where(shared, shared_level, private_level),
+            private_level,
+        )
+        l2_rate, l3_rate, dram_rate = self._bandwidths(cores)
+        bandwidth = [
+            np.where(level == L2, l2_rate, np.where(level == L3, l3_rate, dram_rate))
+            for level in by_role
+        ]
+        shape = np.broadcast_shapes(*(rate.shape for rate in bandwidth), private.shape)
+        return Traffic(
+            level=np.stack([np.broadcast_to(level, shape) for level in by_role]).astype(np.int8),
+            bandwidth=np.stack([np.broadcast_to(rate, shape) for rate in bandwidth]),
+        )
+
+    def _bandwidths(self, cores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Bytes per second of L2, L3 and DRAM with ``cores`` active; nearer is never slower."""
+        clock = self.figure("clock.sustained")
+        l2 = cores * (self.figure("core.cache_bandwidth.l2") * clock)
+        l3 = cores * (self.figure("core.cache_bandwidth.l3") * clock)
+        limit = self.optional("core.cache_bandwidth.l3_domain", np.inf)
+        l3 = np.minimum(np.minimum(l3, self.domains(cores) * limit), l2)
+        return l2, l3, np.minimum(self.dram_bandwidth(cores), l3)
+
+    def overhead(self, columns: Columns, runtime: Runtime, cores: FloatArray) -> FloatArray:
+        """Seconds of dispatch and parallel region per kernel, broadcasting to (..., P, K)."""
+        region = self.figure("parallel_region.base") + self.figure(
+            "parallel_region.per_doubling"
+        ) * np.log2(cores)
+        overhead: FloatArray = runtime.dispatch[columns.family] + np.where(cores > 1, region, 0.0)
+        return overhead
+
+    # -- the formula ---------------------------------------------------------------------------
+
+    def candidates(self) -> FloatArray:
+        """Active-core counts to choose from, shape (P, 1): every one the machine allows."""
+        return np.arange(1.0, self.cores + 1)[:, None]
+
+    def times(
+        self,
+        columns: Columns,
+        runtime: Runtime,
+        state: str = "steady",
+        cores: FloatArray | None = None,
+    ) -> roofline.Times:
+        """The formula's times for these kernels; ``cores`` as in :func:`roofline.evaluate`.
+
+        Raises:
+            UnknownName: for a state other than those of :data:`STATES`.
+        """
+        if state not in STATES:
+            raise UnknownName("state", state, STATES)
+        candidates = self.candidates() if cores is None else cores
+        return roofline.evaluate(
+            columns.work,
+            self.engines(columns),
+            self.vector(columns),
+            self.traffic(columns, runtime, state, candidates),
+            self.overhead(columns, runtime, candidates),
+            candidates,
+        )
+
+    def fallbacks(self, precision: Precision) -> dict[str, str]:
+        """Formats of ``precision`` that no engine has, and what this CPU runs instead."""
+        instead = {}
+        for fmt in sorted({precision.arithmetic[f.CODE[family]] for family in f.GEMM_FAMILIES}):
+            runs = [self.executes(name, f.LINEAR, fmt) for name in self.engine_names]
+            formats = [run.fmt for run in runs if run is not None]
+            if fmt not in formats and formats:
+                instead[fmt] = min(formats, key=WIDER[fmt].index)
+        return instead
+
+
+def _vector_family(family: str) -> str:
+    """Whose efficiency the arithmetic beside a kernel's products runs at."""
+    if family == f.ATTENTION:
+        return f.SOFTMAX
+    return f.ELEMENTWISE if family in f.GEMM_FAMILIES else family
+
+
+def _by_family(rates: list[Rate]) -> FloatArray:
+    """Rates of all families side by side: shape (..., 1, families)."""
+    columns = [np.asarray(rate, dtype=np.float64) for rate in rates]
+    columns = [c if c.ndim else c.reshape(1, 1) for c in columns]
+    lead = np.broadcast_shapes(*(c.shape for c in columns))
+    return np.concatenate([np.broadcast_to(c, lead) for c in columns], axis=-1)

@@ -1,0 +1,205 @@
+"""The one time formula, vectorised over kernels, core counts and any leading axis.
+
+For one kernel on p active cores::
+
+    compute = waves * tile_work / rate + startup / rate + vector_waves * vector_work / vector_rate
+    memory  = sum over roles of bytes / bandwidth(level, p)
+    latency = max(compute, memory) + dispatch + barrier(p)
+
+with ``rate = ops_per_cycle * clock * efficiency`` of one core of the engine that executes the
+kernel. A kernel's output is cut into tiles of the engine's size, all of equal padded work, and
+``waves = ceil(tiles / p)`` of them run one after the other on the busiest core: that one product
+holds both the padding and the imbalance. The roofline is that of Williams, Waterman and Patterson
+(CACM 52(4), 2009), with ceilings for engines and levels; tiles and waves follow the usual account
+of wave quantisation; the cost of a parallel region grows with the depth of a tree barrier.
+
+Everything here is pure arithmetic on arrays. Axes, right to left: kernels (K), core counts (P), and
+any leading axis of machines or samples (...): a rate that varies by sample has shape (..., 1, 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+T = TypeVar("T", bound=np.generic)
+#: Anything that broadcasts against (..., P, K).
+Rate = float | FloatArray
+
+#: Levels of the memory hierarchy, nearest first; codes in :attr:`Times.level`.
+LEVELS = ("L2", "L3", "DRAM")
+L2, L3, DRAM = range(3)
+#: What a kernel's time is bound by; codes in :attr:`Times.bound`.
+BOUNDS = ("compute", "L2", "L3", "DRAM", "overhead")
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What each kernel asks for, one column per kernel: shape (K,) unless stated.
+
+    Attributes:
+        flops: multiply-accumulate operations (a MAC is 2); zero where the kernel has none.
+        loops: (batch, m, n, k) of the GEMM, shape (K, 4); ones where there is none.
+        vector_ops: other arithmetic operations.
+        elements: the elements those operations run over, at least 1.
+        moved: bytes read or written by role (weight, input, output), shape (3, K).
+    """
+
+    flops: FloatArray
+    loops: FloatArray
+    vector_ops: FloatArray
+    elements: FloatArray
+    moved: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """One way to execute the kernels: rates per core in operations per second.
+
+    Attributes:
+        rate: of the GEMM part, shape (..., 1, K); where ``usable`` is False it is ignored.
+        usable: kernels this engine can execute, shape (K,).
+        tile: (rows, columns, depth) that m, n and k are padded to, shape (K, 3).
+        rows_only: kernels whose parallel tiles are blocks of rows alone (attention keeps the whole
+            row of scores on one core), shape (K,).
+        startup: operations' worth of time a kernel spends before it runs at its rate, (..., 1, K).
+    """
+
+    rate: Rate
+    usable: npt.NDArray[np.bool_]
+    tile: FloatArray
+    rows_only: npt.NDArray[np.bool_]
+    startup: Rate
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """The engine for everything that is not a multiply-accumulate loop.
+
+    ``rate`` is operations per second of one core, (..., 1, K); ``lanes`` its width in elements.
+    """
+
+    rate: Rate
+    lanes: float
+
+
+@dataclass(frozen=True, eq=False)
+class Traffic:
+    """Where each tensor is and how fast it comes: both broadcast to (3 roles, ..., P, K).
+
+    ``bandwidth`` is in bytes per second for all active cores together.
+    """
+
+    level: npt.NDArray[np.int8]
+    bandwidth: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Times:
+    """Seconds per kernel at the fastest engine and core count, shape (..., K).
+
+    ``engine`` indexes the engines that were passed in, ``cores`` is the active-core count,
+    ``level`` (3, ..., K) the level by role, ``memory_level`` the level that most of the memory time
+    goes to, ``bound`` a code of :data:`BOUNDS`.
+    """
+
+    compute: FloatArray
+    memory: FloatArray
+    overhead: FloatArray
+    engine: npt.NDArray[np.intp]
+    cores: FloatArray
+    level: npt.NDArray[np.int8]
+    memory_level: npt.NDArray[np.int8]
+    bound: npt.NDArray[np.int8]
+
+    @property
+    def latency(self) -> FloatArray:
+        """Seconds per kernel: the slower of compute and memory, and the overhead."""
+        return np.maximum(self.compute, self.memory) + self.overhead
+
+
+def gemm_seconds(work: Work, engine: Engine, cores: FloatArray) -> FloatArray:
+    """Seconds of the multiply-accumulate part, shape (..., P, K); infinite where not usable."""
+    batch, m, n, k = work.loops.T
+    rows, columns, depth = engine.tile.T
+    tiles_m, tiles_n = np.ceil(m / rows), np.ceil(n / columns)
+    padded = batch * tiles_m * rows * tiles_n * columns * np.ceil(k / depth) * depth
+    # An attention kernel holds two products over the same loops; flops / (2mnk) tells how many.
+    executed = work.flops * padded / (batch * m * n * k)
+    tiles = batch * tiles_m * np.where(engine.rows_only, 1.0, tiles_n)
+    waves = np.ceil(tiles / cores)
+    busiest = waves * (executed / tiles) + np.where(work.flops > 0, engine.startup, 0.0)
+    seconds: FloatArray = np.where(engine.usable, busiest / engine.rate, np.inf)
+    return seconds
+
+
+def vector_seconds(work: Work, vector: Vector, cores: FloatArray) -> FloatArray:
+    """Seconds of all other arithmetic, in whole vectors of ``lanes`` elements, (..., P, K)."""
+    vectors = np.ceil(work.elements / vector.lanes)
+    # A sum over fewer elements than a vector still takes the whole vector.
+    per_vector = work.vector_ops / work.elements * np.minimum(vector.lanes, work.elements)
+    seconds: FloatArray = np.ceil(vectors / cores) * per_vector / vector.rate
+    return seconds
+
+
+def memory_seconds(work: Work, traffic: Traffic) -> FloatArray:
+    """Seconds to move each role's bytes from the level it is in, shape (3, ..., P, K)."""
+    moved = work.moved.reshape(3, *(1,) * (traffic.bandwidth.ndim - 2), -1)
+    seconds: FloatArray = moved / traffic.bandwidth
+    return seconds
+
+
+def evaluate(
+    work: Work,
+    engines: tuple[Engine, ...],
+    vector: Vector,
+    traffic: Traffic,
+    overhead: FloatArray,
+    cores: FloatArray,
+) -> Times:
+    """The time of every kernel at its fastest engine and active-core count.
+
+    Args:
+        work: the kernels.
+        engines: those that may execute them; each kernel takes the fastest that is usable.
+        vector: executes what no engine's GEMM loops cover.
+        traffic: levels and bandwidths at each core count.
+        overhead: dispatch and barrier in seconds, broadcasting to (..., P, K).
+        cores: candidate core counts, shape (P, 1) or (P, K).
+    """
+    rest = vector_seconds(work, vector, cores)
+    by_engine = [gemm_seconds(work, engine, cores) + rest for engine in engines]
+    compute = by_engine[0]
+    for candidate in by_engine[1:]:
+        compute = np.minimum(compute, candidate)
+    by_role = memory_seconds(work, traffic)
+    memory = by_role.sum(axis=0)
+    total = np.maximum(compute, memory) + overhead
+    best = np.expand_dims(np.argmin(total, axis=-2), -2)
+
+    def take(array: npt.NDArray[T]) -> npt.NDArray[T]:
+        full = np.broadcast_to(array, total.shape)
+        return np.take_along_axis(full, best, axis=-2)[..., 0, :]
+
+    chosen_compute, chosen_memory, chosen_overhead = take(compute), take(memory), take(overhead)
+    engine = np.argmin(np.stack([take(seconds) for seconds in by_engine]), axis=0)
+    levels = np.broadcast_to(traffic.level, by_role.shape)
+    level = np.stack([take(role) for role in levels])
+    slowest = np.argmax(np.stack([take(role) for role in by_role]), axis=0)
+    memory_level = np.take_along_axis(level, slowest[None], axis=0)[0]
+    busy = np.where(chosen_compute >= chosen_memory, 0, 1 + memory_level)
+    waits = chosen_overhead > np.maximum(chosen_compute, chosen_memory)
+    return Times(
+        compute=chosen_compute,
+        memory=chosen_memory,
+        overhead=chosen_overhead,
+        engine=engine,
+        cores=take(cores),
+        level=level,
+        memory_level=memory_level,
+        bound=np.where(waits, len(BOUNDS) - 1, busy).astype(np.int8),
+    )

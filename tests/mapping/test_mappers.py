@@ -1,0 +1,237 @@
+"""What each vendor's mapper decides: engines, formats, caches, memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from perfmodel.errors import MachineError, UnknownName
+from perfmodel.machine import load_machine
+from perfmodel.mapping import AmdMapper, AmpereMapper, Estimate, IntelMapper, estimate, mapper_for
+from perfmodel.mapping.columns import columns
+from perfmodel.mapping.runtimes import get_runtime
+from perfmodel.precision import get_precision
+from perfmodel.workload import families as f
+from perfmodel.workload.workload import Workload
+from tests.builder import Builder
+
+MIB = 2**20
+
+
+def linear(m: int, n: int = 4096, k: int = 4096, layers: int = 1) -> Workload:
+    b = Builder()
+    x = b.input(m * k)
+    for _ in range(layers):
+        x = b.linear(x, m, n, k)
+    return b.workload()
+
+
+def attention(tokens: int = 256) -> Workload:
+    b = Builder()
+    qkv = b.input(3 * tokens * 1024)
+    b.kernel(
+        "attention",
+        f.ATTENTION,
+        [qkv],
+        gemm=(16, tokens, tokens, 64),
+        flops=4 * 16 * tokens * tokens * 64,
+        elements=tokens * 1024,
+        vector_ops=5 * 16 * tokens * tokens,
+    )
+    return b.workload()
+
+
+def engine(found: Estimate) -> str:
+    (kernel,) = found.kernels
+    return kernel.engine
+
+
+def test_each_catalogue_machine_has_its_mapper() -> None:
+    found = {cpu: type(mapper_for(load_machine(cpu))) for cpu in ("xeon_8490h", "epyc_9654")}
+    assert found == {"xeon_8490h": IntelMapper, "epyc_9654": AmdMapper}
+    assert type(mapper_for(load_machine("ampereone_192"))) is AmpereMapper
+
+
+@pytest.mark.parametrize(
+    ("cpu", "precision", "expected"),
+    [
+        ("xeon_8490h", "int8", "amx"),
+        ("xeon_8490h", "bf16", "amx"),
+        ("xeon_8490h", "fp32", "avx512"),
+        ("epyc_9654", "int8", "avx512"),
+        ("epyc_9654", "fp32", "avx512"),
+        ("ampereone_192", "int8", "neon"),
+    ],
+)
+def test_which_engine_runs_a_large_linear_layer(cpu: str, precision: str, expected: str) -> None:
+    assert engine(estimate(linear(512), cpu, precision)) == expected
+
+
+def test_attention_stays_bf16_in_int8_models() -> None:
+    int8, bf16 = (estimate(attention(), "xeon_8490h", p) for p in ("int8", "bf16"))
+    assert int8.latency_ms == bf16.latency_ms
+    assert engine(int8) == "amx"
+
+
+def test_amx_is_left_where_padding_costs_more_than_it_brings() -> None:
+    """One row on a 16-row tile: 1/16 of 2,048 operations per cycle is half of AVX-512's 256."""
+    one_row = linear(1, n=256, k=256)
+    assert engine(estimate(one_row, "xeon_8490h", "int8")) == "avx512"
+    assert engine(estimate(linear(16, n=256, k=256), "xeon_8490h", "int8")) == "amx"
+
+
+def test_an_engine_whose_instructions_the_core_lacks_is_not_used() -> None:
+    machine = load_machine("xeon_8490h")
+    isa = tuple(flag for flag in machine.core.isa if flag != "amx_int8")
+    without = machine.model_copy(update={"core": machine.core.model_copy(update={"isa": isa})})
+    assert IntelMapper(without).executes("amx", f.LINEAR, "int8").fmt == "bf16"
+    assert IntelMapper(machine).executes("amx", f.LINEAR, "int8").fmt == "int8"
+
+
+def test_a_format_nobody_has_is_said_in_the_notes() -> None:
+    machine = load_machine("epyc_9654")
+    isa = tuple(flag for flag in machine.core.isa if flag != "avx512_bf16")
+    without = machine.model_copy(update={"core": machine.core.model_copy(update={"isa": isa})})
+    found = estimate(linear(512), without, "bf16")
+    assert found.notes == ("epyc_9654 has no bf16 arithmetic: products run in fp32",)
+    assert estimate(linear(512), machine, "bf16").notes == ()
+    assert found.latency_ms > estimate(linear(512), machine, "bf16").latency_ms
+
+
+def test_depthwise_convolutions_vectorise_over_channels() -> None:
+    b = Builder()
+    weight = b.weight(512 * 9)
+    b.kernel(
+        "conv2d", f.DEPTHWISE_CONV, [b.input(512 * 784)], weights=(weight,), gemm=(512, 784, 1, 9)
+    )
+    found = estimate(b.workload(), "xeon_8490h", "int8")
+    (kernel,) = found.kernels
+    assert kernel.engine == "avx512"
+    machine = load_machine("xeon_8490h")
+    avx512 = machine.core.engines["avx512"]
+    rate = (
+        avx512.ops_per_cycle["int8"].typical
+        * machine.engine_clock("avx512").typical
+        * avx512.efficiency[f.DEPTHWISE_CONV].typical
+    )
+    tiles = 784 * 512 / 16
+    busiest = np.ceil(tiles / kernel.cores) * 16 * 2 * 12  # nine taps padded to twelve
+    assert kernel.compute_ms == pytest.approx(busiest / rate * 1e3)
+
+
+def residency(cpu: str, megabytes: float, state: str = "steady") -> str:
+    """Level of the weights of one INT8 linear layer of this size."""
+    n = 8192
+    k = int(megabytes * MIB / n)
+    found = estimate(linear(8, n, k), cpu, "int8", state)
+    return found.levels(0)["weight"]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "fits", "does_not"),
+    [
+        ("xeon_8490h", 80, 100),  # 112.5 MiB of L3
+        ("epyc_9654", 280, 320),  # 12 x 32 MiB, each complex with its share of the channels
+        ("ampereone_192", 48, 60),  # 64 MiB of system-level cache
+    ],
+)
+def test_steady_weights_stay_in_the_last_level_cache_if_they_fit(
+    cpu: str, fits: float, does_not: float
+) -> None:
+    assert residency(cpu, fits) == "L3"
+    assert residency(cpu, does_not) == "DRAM"
+    assert residency(cpu, fits, "cold") == "DRAM"
+
+
+def test_weights_that_cannot_be_split_are_copied_into_every_complex() -> None:
+    """16 output channels are one block: all twelve complexes need all of its weights."""
+    narrow = linear(8, n=16, k=2 * MIB)  # 32 MiB in INT8
+    assert estimate(narrow, "epyc_9654", "int8").levels(0)["weight"] == "DRAM"
+    whole = load_machine("epyc_9654").with_values({"cache.l3_domains": 1})
+    assert estimate(narrow, whole, "int8").levels(0)["weight"] == "L3"
+
+
+def test_many_small_layers_count_together() -> None:
+    assert estimate(linear(8, 1024, 1024, 64), "xeon_8490h", "int8").levels(0)["weight"] == "L3"
+    assert estimate(linear(8, 1024, 1024, 128), "xeon_8490h", "int8").levels(0)["weight"] == "DRAM"
+
+
+def test_what_cores_share_is_no_nearer_than_the_last_level_cache() -> None:
+    found = estimate(linear(512, 512, 512), "xeon_8490h", "int8")
+    assert found.active_cores > 1
+    assert found.levels(0)["input"] == "L3"
+    alone = load_machine("xeon_8490h").with_values({"cores.count": 1})
+    assert estimate(linear(64, 512, 512), alone, "int8").levels(0)["input"] == "L2"
+
+
+def test_memory_bandwidth_grows_with_cores_and_complexes_up_to_the_socket() -> None:
+    mapper = mapper_for(load_machine("epyc_9654"))
+    machine = mapper.machine
+    few, complexes, all_cores = mapper.dram_bandwidth(np.array([1.0, 12.0, 96.0]))
+    assert few == machine.memory.per_core.typical
+    per_domain = machine.memory.per_domain
+    assert per_domain is not None
+    assert complexes <= 12 * min(per_domain.typical, machine.memory.per_core.typical)
+    assert all_cores == pytest.approx(machine.sustained_bandwidth)
+
+
+def test_the_parallel_region_costs_what_the_machine_says() -> None:
+    machine = load_machine("xeon_8490h")
+    table = columns(linear(8), get_precision("int8"))
+    cores = np.array([[1.0], [2.0], [8.0]])
+    runtime = get_runtime("compiled")
+    region = mapper_for(machine).overhead(table, runtime, cores)[:, 0] - runtime.dispatch[0]
+    base = machine.parallel_region.base.typical
+    step = machine.parallel_region.per_doubling.typical
+    assert region.tolist() == pytest.approx([0.0, base + step, base + 3 * step])
+
+
+def test_eager_charges_every_operator_at_its_measured_cost() -> None:
+    b = Builder()
+    x = b.linear(b.input(64 * 64), 64, 64, 64)
+    b.kernel("gelu", f.ACTIVATION, [x], elements=64 * 64, vector_ops=64 * 64 * 8)
+    eager = estimate(b.workload(), "epyc_9654", "fp32", runtime="eager")
+    compiled = estimate(b.workload(), "epyc_9654", "fp32")
+    assert [k.operator for k in eager.kernels] == ["linear", "gelu"]
+    assert [k.operator for k in compiled.kernels] == ["linear+gelu"]
+    region = load_machine("epyc_9654").parallel_region
+    for kernel, dispatch_us in zip(eager.kernels, (5.2, 4.6), strict=True):
+        own = region.base.typical + region.per_doubling.typical * np.log2(kernel.cores)
+        expected = dispatch_us * 1e-3 + (own * 1e3 if kernel.cores > 1 else 0)
+        assert kernel.overhead_ms == pytest.approx(expected)
+
+
+def test_fps_per_watt_states_its_basis() -> None:
+    found = estimate(linear(8), "ampereone_192")
+    tdp = load_machine("ampereone_192").power.tdp.typical
+    assert found.fps_per_watt == pytest.approx(found.throughput_fps / tdp)
+    assert "usage power" in found.power_basis
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cpu": "epyc_9645"}, "did you mean 'epyc_9654'"),
+        ({"precision": "int9"}, "did you mean 'int8'"),
+        ({"state": "stead"}, "did you mean 'steady'"),
+        ({"runtime": "eagre"}, "did you mean 'eager'"),
+    ],
+)
+def test_unknown_names_suggest_the_nearest(arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(UnknownName, match=message):
+        estimate(linear(8), **({"cpu": "epyc_9654"} | arguments))  # type: ignore[arg-type]
+
+
+def test_a_figure_the_machine_lacks_is_refused() -> None:
+    with pytest.raises(UnknownName, match=r"memory\.sustained"):
+        mapper_for(load_machine("epyc_9654"), {"memory.sustaned": 0.5})
+
+
+def test_an_engine_the_mapper_does_not_know_is_refused() -> None:
+    machine = load_machine("xeon_8490h")
+    engines = {"sme" if name == "amx" else name: e for name, e in machine.core.engines.items()}
+    other = machine.model_copy(
+        update={"core": machine.core.model_copy(update={"engines": engines})}
+    )
+    with pytest.raises(MachineError, match=r"core\.engines\.sme.*amx, avx512"):
+        mapper_for(other)

@@ -1,0 +1,139 @@
+"""The time formula against values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from perfmodel.mapping import roofline
+from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, Traffic, Vector, Work
+
+CORES = np.arange(1.0, 5.0)[:, None]
+
+
+def work(
+    m: int = 32, n: int = 32, k: int = 64, vector_ops: float = 0, moved: float = 0, batch: int = 1
+) -> Work:
+    return Work(
+        flops=np.array([2.0 * batch * m * n * k]),
+        loops=np.array([[batch, m, n, k]], dtype=np.float64),
+        vector_ops=np.array([vector_ops]),
+        elements=np.array([float(m * n)]),
+        moved=np.array([[moved], [0.0], [0.0]]),
+    )
+
+
+def engine(rate: float, tile: tuple[int, int, int] = (16, 16, 64), **changes: object) -> Engine:
+    fields: dict[str, object] = {
+        "rate": rate,
+        "usable": np.array([True]),
+        "tile": np.array([tile], dtype=np.float64),
+        "rows_only": np.array([False]),
+        "startup": 0.0,
+    }
+    return Engine(**(fields | changes))  # type: ignore[arg-type]
+
+
+NO_VECTOR = Vector(rate=1e30, lanes=16)
+NO_TRAFFIC = Traffic(
+    level=np.full((3, 4, 1), L2, dtype=np.int8), bandwidth=np.full((3, 4, 1), 1e30)
+)
+
+
+def seconds(w: Work, e: Engine) -> list[float]:
+    return roofline.gemm_seconds(w, e, CORES)[:, 0].tolist()
+
+
+def test_tiles_run_in_waves() -> None:
+    # 2 x 2 tiles of 2*16*16*64 operations each; on three cores one of them still runs two.
+    tile = 2 * 16 * 16 * 64 / 1e9
+    assert seconds(work(), engine(1e9)) == pytest.approx([4 * tile, 2 * tile, 2 * tile, tile])
+
+
+@pytest.mark.parametrize(
+    ("loops", "factor"),
+    [((16, 16, 64), 1), ((1, 16, 64), 16), ((16, 16, 65), 128 / 65), ((17, 16, 64), 32 / 17)],
+)
+def test_loops_are_padded_to_the_tile(loops: tuple[int, int, int], factor: float) -> None:
+    w = work(*loops)
+    assert seconds(w, engine(1e9))[0] == pytest.approx(w.flops[0] / 1e9 * factor)
+
+
+def test_attention_shares_out_rows_alone() -> None:
+    # Eight heads of two row blocks: 16 units of work, however many columns.
+    w = work(m=32, n=320, batch=8)
+    both = engine(1e9, rows_only=np.array([True]))
+    assert seconds(w, both)[2] == pytest.approx(w.flops[0] / 1e9 * 6 / 16)
+
+
+def test_startup_is_paid_once_per_kernel() -> None:
+    plain, slow_start = seconds(work(), engine(1e9)), seconds(work(), engine(1e9, startup=1e6))
+    assert np.subtract(slow_start, plain) == pytest.approx(1e6 / 1e9)
+
+
+def test_startup_reaches_half_efficiency_at_its_size() -> None:
+    w = work()
+    half = seconds(w, engine(1e9, startup=float(w.flops[0])))[0]
+    assert half == pytest.approx(2 * w.flops[0] / 1e9)
+
+
+def test_an_engine_that_cannot_run_a_kernel_is_never_chosen() -> None:
+    fast = engine(1e12, usable=np.array([False]))
+    found = roofline.evaluate(
+        work(), (fast, engine(1e9)), NO_VECTOR, NO_TRAFFIC, np.zeros((4, 1)), CORES
+    )
+    assert found.engine.tolist() == [1]
+    assert found.compute[0] == pytest.approx(2 * 16 * 16 * 64 / 1e9)
+
+
+def test_vector_work_goes_in_whole_vectors() -> None:
+    w = work(m=5, n=8, vector_ops=40 * 3)  # 40 elements: three vectors of 16
+    found = roofline.vector_seconds(w, Vector(rate=1e9, lanes=16), CORES)[:, 0]
+    assert found.tolist() == pytest.approx([144 / 1e9, 96 / 1e9, 48 / 1e9, 48 / 1e9])
+
+
+def test_memory_adds_the_roles_each_from_its_level() -> None:
+    w = Work(
+        flops=np.zeros(1),
+        loops=np.ones((1, 4)),
+        vector_ops=np.zeros(1),
+        elements=np.ones(1),
+        moved=np.array([[300.0], [100.0], [10.0]]),
+    )
+    level = np.array([DRAM, L3, L2], dtype=np.int8)[:, None, None] * np.ones((3, 4, 1), np.int8)
+    rates = np.array([100.0, 200.0, 1000.0])[:, None, None] * CORES
+    found = roofline.evaluate(
+        w,
+        (engine(1.0),),
+        Vector(rate=1.0, lanes=16),
+        Traffic(level=level, bandwidth=rates),
+        np.zeros((4, 1)),
+        CORES,
+    )
+    assert found.memory[0] == pytest.approx((3 + 0.5 + 0.01) / 4)
+    assert found.cores[0] == 4
+    assert roofline.BOUNDS[found.bound[0]] == "DRAM"
+    assert found.level[:, 0].tolist() == [DRAM, L3, L2]
+
+
+def test_the_core_count_is_the_one_with_the_least_latency() -> None:
+    # Half of the work per doubling is worth less than the barrier from the third core on.
+    overhead = np.array([[0.0], [20e-6], [30e-6], [60e-6]])
+    found = roofline.evaluate(work(), (engine(1e9),), NO_VECTOR, NO_TRAFFIC, overhead, CORES)
+    by_cores = np.array(seconds(work(), engine(1e9))) + overhead[:, 0]
+    assert found.cores[0] == 1 + np.argmin(by_cores)
+    assert found.latency[0] == pytest.approx(by_cores.min())
+
+
+@pytest.mark.parametrize(
+    ("overhead", "bandwidth", "bound"),
+    [(0.0, 1e30, "compute"), (1.0, 1e30, "overhead"), (0.0, 1e6, "L3"), (0.0, 1e12, "compute")],
+)
+def test_the_bound_is_the_largest_part(overhead: float, bandwidth: float, bound: str) -> None:
+    traffic = Traffic(
+        level=np.full((3, 4, 1), L3, dtype=np.int8), bandwidth=np.full((3, 4, 1), bandwidth)
+    )
+    found = roofline.evaluate(
+        work(moved=1e3), (engine(1e9),), NO_VECTOR, traffic, np.full((4, 1), overhead), CORES
+    )
+    assert roofline.BOUNDS[found.bound[0]] == bound
