@@ -1,4 +1,4 @@
-"""What "int8", "bf16" ... mean: arithmetic and storage for each operator family.
+"""What "int8", "bf16", "w4" ... mean: arithmetic and storage for each operator family.
 
 This is vocabulary shared by workload and mapping; no hardware is in it. A policy never narrows what
 such a deployment keeps wide: in ``int8`` (W8A8) only convolutions and linear layers multiply in
@@ -11,15 +11,23 @@ precision  conv, linear            matmul, attention   everything else
 =========  ======================  ==================  =================================
 fp32       fp32                    fp32                fp32
 bf16       bf16, fp32 accumulate   bf16                fp32 arithmetic, bf16 storage
+fp16       fp16, fp32 accumulate   fp16                fp32 arithmetic, fp16 storage
 int8       int8, int32 accumulate  bf16                fp32 arithmetic, bf16 storage [1]_
+w8         bf16, weights in int8   bf16                fp32 arithmetic, bf16 storage
+w4         bf16, weights in 4 bit  bf16                fp32 arithmetic, bf16 storage [2]_
 =========  ======================  ==================  =================================
+
+A CPU without arithmetic in a format runs the next wider one it has; the estimate says so.
 
 .. [1] Pooling between quantised convolutions stays in INT8. A linear layer reads INT8 and writes
    BF16, which is what the norm, attention or residual after it reads.
+.. [2] Linear layers only, in groups of 32 weights with one 16-bit scale: 4.5 bits a weight (the
+   layout of GGUF's Q4_0). Convolutions store INT8. Widening the weights costs no time of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,13 +76,13 @@ def _policy(
     storage: int,
     products: str,
     arithmetic: dict[str, str] | None = None,
-    weight: dict[str, int] | None = None,
-    read: dict[str, int] | None = None,
-    write: dict[str, int] | None = None,
+    weight: Mapping[str, float] | None = None,
+    read: Mapping[str, float] | None = None,
+    write: Mapping[str, float] | None = None,
 ) -> Precision:
     """A policy from its general rule (storage bits, format of products) and its exceptions."""
 
-    def column(exceptions: dict[str, int] | None) -> npt.NDArray[np.float64]:
+    def column(exceptions: Mapping[str, float] | None) -> npt.NDArray[np.float64]:
         values = [(exceptions or {}).get(family, storage) for family in f.FAMILIES]
         array = np.array(values, dtype=np.float64)
         array.setflags(write=False)
@@ -104,6 +112,12 @@ PRECISIONS: Final = {
             products="bf16",
         ),
         _policy(
+            "fp16",
+            "FP16 products with FP32 accumulation, FP16 storage",
+            storage=16,
+            products="fp16",
+        ),
+        _policy(
             "int8",
             "W8A8: INT8 convolutions and linear layers; the rest as in bf16",
             storage=16,
@@ -112,6 +126,20 @@ PRECISIONS: Final = {
             weight=dict.fromkeys(_QUANTISED, 8),
             read=dict.fromkeys((*_QUANTISED, f.POOLING), 8),
             write=dict.fromkeys((f.CONV, f.DEPTHWISE_CONV, f.POOLING), 8),
+        ),
+        _policy(
+            "w8",
+            "weights in INT8, BF16 products and activations",
+            storage=16,
+            products="bf16",
+            weight=dict.fromkeys(_QUANTISED, 8),
+        ),
+        _policy(
+            "w4",
+            "linear weights in 4 bits with a scale per 32, BF16 products and activations",
+            storage=16,
+            products="bf16",
+            weight={f.CONV: 8, f.DEPTHWISE_CONV: 8, f.LINEAR: 4 + 16 / 32},
         ),
     )
 }

@@ -283,7 +283,7 @@ class Mapper(ABC):
         region = self.figure("parallel_region.base") + self.figure(
             "parallel_region.per_doubling"
         ) * np.log2(cores)
-        overhead: FloatArray = runtime.dispatch[columns.family] + np.where(cores > 1, region, 0.0)
+        overhead: FloatArray = runtime.dispatch[..., columns.family] + np.where(cores > 1, region, 0.0)
         return overhead
 
     # -- the formula ---------------------------------------------------------------------------

@@ -10,17 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from perfmodel.errors import PerfmodelError
+from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimate import mapper_for, prepare
-from perfmodel.mapping.roofline import FloatArray
-from perfmodel.mapping.runtimes import get_runtime
+from perfmodel.mapping.roofline import FloatArray, Times
+from perfmodel.mapping.runtimes import PREFIX, figures, get_runtime, runtime_with
 from perfmodel.precision import get_precision
 from perfmodel.workload.workload import Workload
 
 #: Array elements of (variants, core counts, kernels) evaluated at once: a few arrays of this size
 #: stay in a core's L2, which made the whole evaluation up to five times faster than one big array.
 _CHUNK_ELEMENTS = 150_000
+#: Variants whose best core counts stand for all others', and how many counts a kernel may keep.
+_PILOTS = 64
+_CORE_COUNTS = 12
 
 
 def latency_variants(
@@ -30,20 +33,25 @@ def latency_variants(
     precision: str = "int8",
     state: str = "steady",
     runtime: str = "compiled",
+    *,
+    every_core_count: bool = True,
 ) -> FloatArray:
     """Latency in milliseconds for each variant of ``cpu``, shape (variants,).
 
     Args:
-        values: figures by dotted path (``machine.figures()`` lists them), each an array of shape
-            (variants,) in SI units; all other figures stay at their typical values.
+        values: figures by dotted path, of the machine (``machine.figures()`` lists them) or of the
+            runtime (:func:`perfmodel.mapping.runtimes.figures`), each an array of shape (variants,)
+            in SI units; all other figures stay at their typical values.
+        every_core_count: try every active-core count for every variant. Otherwise only those that
+            are best in a spread of pilot variants: some ten times faster, and never below the exact
+            latency.
 
     Raises:
         UnknownName: for a path, CPU, precision, state or runtime that does not exist.
         PerfmodelError: if the arrays differ in length or there is none.
     """
     machine = load_machine(cpu)
-    chosen = get_runtime(runtime)
-    _, table = prepare(workload, get_precision(precision), chosen)
+    _, table = prepare(workload, get_precision(precision), get_runtime(runtime))
     arrays = {path: np.asarray(value, dtype=np.float64) for path, value in values.items()}
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
@@ -52,11 +60,38 @@ def latency_variants(
             f"found {', '.join(map(str, sorted(shapes))) or 'none'}"
         )
     ((count,),) = shapes
-    mapper = mapper_for(machine, arrays)
-    step = max(1, _CHUNK_ELEMENTS // (mapper.cores * max(1, len(table.family))))
-    seconds = np.empty(count)
+    _check_assumptions(arrays)
+
+    def times(rows: slice, cores: FloatArray | None) -> Times:
+        part = {path: array[rows] for path, array in arrays.items()}
+        own = {path: array for path, array in part.items() if not path.startswith(PREFIX)}
+        chosen = runtime_with(runtime, part)
+        return mapper_for(machine, own).times(table, chosen, state, cores)
+
+    cores = None
+    if not every_core_count and count > _PILOTS:
+        cores = _best_counts(times(slice(None, None, count // _PILOTS), None).cores)
+    counts = mapper_for(machine).cores if cores is None else len(cores)
+    step = max(1, _CHUNK_ELEMENTS // (counts * max(1, len(table.family))))
+    milliseconds = np.empty(count)
     for start in range(0, count, step):
-        part = {path: array[start : start + step] for path, array in arrays.items()}
-        times = mapper_for(machine, part).times(table, chosen, state)
-        seconds[start : start + step] = times.latency @ table.count
-    return seconds * 1e3
+        rows = slice(start, start + step)
+        milliseconds[rows] = times(rows, cores).latency @ table.count * 1e3
+    return milliseconds
+
+
+def _check_assumptions(values: Mapping[str, FloatArray]) -> None:
+    known = figures()
+    for path in values:
+        if path.startswith(PREFIX) and path not in known:
+            raise UnknownName("assumption", path, known)
+
+
+def _best_counts(cores: FloatArray) -> FloatArray:
+    """Core counts to try for each kernel, shape (P, K), from those best in the pilots (..., K)."""
+    columns = []
+    for chosen in cores.reshape(-1, cores.shape[-1]).T:
+        counts = np.unique(chosen)
+        picked = np.linspace(0, len(counts) - 1, _CORE_COUNTS).round().astype(int)
+        columns.append(counts[picked])
+    return np.stack(columns, axis=-1)

@@ -1,0 +1,1 @@
+"""What ``nox -s benchmarks`` runs: expected rankings, latency snapshots, speed."""

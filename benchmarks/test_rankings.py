@@ -1,0 +1,123 @@
+"""Orders of CPUs that must hold, each with the physical reason why.
+
+An order that a change breaks is either a mistake of that change or a finding: then change the
+expectation here and its reason with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import pytest
+
+from benchmarks.support.cpus import AMD, AMPERE, CPUS, INTEL
+from perfmodel import estimate, published
+from perfmodel.workload import zoo
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """An expected order. ``leaders`` are fastest first; CPUs not named may follow in any order."""
+
+    method: str
+    model: str
+    precision: str
+    leaders: tuple[str, ...]
+    reason: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.method}-{self.model}-{self.precision}"
+
+
+_PUBLISHED_TRANSFORMER = (
+    "the published method counts linear layers for one token and attention as no operation, so a "
+    "Transformer takes FP32 bytes over peak DRAM bandwidth: 460.8 > 332.8 > 307.2 GB/s"
+)
+_PUBLISHED_CNN = (
+    "convolutions are counted in full, so the CPU with the highest peak leads: AMX gives Xeon 16 "
+    "times the INT8 operations of a core and cycle that the method lists for the other two"
+)
+_AMX_CNN = (
+    "at batch 1 the weights stay in the caches, so beside the overhead of each kernel, which is "
+    "much the same on all three, arithmetic decides; a core with AMX does 16 times the INT8 and "
+    "BF16 operations per cycle of a Zen 4 core"
+)
+_AMX_TRANSFORMER = (
+    "each weight serves 197 tokens, so without a matrix engine arithmetic takes most of the time; "
+    "AMX all but removes it and leaves memory and overhead. Here the two methods differ: the "
+    "published one counts linear layers for one token and attention as no operation, so it "
+    "compares DRAM bandwidth alone and puts AMD first"
+)
+_NO_MATRIX_ENGINE = (
+    "no CPU here has a matrix engine for FP32, so cores x vector width x sustained clock decide: "
+    "EPYC 96 x 32 FLOP at 3.55 GHz, AmpereOne 192 x 16 at 3.2 GHz, Xeon 60 x 64 at 2.4 GHz"
+)
+
+RANKINGS: Final = (
+    *(
+        Ranking("published", model, "int8", (AMD, AMPERE, INTEL), _PUBLISHED_TRANSFORMER)
+        for model in ("vit_b_16", "vit_l_16")
+    ),
+    *(
+        Ranking("published", model, "int8", (INTEL,), _PUBLISHED_CNN)
+        for model in ("resnet50", "deeplabv3_resnet50")
+    ),
+    *(
+        Ranking("roofline", model, precision, (INTEL,), _AMX_CNN)
+        for model in ("resnet50", "deeplabv3_resnet50")
+        for precision in ("int8", "bf16")
+    ),
+    *(
+        Ranking("roofline", model, precision, (INTEL,), _AMX_TRANSFORMER)
+        for model in ("vit_b_16", "vit_l_16")
+        for precision in ("int8", "bf16")
+    ),
+    Ranking("roofline", "vit_l_16", "fp32", (AMD,), _NO_MATRIX_ENGINE),
+)
+
+
+def latencies(method: str, model: str, precision: str) -> dict[str, float]:
+    """Latency in ms of the model on each of :data:`CPUS`."""
+    if method == "published":
+        return {cpu: published.estimate(model, cpu).latency_ms for cpu in CPUS}
+    workload = zoo.workload(model)
+    return {cpu: estimate(workload, cpu, precision).latency_ms for cpu in CPUS}
+
+
+def ordering(latency_ms: Mapping[str, float]) -> str:
+    """The whole order with latencies and the margin of each CPU over the next."""
+    order = sorted(latency_ms, key=lambda cpu: latency_ms[cpu])
+    lines = [f"{cpu}: {latency_ms[cpu]:.4g} ms" for cpu in order]
+    for place, (faster, slower) in enumerate(pairwise(order)):
+        lines[place] += f" ({latency_ms[slower] / latency_ms[faster]:.3f}x ahead of the next)"
+    return "\n".join(f"  {place}. {line}" for place, line in enumerate(lines, 1))
+
+
+@pytest.mark.parametrize("expected", RANKINGS, ids=lambda expected: expected.id)
+def test_ranking(expected: Ranking) -> None:
+    latency_ms = latencies(expected.method, expected.model, expected.precision)
+    order = sorted(latency_ms, key=lambda cpu: latency_ms[cpu])
+    leaders = tuple(order[: len(expected.leaders)])
+    if leaders != expected.leaders:
+        pytest.fail(
+            f"{expected.id}: expected {' > '.join(expected.leaders)}, because {expected.reason}.\n"
+            f"Found:\n{ordering(latency_ms)}",
+            pytrace=False,
+        )
+
+
+def test_published_lead_of_amd_grows_with_the_transformer() -> None:
+    """The published trend: the larger ViT is, the closer to the ratio of DRAM bandwidths.
+
+    The head and the patch embedding, where Xeon's arithmetic helps, weigh less in ViT-L; the limit
+    of the ratio is 460.8 / 307.2 = 1.5.
+    """
+    leads = []
+    for model in ("vit_b_16", "vit_l_16"):
+        latency_ms = latencies("published", model, "int8")
+        leads.append(latency_ms[INTEL] / latency_ms[AMD])
+    assert 1 < leads[0] < leads[1] < 1.5, f"lead on ViT-B {leads[0]:.4f}, on ViT-L {leads[1]:.4f}"

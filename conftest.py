@@ -1,0 +1,19 @@
+"""Set-up that tests/ and benchmarks/ share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+pytest_plugins = ["pytester", "benchmarks.support.plugin", "benchmarks.support.ledger"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep traces, which take seconds, between runs, but never in the user's own cache.
+
+    A trace's key holds a digest of the tracer's source: a changed tracer finds nothing here.
+    ``pytest --cache-clear`` empties the folder.
+    """
+    folder = config.rootpath / ".pytest_cache" / "d" / "perfmodel"
+    os.environ["PERFMODEL_CACHE_DIR"] = str(folder)

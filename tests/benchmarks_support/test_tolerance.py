@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.support.tolerance import ABSENT, Difference, close, differences, nan_paths
+
+finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | finite,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+@given(documents)
+def test_a_document_without_nan_equals_itself(document: object) -> None:
+    assert list(differences(document, document)) == []
+
+
+@given(finite.filter(lambda x: abs(x) > 1e-290), st.floats(-1e-3, 1e-3))
+def test_floats_differ_exactly_beyond_the_relative_tolerance(value: float, shift: float) -> None:
+    if math.isclose(abs(shift), 1e-6, rel_tol=1e-3):
+        return  # too near the border for float arithmetic to say
+    assert close(value, value * (1 + shift)) == (abs(shift) < 1e-6)
+
+
+@given(finite, finite)
+def test_order_of_the_two_does_not_matter(a: float, b: float) -> None:
+    assert close(a, b) == close(b, a)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (math.nan, math.nan),
+        (1.0, math.nan),
+        (math.nan, 1.0),
+        (math.inf, -math.inf),
+        (math.inf, 1e308),
+        (0.0, 5e-324),
+        (1_000_000_000, 1_000_000_001),
+        (1, 1.0),
+        (True, 1),
+        (None, 0),
+        ("amx", "avx512"),
+        ({}, []),
+    ],
+)
+def test_these_are_different(old: object, new: object) -> None:
+    (found,) = differences({"x": old}, {"x": new})
+    assert found.path == ("x",)
+    assert found.old is old
+    assert found.new is new
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, 0.0])
+def test_infinity_and_zero_equal_themselves(value: float) -> None:
+    assert list(differences(value, value)) == []
+
+
+def test_every_place_is_named_once_with_what_only_one_side_has() -> None:
+    old = {"same": 1, "gone": {"a": 1}, "list": [1.0, 2.0, 3.0], "deep": {"x": {"y": "a"}}}
+    new = {"same": 1, "new": 5, "list": [1.0, 2.5], "deep": {"x": {"y": "b"}}}
+    assert list(differences(old, new)) == [
+        Difference(("deep", "x", "y"), "a", "b"),
+        Difference(("gone",), {"a": 1}, ABSENT),
+        Difference(("list", 1), 2.0, 2.5),
+        Difference(("list", 2), 3.0, ABSENT),
+        Difference(("new",), ABSENT, 5),
+    ]
+
+
+def test_nan_paths_finds_each_nan() -> None:
+    document = {"a": [1.0, math.nan], "b": {"c": math.nan}, "d": math.inf, "e": "nan"}
+    assert list(nan_paths(document)) == [("a", 1), ("b", "c")]
