@@ -246,7 +246,7 @@ def _summarise(
         latency_ms=total * 1e3,
         throughput_fps=throughput,
         fps_per_watt=throughput / machine.power.tdp.typical,
-        power_basis=f"tdp ({machine.power.basis})" if machine.power.basis else "tdp",
+        power_basis=_power_basis(machine),
         utilization=float(np.sum(ideal * table.count)) / mapper.cores / total,
         bottleneck=max(shares, key=lambda label: shares[label]),
         bottleneck_shares=shares,
@@ -258,6 +258,11 @@ def _summarise(
         _times=times,
         _engines=mapper.engine_names,
     )
+
+
+def _power_basis(machine: Machine) -> str:
+    basis = machine.power.basis
+    return "tdp" if basis.lower() in ("", "tdp") else f"tdp ({basis})"
 
 
 def _notes(workload: Workload, mapper: Mapper, precision: Precision) -> tuple[str, ...]:

@@ -228,7 +228,7 @@ class Mapper(ABC):
         return bandwidth
 
     def traffic(self, columns: Columns, runtime: Runtime, state: str, cores: FloatArray) -> Traffic:
-        """Level and bandwidth of each role's tensors; arrays broadcast to (3, ..., P, K).
+        """Level and bandwidth of each role's tensors; arrays broadcast to (..., P, K).
 
         Weights are in the last-level cache if a steady run keeps all of them there, next to the
         largest activations; in a cold run they come from memory. What a kernel's cores share (the
@@ -259,14 +259,12 @@ class Mapper(ABC):
             private_level,
         )
         l2_rate, l3_rate, dram_rate = self._bandwidths(cores)
-        bandwidth = [
-            np.where(level == L2, l2_rate, np.where(level == L3, l3_rate, dram_rate))
-            for level in by_role
-        ]
-        shape = np.broadcast_shapes(*(rate.shape for rate in bandwidth), private.shape)
         return Traffic(
-            level=np.stack([np.broadcast_to(level, shape) for level in by_role]).astype(np.int8),
-            bandwidth=np.stack([np.broadcast_to(rate, shape) for rate in bandwidth]),
+            level=tuple(level.astype(np.int8) for level in by_role),
+            bandwidth=tuple(
+                np.where(level == DRAM, dram_rate, np.where(level == L3, l3_rate, l2_rate))
+                for level in by_role
+            ),
         )
 
     def _bandwidths(self, cores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -283,7 +281,9 @@ class Mapper(ABC):
         region = self.figure("parallel_region.base") + self.figure(
             "parallel_region.per_doubling"
         ) * np.log2(cores)
-        overhead: FloatArray = runtime.dispatch[..., columns.family] + np.where(cores > 1, region, 0.0)
+        overhead: FloatArray = runtime.dispatch[..., columns.family] + np.where(
+            cores > 1, region, 0.0
+        )
         return overhead
 
     # -- the formula ---------------------------------------------------------------------------
@@ -304,17 +304,37 @@ class Mapper(ABC):
         Raises:
             UnknownName: for a state other than those of :data:`STATES`.
         """
+        candidates = self.candidates() if cores is None else cores
+        grid, traffic = self._grid(columns, runtime, state, candidates)
+        return roofline.evaluate(grid, traffic, candidates)
+
+    def latency(
+        self,
+        columns: Columns,
+        runtime: Runtime,
+        state: str = "steady",
+        cores: FloatArray | None = None,
+    ) -> FloatArray:
+        """Seconds per kernel, shape (..., K): the latency of :meth:`times` and nothing else."""
+        candidates = self.candidates() if cores is None else cores
+        grid, _ = self._grid(columns, runtime, state, candidates)
+        return roofline.best_latency(grid)
+
+    def _grid(
+        self, columns: Columns, runtime: Runtime, state: str, cores: FloatArray
+    ) -> tuple[roofline.Grid, Traffic]:
         if state not in STATES:
             raise UnknownName("state", state, STATES)
-        candidates = self.candidates() if cores is None else cores
-        return roofline.evaluate(
+        traffic = self.traffic(columns, runtime, state, cores)
+        grid = roofline.grid(
             columns.work,
             self.engines(columns),
             self.vector(columns),
-            self.traffic(columns, runtime, state, candidates),
-            self.overhead(columns, runtime, candidates),
-            candidates,
+            traffic,
+            self.overhead(columns, runtime, cores),
+            cores,
         )
+        return grid, traffic
 
     def fallbacks(self, precision: Precision) -> dict[str, str]:
         """Formats of ``precision`` that no engine has, and what this CPU runs instead."""

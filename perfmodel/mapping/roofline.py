@@ -19,7 +19,9 @@ any leading axis of machines or samples (...): a rate that varies by sample has 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -89,13 +91,13 @@ class Vector:
 
 @dataclass(frozen=True, eq=False)
 class Traffic:
-    """Where each tensor is and how fast it comes: both broadcast to (3 roles, ..., P, K).
+    """Where each role's tensors are and how fast they come: arrays that broadcast to (..., P, K).
 
     ``bandwidth`` is in bytes per second for all active cores together.
     """
 
-    level: npt.NDArray[np.int8]
-    bandwidth: FloatArray
+    level: tuple[npt.NDArray[np.int8], ...]
+    bandwidth: tuple[FloatArray, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,22 +148,45 @@ def vector_seconds(work: Work, vector: Vector, cores: FloatArray) -> FloatArray:
     return seconds
 
 
-def memory_seconds(work: Work, traffic: Traffic) -> FloatArray:
-    """Seconds to move each role's bytes from the level it is in, shape (3, ..., P, K)."""
-    moved = work.moved.reshape(3, *(1,) * (traffic.bandwidth.ndim - 2), -1)
-    seconds: FloatArray = moved / traffic.bandwidth
-    return seconds
+def memory_seconds(work: Work, traffic: Traffic) -> list[FloatArray]:
+    """Seconds to move each role's bytes from the level it is in, three arrays (..., P, K)."""
+    return [moved / rate for moved, rate in zip(work.moved, traffic.bandwidth, strict=True)]
 
 
-def evaluate(
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Every candidate's seconds, before one is chosen; arrays broadcast to (..., P, K)."""
+
+    by_engine: list[FloatArray]
+    by_role: list[FloatArray]
+    overhead: FloatArray
+
+    @cached_property
+    def compute(self) -> FloatArray:
+        """At the fastest engine."""
+        return functools.reduce(np.minimum, self.by_engine)
+
+    @cached_property
+    def memory(self) -> FloatArray:
+        """All roles together."""
+        weight, read, written = self.by_role
+        return weight + read + written
+
+    @cached_property
+    def latency(self) -> FloatArray:
+        """The slower of compute and memory, and the overhead."""
+        return np.maximum(self.compute, self.memory) + self.overhead
+
+
+def grid(
     work: Work,
     engines: tuple[Engine, ...],
     vector: Vector,
     traffic: Traffic,
     overhead: FloatArray,
     cores: FloatArray,
-) -> Times:
-    """The time of every kernel at its fastest engine and active-core count.
+) -> Grid:
+    """The formula, at every candidate core count.
 
     Args:
         work: the kernels.
@@ -172,31 +197,41 @@ def evaluate(
         cores: candidate core counts, shape (P, 1) or (P, K).
     """
     rest = vector_seconds(work, vector, cores)
-    by_engine = [gemm_seconds(work, engine, cores) + rest for engine in engines]
-    compute = by_engine[0]
-    for candidate in by_engine[1:]:
-        compute = np.minimum(compute, candidate)
-    by_role = memory_seconds(work, traffic)
-    memory = by_role.sum(axis=0)
-    total = np.maximum(compute, memory) + overhead
-    best = np.expand_dims(np.argmin(total, axis=-2), -2)
+    return Grid(
+        by_engine=[gemm_seconds(work, engine, cores) + rest for engine in engines],
+        by_role=memory_seconds(work, traffic),
+        overhead=overhead,
+    )
+
+
+def best_latency(grid: Grid) -> FloatArray:
+    """Seconds per kernel at its best core count, shape (..., K): :func:`evaluate`, latency only."""
+    latency: FloatArray = grid.latency.min(axis=-2)
+    return latency
+
+
+def evaluate(grid: Grid, traffic: Traffic, cores: FloatArray) -> Times:
+    """The time of every kernel at its fastest engine and active-core count, and what it is made of.
+
+    ``traffic`` and ``cores`` are those that ``grid`` was made with.
+    """
+    shape = grid.latency.shape
+    best = np.expand_dims(np.argmin(grid.latency, axis=-2), -2)
 
     def take(array: npt.NDArray[T]) -> npt.NDArray[T]:
-        full = np.broadcast_to(array, total.shape)
-        return np.take_along_axis(full, best, axis=-2)[..., 0, :]
+        return np.take_along_axis(np.broadcast_to(array, shape), best, axis=-2)[..., 0, :]
 
-    chosen_compute, chosen_memory, chosen_overhead = take(compute), take(memory), take(overhead)
-    engine = np.argmin(np.stack([take(seconds) for seconds in by_engine]), axis=0)
-    levels = np.broadcast_to(traffic.level, by_role.shape)
-    level = np.stack([take(role) for role in levels])
-    slowest = np.argmax(np.stack([take(role) for role in by_role]), axis=0)
+    compute, memory, overhead = take(grid.compute), take(grid.memory), take(grid.overhead)
+    engine = np.argmin(np.stack([take(seconds) for seconds in grid.by_engine]), axis=0)
+    level = np.stack([take(role) for role in traffic.level])
+    slowest = np.argmax(np.stack([take(role) for role in grid.by_role]), axis=0)
     memory_level = np.take_along_axis(level, slowest[None], axis=0)[0]
-    busy = np.where(chosen_compute >= chosen_memory, 0, 1 + memory_level)
-    waits = chosen_overhead > np.maximum(chosen_compute, chosen_memory)
+    busy = np.where(compute >= memory, 0, 1 + memory_level)
+    waits = overhead > np.maximum(compute, memory)
     return Times(
-        compute=chosen_compute,
-        memory=chosen_memory,
-        overhead=chosen_overhead,
+        compute=compute,
+        memory=memory,
+        overhead=overhead,
         engine=engine,
         cores=take(cores),
         level=level,

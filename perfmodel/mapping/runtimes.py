@@ -19,7 +19,6 @@ from perfmodel.machine.schema import Duration, Figure, Fraction, Origin, Record
 from perfmodel.mapping.roofline import FloatArray, Rate
 from perfmodel.workload import families
 
-
 #: What the paths of these figures begin with, to tell them from a machine's.
 PREFIX: Final = "assumptions."
 

@@ -13,17 +13,18 @@ import numpy as np
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimate import mapper_for, prepare
-from perfmodel.mapping.roofline import FloatArray, Times
-from perfmodel.mapping.runtimes import PREFIX, figures, get_runtime, runtime_with
+from perfmodel.mapping.mapper import Mapper
+from perfmodel.mapping.roofline import FloatArray
+from perfmodel.mapping.runtimes import PREFIX, Runtime, figures, get_runtime, runtime_with
 from perfmodel.precision import get_precision
 from perfmodel.workload.workload import Workload
 
 #: Array elements of (variants, core counts, kernels) evaluated at once: a few arrays of this size
-#: stay in a core's L2, which made the whole evaluation up to five times faster than one big array.
-_CHUNK_ELEMENTS = 150_000
+#: stay in a core's L2, which is several times faster than one big array.
+_CHUNK_ELEMENTS = 80_000
 #: Variants whose best core counts stand for all others', and how many counts a kernel may keep.
 _PILOTS = 64
-_CORE_COUNTS = 12
+_CORE_COUNTS = 8
 
 
 def latency_variants(
@@ -62,21 +63,22 @@ def latency_variants(
     ((count,),) = shapes
     _check_assumptions(arrays)
 
-    def times(rows: slice, cores: FloatArray | None) -> Times:
+    def variants(rows: slice) -> tuple[Mapper, Runtime]:
         part = {path: array[rows] for path, array in arrays.items()}
         own = {path: array for path, array in part.items() if not path.startswith(PREFIX)}
-        chosen = runtime_with(runtime, part)
-        return mapper_for(machine, own).times(table, chosen, state, cores)
+        return mapper_for(machine, own), runtime_with(runtime, part)
 
     cores = None
     if not every_core_count and count > _PILOTS:
-        cores = _best_counts(times(slice(None, None, count // _PILOTS), None).cores)
+        mapper, assumed = variants(slice(None, None, count // _PILOTS))
+        cores = _best_counts(mapper.times(table, assumed, state).cores)
     counts = mapper_for(machine).cores if cores is None else len(cores)
     step = max(1, _CHUNK_ELEMENTS // (counts * max(1, len(table.family))))
     milliseconds = np.empty(count)
     for start in range(0, count, step):
         rows = slice(start, start + step)
-        milliseconds[rows] = times(rows, cores).latency @ table.count * 1e3
+        mapper, assumed = variants(rows)
+        milliseconds[rows] = mapper.latency(table, assumed, state, cores) @ table.count * 1e3
     return milliseconds
 
 

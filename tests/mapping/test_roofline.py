@@ -35,9 +35,29 @@ def engine(rate: float, tile: tuple[int, int, int] = (16, 16, 64), **changes: ob
 
 
 NO_VECTOR = Vector(rate=1e30, lanes=16)
-NO_TRAFFIC = Traffic(
-    level=np.full((3, 4, 1), L2, dtype=np.int8), bandwidth=np.full((3, 4, 1), 1e30)
-)
+
+
+def traffic(level: int = L2, bandwidth: float = 1e30) -> Traffic:
+    """All roles in one level."""
+    return Traffic(
+        level=(np.full((4, 1), level, dtype=np.int8),) * 3,
+        bandwidth=(np.full((4, 1), bandwidth),) * 3,
+    )
+
+
+def evaluate(
+    w: Work,
+    *engines: Engine,
+    vector: Vector = NO_VECTOR,
+    moves: Traffic | None = None,
+    overhead: np.ndarray | float = 0.0,
+) -> roofline.Times:
+    moves = moves or traffic()
+    overheads = np.broadcast_to(np.asarray(overhead, dtype=float), (4, 1))
+    grid = roofline.grid(w, engines, vector, moves, overheads, CORES)
+    found = roofline.evaluate(grid, moves, CORES)
+    np.testing.assert_array_equal(found.latency, roofline.best_latency(grid))
+    return found
 
 
 def seconds(w: Work, e: Engine) -> list[float]:
@@ -79,9 +99,7 @@ def test_startup_reaches_half_efficiency_at_its_size() -> None:
 
 def test_an_engine_that_cannot_run_a_kernel_is_never_chosen() -> None:
     fast = engine(1e12, usable=np.array([False]))
-    found = roofline.evaluate(
-        work(), (fast, engine(1e9)), NO_VECTOR, NO_TRAFFIC, np.zeros((4, 1)), CORES
-    )
+    found = evaluate(work(), fast, engine(1e9))
     assert found.engine.tolist() == [1]
     assert found.compute[0] == pytest.approx(2 * 16 * 16 * 64 / 1e9)
 
@@ -100,16 +118,11 @@ def test_memory_adds_the_roles_each_from_its_level() -> None:
         elements=np.ones(1),
         moved=np.array([[300.0], [100.0], [10.0]]),
     )
-    level = np.array([DRAM, L3, L2], dtype=np.int8)[:, None, None] * np.ones((3, 4, 1), np.int8)
-    rates = np.array([100.0, 200.0, 1000.0])[:, None, None] * CORES
-    found = roofline.evaluate(
-        w,
-        (engine(1.0),),
-        Vector(rate=1.0, lanes=16),
-        Traffic(level=level, bandwidth=rates),
-        np.zeros((4, 1)),
-        CORES,
+    moves = Traffic(
+        level=tuple(np.full((4, 1), level, dtype=np.int8) for level in (DRAM, L3, L2)),
+        bandwidth=tuple(rate * CORES for rate in (100.0, 200.0, 1000.0)),
     )
+    found = evaluate(w, engine(1.0), vector=Vector(rate=1.0, lanes=16), moves=moves)
     assert found.memory[0] == pytest.approx((3 + 0.5 + 0.01) / 4)
     assert found.cores[0] == 4
     assert roofline.BOUNDS[found.bound[0]] == "DRAM"
@@ -119,7 +132,7 @@ def test_memory_adds_the_roles_each_from_its_level() -> None:
 def test_the_core_count_is_the_one_with_the_least_latency() -> None:
     # Half of the work per doubling is worth less than the barrier from the third core on.
     overhead = np.array([[0.0], [20e-6], [30e-6], [60e-6]])
-    found = roofline.evaluate(work(), (engine(1e9),), NO_VECTOR, NO_TRAFFIC, overhead, CORES)
+    found = evaluate(work(), engine(1e9), overhead=overhead)
     by_cores = np.array(seconds(work(), engine(1e9))) + overhead[:, 0]
     assert found.cores[0] == 1 + np.argmin(by_cores)
     assert found.latency[0] == pytest.approx(by_cores.min())
@@ -130,10 +143,5 @@ def test_the_core_count_is_the_one_with_the_least_latency() -> None:
     [(0.0, 1e30, "compute"), (1.0, 1e30, "overhead"), (0.0, 1e6, "L3"), (0.0, 1e12, "compute")],
 )
 def test_the_bound_is_the_largest_part(overhead: float, bandwidth: float, bound: str) -> None:
-    traffic = Traffic(
-        level=np.full((3, 4, 1), L3, dtype=np.int8), bandwidth=np.full((3, 4, 1), bandwidth)
-    )
-    found = roofline.evaluate(
-        work(moved=1e3), (engine(1e9),), NO_VECTOR, traffic, np.full((4, 1), overhead), CORES
-    )
+    found = evaluate(work(moved=1e3), engine(1e9), moves=traffic(L3, bandwidth), overhead=overhead)
     assert roofline.BOUNDS[found.bound[0]] == bound

@@ -1,0 +1,71 @@
+"""What starting the program costs and says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import perfmodel
+from perfmodel.precision import PRECISIONS
+from perfmodel.workload import zoo
+from tests.cli.conftest import Run, process
+
+LOADED = "print(*sys.modules, file=sys.stderr)"
+
+
+def loaded(stderr: str) -> set[str]:
+    return set(stderr.splitlines()[-1].split())
+
+
+def test_help_imports_nothing_that_computes() -> None:
+    result = process("--help", code=LOADED)
+    assert result.returncode == 0
+    assert "perfmodel.cli.app" in loaded(result.stderr)
+    assert not loaded(result.stderr) & {"torch", "transformers", "numpy", "pint", "platformdirs"}
+
+
+@pytest.mark.parametrize("command", ["compare", "explain", "trace"])
+def test_a_saved_workload_needs_no_torch(command: str, saved: Path, tmp_path: Path) -> None:
+    arguments = {
+        "compare": ["--format", "json"],
+        "explain": ["--cpu", "epyc_9654", "--format", "json"],
+        "trace": ["-o", tmp_path / "again.json"],
+    }[command]
+    result = process(command, saved, *arguments, code=LOADED)
+    assert result.returncode == 0
+    assert not loaded(result.stderr) & {"torch", "torchvision", "transformers"}
+    if command == "trace":
+        assert (tmp_path / "again.json").read_bytes() == saved.read_bytes()
+        assert result.stdout == ""
+    else:
+        assert json.loads(result.stdout)
+
+
+def test_cached_models_need_no_torch() -> None:
+    zoo.workload("resnet50")
+    perfmodel.compare(["resnet50"])  # Fills the published method's cache too.
+    result = process("compare", "resnet50", "-f", "json", code=LOADED)
+    assert {record["method"] for record in json.loads(result.stdout)} == {"roofline", "published"}
+    assert not loaded(result.stderr) & {"torch", "torchvision", "transformers"}
+
+
+def test_help_says_what_is_counted_and_lists_what_there_is(run: Run) -> None:
+    text = " ".join(run("--help").stdout.split())
+    assert "A multiply-accumulate counts as 2 FLOPs" in text
+    assert "source" in text
+    for command in ("compare", "explain", "cpus", "models", "trace"):
+        assert command in text
+        assert run(command, "--help").exit_code == 0
+    for precision in PRECISIONS:
+        assert precision in run("compare", "--help").stdout
+
+
+def test_without_a_command_the_help_is_shown(run: Run) -> None:
+    assert run().stdout == run("--help").stdout
+    assert run().exit_code == 0
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").stdout == f"perfmodel {perfmodel.__version__}\n"
