@@ -1,0 +1,109 @@
+"""Why a trace failed, in one line that names the user's own source line.
+
+torch.export reports a failing forward with dozens of frames of its own; what the reader needs is
+the line of the model, the reason, and a way out.
+"""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Final
+
+import torch
+from torch._subclasses import fake_tensor
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+_VALUES_NEEDED: Final = (
+    fake_tensor.DataDependentOutputException,
+    fake_tensor.DynamicOutputShapeException,
+    GuardOnDataDependentSymNode,
+)
+_INDEPENDENT: Final = (
+    "A trace has shapes only: make the branch, number or size independent of values (torch.where "
+    "instead of if, a mask instead of nonzero), or pass it as a plain Python argument"
+)
+#: A frame in the stack that torch.export keeps for each operator.
+_FRAME: Final = re.compile(r'File "(?P<path>[^"]+)", line (?P<line>\d+), in .*\n\s*(?P<code>.*)')
+#: The longest reason that is still a line.
+_LIMIT: Final = 240
+
+_TORCH: Final = str(Path(torch.__file__).parent)
+_LIBRARY: Final = sysconfig.get_paths()["stdlib"]
+_HERE: Final = str(Path(__file__).parent)
+
+
+def explain(error: BaseException, module: torch.nn.Module) -> str:
+    """One line: what is wrong, where in the model's source, and what to do."""
+    root = next((e for e in _chain(error) if isinstance(e, _VALUES_NEEDED)), error)
+    where = _where(error, module)
+    if isinstance(root, _VALUES_NEEDED):
+        operator = getattr(root, "func", None)
+        what = f" ({operator})" if operator is not None else ""
+        return f"the forward depends on the values of a tensor{where}{what}. {_INDEPENDENT}"
+    return (
+        f"the forward failed{where}: {_reason(root)}. Check number, names, shapes and dtypes of "
+        "the example inputs"
+    )
+
+
+def unknown_size(operator: str, stack_trace: str | None) -> str:
+    """One line: ``operator`` returns a tensor whose size depends on values, and where."""
+    where = ""
+    for frame in _FRAME.finditer(stack_trace or ""):
+        if _is_the_users(frame["path"]):
+            where = f" at {frame['path']}:{frame['line']} `{frame['code'].strip()}`"
+    return f"a size depends on the values of a tensor{where} ({operator}). {_INDEPENDENT}"
+
+
+def _reason(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0].rstrip(".:") if lines else ""
+    if len(text) > _LIMIT:
+        text = text[:_LIMIT].rstrip(". ") + " ..."
+    if type(error) in (RuntimeError, ValueError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _where(error: BaseException, module: torch.nn.Module) -> str:
+    """The module whose forward failed, and the innermost source line that is not a library's."""
+    frames = [frame for e in _chain(error) for frame in _frames(e.__traceback__)]
+    where = ""
+    forwards = [f.f_locals.get("self") for f, _ in frames if f.f_code.co_name == "forward"]
+    names = {part: path for path, part in module.named_modules()}
+    inner = [part for part in forwards if isinstance(part, torch.nn.Module) and part in names]
+    if inner and names[inner[-1]]:
+        where = f" in module {names[inner[-1]]!r} ({type(inner[-1]).__name__})"
+    for frame, number in reversed(frames):
+        path = frame.f_code.co_filename
+        if _is_the_users(path):
+            code = linecache.getline(path, number).strip()
+            return f"{where} at {path}:{number}" + (f" `{code}`" if code else "")
+    return where
+
+
+def _is_the_users(path: str) -> bool:
+    if path.startswith((_TORCH, _HERE, "<")):
+        return False
+    return not path.startswith(_LIBRARY) or "site-packages" in path
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what caused it, outermost first."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    while traceback is not None:
+        yield traceback.tb_frame, traceback.tb_lineno
+        traceback = traceback.tb_next
