@@ -1,21 +1,48 @@
-"""``perfmodel cpus``: the CPUs that can be compared."""
+"""``perfmodel cpus``: the CPUs that can be compared, their figures, and checking one's own file."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from perfmodel._text import significant
 from perfmodel.cli import options
 from perfmodel.cli.rendering import Column, Facts, Table, optional, show
-from perfmodel.errors import UnsupportedPrecision
+from perfmodel.errors import PerfmodelError, UnsupportedPrecision
+
+if TYPE_CHECKING:
+    from perfmodel.machine import Machine
 
 #: Formats whose peaks are listed.
 _PEAKS = ("int8", "bf16", "fp32")
 
 
-def cpus(format: options.OutputFormat = "table") -> None:
+def cpus(
+    format: options.OutputFormat = "table",
+    sources: Annotated[
+        str | None,
+        typer.Option(
+            "--sources", metavar="ID|FILE", help="Every figure of one CPU, with where it is from."
+        ),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option("--check", metavar="FILE", help="Validate a machine file; show what follows."),
+    ] = None,
+) -> None:
     """List the catalogue's CPUs, and those that the published method knows."""
-    from perfmodel.machine import catalogue
+    from perfmodel.machine import catalogue, load_machine
+
+    if sources is not None and check is not None:
+        raise PerfmodelError("--sources and --check exclude each other; run one after the other")
+    if sources is not None:
+        _show_sources(format, load_machine(sources))
+        return
+    if check is not None:
+        _show_derived(format, load_machine(check))
+        return
     from perfmodel.published import CPUS as published
 
     records = [_record(id, id in published) for id in catalogue()]
@@ -32,6 +59,86 @@ def cpus(format: options.OutputFormat = "table") -> None:
         return [_table(records), Facts([("CPUs of the published method", ", ".join(published))])]
 
     show(format, objects, blocks)
+
+
+def _show_sources(format: str, machine: Machine) -> None:
+    """Every figure: path, value with range, confidence, source."""
+    from perfmodel.machine.figure import CONFIDENCES
+
+    figures = machine.figures()
+
+    def records() -> list[dict[str, Any]]:
+        return [
+            {
+                "path": path,
+                "low": figure.low,
+                "typical": figure.typical,
+                "high": figure.high,
+                "unit": figure.unit,
+                "confidence": figure.confidence,
+                "source": figure.source,
+            }
+            for path, figure in figures.items()
+        ]
+
+    def blocks() -> list[Table]:
+        letters = sorted({figure.confidence for figure in figures.values()})
+        table = Table(
+            [
+                Column("figure", "left", wraps=True),
+                Column("value", "left", wraps=True),
+                Column("", "left"),
+                Column("source", "left", wraps=True),
+            ],
+            title=machine.name,
+            caption="; ".join(f"{letter}: {CONFIDENCES[letter]}" for letter in letters) + ".",
+        )
+        for path, figure in figures.items():
+            table.add(path, str(figure), figure.confidence, figure.source)
+        return [table]
+
+    show(format, records, blocks)
+
+
+def _show_derived(format: str, machine: Machine) -> None:
+    """What follows from a machine file that is valid."""
+    from perfmodel.mapping import mapper_for
+
+    mapper_for(machine)  # Engines that no mapper knows are an error of the file, too.
+    figures = machine.figures()
+    peaks = {
+        f"{name} {fmt}": machine.peak_ops(name, fmt) / 1e12
+        for name, engine in machine.core.engines.items()
+        for fmt in engine.ops_per_cycle
+    }
+    record = {
+        "id": machine.id,
+        "name": machine.name,
+        "figures": len(figures),
+        "figures_with_range": sum(figure.is_range for figure in figures.values()),
+        "peak_bandwidth_gb_s": machine.peak_bandwidth / 1e9,
+        "sustained_bandwidth_gb_s": machine.sustained_bandwidth / 1e9,
+        "l3_per_domain_mib": machine.l3_per_domain / 2**20,
+        "cores_per_domain": machine.cores_per_domain,
+        "peak_tera_ops_s": peaks,
+    }
+
+    def blocks() -> list[Facts]:
+        domains = machine.cache.l3_domains.typical
+        facts = [
+            ("figures", f"{record['figures']}, {record['figures_with_range']} of them ranges"),
+            *((f"peak {name.upper()}", f"{significant(p)} TOP/s") for name, p in peaks.items()),
+            ("DRAM peak", f"{machine.peak_bandwidth / 1e9:.1f} GB/s"),
+            ("DRAM sustained", f"{machine.sustained_bandwidth / 1e9:.1f} GB/s"),
+            (
+                "last-level cache",
+                f"{domains:.0f} x {machine.l3_per_domain / 2**20:g} MiB, each for "
+                f"{machine.cores_per_domain} cores",
+            ),
+        ]
+        return [Facts(facts, title=f"{machine.id} is valid: {machine.name}")]
+
+    show(format, lambda: [record] if format == "csv" else record, blocks)
 
 
 def _record(id: str, in_published: bool) -> dict[str, Any]:

@@ -99,7 +99,6 @@ class Tile(Record):
         return raw | {"confidence": confidence, "source": source}
 
 
-
 class Engine(Record):
     """One way of executing arithmetic: a matrix unit or the vector units of a core.
 
