@@ -24,7 +24,9 @@ class UnknownName(PerfmodelError, KeyError):
         self.kind = kind
         self.name = name
         self.valid = sorted(valid)
-        near = difflib.get_close_matches(name.lower(), self.valid, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name.lower(), self.valid, n=8, cutoff=0.5)
+        # Swapped characters are the likeliest slip, and difflib does not rank them first.
+        near.sort(key=lambda candidate: sorted(candidate) != sorted(name.lower()))
         if near:
             hint = f"did you mean {near[0]!r}?"
         elif len(self.valid) <= 12:
@@ -73,3 +75,11 @@ class MachineError(PerfmodelError):
 
 class UnsupportedPrecision(PerfmodelError):
     """A precision that the chosen CPU or workload cannot be evaluated in."""
+
+
+class UncoveredSize(PerfmodelError):
+    """A batch or length at which a trace with named dimensions does not hold."""
+
+
+class MeasurementError(PerfmodelError):
+    """Measured points that cannot be used; the message names file, field and expectation."""

@@ -1,24 +1,25 @@
 """What a user may name as a model, and how its workload is obtained.
 
 One place decides what a text means, for the command line and for :func:`perfmodel.compare` alike.
-Resolving checks the name and reads files; it traces nothing.
+Resolving checks the name and reads files; it traces nothing. For a factory it runs the user's code.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.errors import PerfmodelError, TraceError, UnknownName
 
 if TYPE_CHECKING:
+    from perfmodel.workload.parametric import ParametricWorkload
     from perfmodel.workload.workload import Workload
 
-#: A name of the zoo, the path of a saved workload, or a workload.
+#: A name of the zoo, the path of a saved workload or program, a factory, or a workload.
 Model: TypeAlias = "str | os.PathLike[str] | Workload"
 
 
@@ -39,6 +40,32 @@ class ModelSource:
     fixed_batch: int | None
     published: tuple[str, tuple[int, ...]] | None
     _load: Callable[[int], Workload] = field(repr=False, compare=False)
+    _trace_all: Callable[[], object] | None = field(default=None, repr=False, compare=False)
+    _by_dimension: Callable[[Sequence[str]], ParametricWorkload] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    def batches(self, asked: int | Sequence[int] | None) -> list[int]:
+        """The different batches it will be run at, as asked; see :meth:`batch`."""
+        if asked is None or isinstance(asked, int):
+            return [self.batch(asked)]
+        if not asked:
+            raise PerfmodelError("no batch is asked for: give one or several")
+        return list(dict.fromkeys(map(self.batch, asked)))
+
+    def prepare(self, batches: Sequence[int]) -> str | None:
+        """Trace it for several batches at once rather than for each.
+
+        Returns the reason, for a note, where the model does not allow that: then :meth:`workload`
+        traces it at each batch.
+        """
+        if len(batches) < 2 or self._trace_all is None:
+            return None
+        try:
+            self._trace_all()
+        except TraceError as error:
+            return f"traced at each batch, for it does not export with a symbolic one: {error}"
+        return None
 
     def batch(self, asked: int | None) -> int:
         """The batch it will be run at: as ``asked``, or its own, or 1.
@@ -57,51 +84,148 @@ class ModelSource:
             )
         return asked
 
+    def parametric(self, dimensions: Sequence[str]) -> ParametricWorkload:
+        """The model traced for all sizes of ``dimensions``.
+
+        Raises:
+            UnknownName: a dimension that the model does not have.
+            TraceError: a model that does not export with a symbolic size.
+            PerfmodelError: a model that was traced at fixed sizes.
+        """
+        if self._by_dimension is None:
+            raise PerfmodelError(
+                f"{self.origin} was traced at fixed sizes and has no dimension {dimensions[0]!r}: "
+                "trace it with perfmodel.trace_parametric"
+            )
+        found = self._by_dimension(dimensions)
+        for dimension in dimensions:
+            found.dimension(dimension)
+        return found
+
     def workload(self, batch: int | None = None) -> Workload:
         """The traced model at ``batch`` samples (see :meth:`batch`); tracing takes seconds."""
         return self._load(self.batch(batch))
 
 
-def resolve_model(model: Model) -> ModelSource:
+def resolve_model(
+    model: Model,
+    *,
+    phase: str | None = None,
+    tokens: int | None = None,
+    context: int | None = None,
+    allow_unmodelled: bool = False,
+) -> ModelSource:
     """The model that ``model`` stands for.
 
+    A factory or a program is code, which naming it runs (docs/tracing.md).
+
     Args:
-        model: a name of the zoo (``perfmodel models``), the path of a workload saved as JSON, or a
+        model: a name of the zoo (``perfmodel models``) or any other of torchvision, the path of a
+            workload saved as JSON, the path of a saved ``torch.export`` program (``.pt2``), a
+            factory (``package.module:function`` or ``file.py:function``), or a
             :class:`~perfmodel.workload.workload.Workload`.
+        phase, tokens, context: of a named model, see :func:`perfmodel.workload.zoo.workload`; a
+            saved workload has its own.
+        allow_unmodelled: of a factory or program, see :func:`perfmodel.workload.tracing.trace`.
 
     Raises:
         UnknownName: neither a name (the nearest is suggested) nor a path.
+        TraceError: the program cannot be loaded.
         WorkloadFormatError: the file is not a workload.
+        PerfmodelError: a phase or length that the model does not have, or a factory that fails.
     """
-    from perfmodel.workload import zoo
+    from perfmodel.workload import own, zoo
+    from perfmodel.workload.torchvision_models import IN_PUBLISHED
 
     if not isinstance(model, (str, os.PathLike)):
-        return _traced(model, f"workload {model.name}")
+        return _traced(model, f"workload {model.name}", phase, tokens, context)
     text = os.fspath(model)
-    if text in zoo.names():
+    if zoo.knows(text):
         spec = zoo.spec(text)
-        by_torchvision = spec.library == "torchvision" and len(spec.inputs) == 1
+        spec.run(1, phase, tokens, context)
+        by_torchvision = text in IN_PUBLISHED
         return ModelSource(
             name=text,
             origin=text,
             fixed_batch=None,
             published=(text, spec.inputs[0].shape) if by_torchvision else None,
-            _load=partial(zoo.workload, text),
+            _load=partial(zoo.workload, text, phase=phase, tokens=tokens, context=context),
+            _trace_all=partial(zoo.parametric, text, phase=phase, tokens=tokens, context=context),
+            _by_dimension=lambda dimensions: zoo.parametric(
+                text, dimensions, phase=phase, tokens=tokens, context=context
+            ),
+        )
+    if own.is_program(text) or own.is_factory(text):
+        if phase is not None or tokens is not None or context is not None:
+            raise PerfmodelError(
+                f"{text}: phase, tokens and context choose a run of a named model; here the inputs "
+                "do, so leave these options out"
+            )
+        find = own.program if own.is_program(text) else own.factory
+        found = find(text, allow_unmodelled=allow_unmodelled)
+        return ModelSource(
+            name=found.name,
+            origin=text,
+            fixed_batch=found.fixed_batch,
+            published=None,
+            _load=found.trace,
         )
     path = Path(text)
     named_as_file = path.suffix == ".json" or len(path.parts) > 1 or path.is_file()
     if isinstance(model, str) and not named_as_file:
-        raise UnknownName("model", text, zoo.names())
-    from perfmodel.workload.storage import load
+        raise UnknownName("model", text, zoo.known())
+    from perfmodel.workload import parametric_storage, storage
 
-    return _traced(load(path), text)
+    document = storage.read(path)
+    if parametric_storage.is_parametric(document):
+        saved = parametric_storage.from_dict(document, source=text)
+        return _parametric(saved, text, phase, tokens, context)
+    return _traced(storage.from_dict(document, source=text), text, phase, tokens, context)
 
 
-def _traced(workload: Workload, origin: str) -> ModelSource:
+def _traced(
+    workload: Workload, origin: str, phase: str | None, tokens: int | None, context: int | None
+) -> ModelSource:
+    for what, asked, traced in (
+        ("phase", phase, workload.phase),
+        ("tokens", tokens, workload.tokens),
+        ("context", context, workload.context),
+    ):
+        if asked is not None and asked != traced:
+            raise PerfmodelError(
+                f"{origin} was traced with {what} {traced or 'none'}, not {asked}: trace the model "
+                "again with that"
+            )
     return ModelSource(
         name=workload.name,
         origin=origin,
         fixed_batch=workload.batch,
         published=None,
         _load=lambda _batch: workload,
+    )
+
+
+def _parametric(
+    saved: ParametricWorkload,
+    origin: str,
+    phase: str | None,
+    tokens: int | None,
+    context: int | None,
+) -> ModelSource:
+    names = {dimension.name for dimension in saved.dimensions}
+    asked = {"tokens": tokens, "context": context}
+    sizes = {name: size for name, size in asked.items() if size is not None and name in names}
+    fixed = saved.at(**sizes)
+    checked = _traced(
+        fixed,
+        origin,
+        phase,
+        None if "tokens" in sizes else tokens,
+        None if "context" in sizes else context,
+    )
+    checked = replace(checked, _by_dimension=lambda _dimensions: saved)
+    if "batch" not in names:
+        return checked
+    return replace(
+        checked, fixed_batch=None, _load=lambda batch: saved.at(**{**sizes, "batch": batch})
     )

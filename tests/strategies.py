@@ -34,6 +34,16 @@ NAMES = st.text(
 )
 
 
+#: Phase and lengths of a workload, as they go together.
+PHASES = st.sampled_from(
+    [
+        {},
+        {"phase": "prefill", "tokens": 7},
+        {"phase": "decode", "tokens": 1, "context": 9},
+    ]
+)
+
+
 @dataclass(frozen=True)
 class _Value:
     """A floating activation of ``rows`` (tokens or pixels, over the batch) by ``width``."""
@@ -87,12 +97,20 @@ class _Network:
         gemm: tuple[int, int, int, int] = (0, 0, 0, 0),
         ops_per_element: int = 0,
         in_place: bool = False,
+        state: dict[int, int] | None = None,
+        into: int | None = None,
     ) -> None:
-        """Add a kernel: ``weights`` and ``indices`` give tensor and elements touched."""
+        """Add a kernel: ``weights``, ``indices`` and ``state`` give tensor and elements touched.
+
+        With ``into`` it writes its result to some rows of that tensor.
+        """
         index = len(self.kernels)
         rows, width = shape
         elements = rows * width
-        written = reads[0].tensor if in_place else self.tensor("activation", elements)
+        if into is None:
+            written = reads[0].tensor if in_place else self.tensor("activation", elements)
+        else:
+            written = into
         b, m, n, k = gemm
         self.kernels.append(
             (
@@ -110,8 +128,10 @@ class _Network:
             self.accesses.append((index, value.tensor, INPUT, value.elements))
         if indices is not None:
             self.accesses.append((index, indices[0], INPUT, indices[1]))
+        for tensor, touched in (state or {}).items():
+            self.accesses.append((index, tensor, INPUT, touched))
         self.accesses.append((index, written, OUTPUT, elements))
-        if not in_place:
+        if not in_place and into is None:
             self.values.append(_Value(written, rows, width))
 
     def add(self, layer: str) -> None:
@@ -156,6 +176,22 @@ class _Network:
                 products=2,
                 gemm=(heads, m, m, k // heads),
                 ops_per_element=5,
+            )
+        elif layer == "cached_attention":
+            heads = self.draw(st.sampled_from([h for h in (1, 2, 12, 16) if k % h == 0]))
+            length = m + self.draw(SIZES, label="context")
+            cache = {self.tensor("state", length * k): length * k for _ in ("keys", "values")}
+            for tensor in cache:
+                self.kernel("aten.copy", f.DATA_MOVEMENT, [x], same, into=tensor)
+            self.kernel(
+                "aten.scaled_dot_product_attention",
+                f.ATTENTION,
+                [x],
+                same,
+                products=2,
+                gemm=(heads, m, length, k // heads),
+                ops_per_element=5,
+                state=cache,
             )
         elif layer == "norm":
             operator = self.draw(st.sampled_from(["aten.layer_norm", "aten.batch_norm"]))
@@ -233,6 +269,7 @@ class _Network:
             accesses=Accesses(ints(kernel), ints(tensor), ints(role), ints(touched)),
             provenance=self.draw(st.dictionaries(NAMES, NAMES, max_size=2), label="provenance"),
             unmodelled=tuple(sorted(self.unmodelled)),
+            **self.draw(PHASES, label="phase"),
         )
 
 
@@ -242,6 +279,7 @@ LAYERS = (
     "depthwise_conv",
     "matmul",
     "attention",
+    "cached_attention",
     "norm",
     "activation",
     "add",

@@ -10,6 +10,7 @@ import numpy as np
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.roofline import FloatArray, Rate
+from perfmodel.workload import families as f
 
 
 class AmdMapper(Mapper):
@@ -35,18 +36,23 @@ class AmdMapper(Mapper):
         return self.figure("cache.l3") / self.figure("cache.l3_domains")
 
     def resident_weights(self, columns: Columns) -> float:
-        """Weights split over the complexes by output channel, as far as there are tiles of them."""
+        """Weights and state, split over the complexes as far as there are blocks of them.
+
+        Weights are split by output channel; the keys and values of an attention by position and, as
+        its loops have it, by sample and head.
+        """
         work = columns.work
         weights = work.moved[0] * columns.count
         total = float(weights.sum())
         if total == 0.0:
-            return columns.weight_bytes
+            return columns.resident_bytes
         lanes = self.machine.core.engines[self.vector_engine].tile["fp32"].columns
         blocks = np.ceil(work.loops[:, 2] / lanes)
+        blocks *= np.where(columns.family == f.CODE[f.ATTENTION], work.loops[:, 0], 1.0)
         complexes = float(np.max(self.figure("cache.l3_domains")))
         held = float(np.sum(weights / np.minimum(complexes, blocks)))
-        # weight_bytes counts a shared weight once; the columns count it at every use.
-        return columns.weight_bytes * held / total
+        # resident_bytes counts a shared weight once; the columns count it at every use.
+        return columns.resident_bytes * held / total
 
     def dram_bandwidth(self, cores: FloatArray) -> FloatArray:
         """Memory bandwidth, no more than the links of the complexes in use carry."""

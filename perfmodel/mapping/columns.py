@@ -26,10 +26,13 @@ class Columns:
     Attributes:
         precision: the policy the bytes were taken under.
         family: family code of each column, shape (K,).
-        work: what each asks for.
+        work: what each asks for. Its ``moved`` counts what is read from or written to state with
+            the weights: both stay from run to run, so both are found at the same level.
         count: kernels each column stands for, shape (K,).
         inverse: column of each kernel of the workload, shape (kernels,).
-        weight_bytes: of all weights, each stored once.
+        resident_bytes: of all weights and state, each stored once.
+        second: bytes of the second operand of products of several rows (what a GEMM library packs)
+            by role, (weight, input), shape (2, K).
     """
 
     precision: Precision
@@ -37,13 +40,18 @@ class Columns:
     work: Work
     count: FloatArray
     inverse: npt.NDArray[np.intp]
-    weight_bytes: float
+    resident_bytes: float
+    second: FloatArray
 
 
 def columns(workload: Workload, precision: Precision) -> Columns:
     """The columns of ``workload`` (fuse it first where the runtime does)."""
     kernels = workload.kernels
     moved = np.stack([workload.bytes(role, precision) for role in _ROLES])
+    state = np.stack([workload.state_traffic(role, precision) for role in (INPUT, OUTPUT)])
+    second = _second_operand(workload, moved)
+    moved[[INPUT, OUTPUT]] -= state
+    moved[WEIGHT] += state.sum(axis=0)
     touched = np.stack(
         [
             workload.elements(role) + workload.elements(role, floating=False)
@@ -58,6 +66,7 @@ def columns(workload: Workload, precision: Precision) -> Columns:
             _loops(workload),
             np.maximum(touched.max(axis=0), 1),
             moved.T,
+            second.T,
         ]
     ).astype(np.float64)
     unique, inverse, count = np.unique(table, axis=0, return_inverse=True, return_counts=True)
@@ -73,8 +82,26 @@ def columns(workload: Workload, precision: Precision) -> Columns:
         ),
         count=count.astype(np.float64),
         inverse=inverse.reshape(-1),
-        weight_bytes=workload.weight_bytes(precision),
+        resident_bytes=workload.weight_bytes(precision) + workload.state_bytes(precision),
+        second=unique[:, 11:13].T,
     )
+
+
+def _second_operand(workload: Workload, moved: FloatArray) -> FloatArray:
+    """Bytes of the (k, n) operand of convolutions, linear layers and matrix products, (2, K).
+
+    That of one row is read once as it is (a GEMV), attention kernels work on blocks of it, and
+    depthwise convolutions have nothing to pack.
+    """
+    kernels = workload.kernels
+    _, m, n, k = kernels.gemm.T.astype(np.float64)
+    packs = np.isin(kernels.family, [f.CODE[name] for name in (f.CONV, f.LINEAR, f.MATMUL)])
+    packs &= (m > 1) & (n > 0)
+    weight = np.where(packs, moved[WEIGHT], 0.0)
+    # Of two activations, the second is k x n of the elements read.
+    both = np.where(packs, m * k + k * n, 1.0)
+    activation = np.where(packs & (weight == 0), moved[INPUT] * (k * n) / both, 0.0)
+    return np.stack([weight, activation])
 
 
 def _loops(workload: Workload) -> npt.NDArray[np.int64]:

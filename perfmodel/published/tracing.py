@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel.errors import TraceError, UnknownName
@@ -32,7 +31,7 @@ def build(model: str) -> torch.nn.Module:
     Raises:
         UnknownName: torchvision has no such model, or it is of another kind.
     """
-    from perfmodel.workload._torchvision import import_torchvision
+    from perfmodel.workload._torchvision import import_torchvision, parameters_on_meta
 
     models = import_torchvision().models
     segmentation = models.list_models(module=models.segmentation)
@@ -40,7 +39,7 @@ def build(model: str) -> torch.nn.Module:
     if model not in segmentation and model not in classification:
         raise UnknownName("torchvision model", model, [*classification, *segmentation])
     options = {"weights_backbone": None} if model in segmentation else {}
-    with warnings.catch_warnings(), _parameters_on_meta():
+    with warnings.catch_warnings(), parameters_on_meta():
         # Two old models announce that their slow initialisation will go; on meta it costs nothing.
         warnings.filterwarnings("ignore", "The default weight initialization", FutureWarning)
         return models.get_model(model, weights=None, **options)
@@ -148,27 +147,6 @@ def _node(
         if called is not None and type_ == "Linear"
         else None,
     )
-
-
-def _parameters_on_meta() -> AbstractContextManager[object]:
-    """While building: ``torch.empty``, the source of every large parameter, allocates nothing.
-
-    The usual ``torch.device("meta")`` would also catch the few values some constructors compute
-    with (the stage widths of RegNet) and fail there.
-    """
-    import torch
-    from torch.overrides import TorchFunctionMode
-
-    class Mode(TorchFunctionMode):  # type: ignore[misc]  # torch is Any to mypy
-        def __torch_function__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            kwargs = kwargs or {}
-            if func is torch.empty and kwargs.get("device") is None:
-                kwargs = {**kwargs, "device": "meta"}
-            return func(*args, **kwargs)
-
-    return Mode()
 
 
 def _on_meta(module: torch.nn.Module) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""The one place that imports torchvision.
+"""The one place that imports torchvision, and builds its models without weights.
 
 A torchvision wheel whose binary part does not fit the installed torch (a CUDA build beside a CPU
 build of torch, say) cannot load its C++ operators, and then its import stops at the first operator
@@ -12,10 +12,14 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from contextlib import AbstractContextManager
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel.errors import PerfmodelError
+
+if TYPE_CHECKING:
+    import torch
 
 #: Operators torchvision attaches a shape function to while it is imported.
 _SCHEMAS: Final = {
@@ -53,6 +57,41 @@ def import_torchvision() -> ModuleType:
         return importlib.import_module("torchvision")
     except (ImportError, RuntimeError) as error:
         raise _misfit(error) from error
+
+
+def build_model(name: str, **options: Any) -> torch.nn.Module:
+    """``torchvision.models.get_model(name, weights=None, **options)``, its parameters on meta."""
+    models = import_torchvision().models
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return models.get_model(name, weights=None, **options)
+    except (NotImplementedError, RuntimeError):
+        # It computes with values while it is built, as RegNet does the widths of its stages.
+        with parameters_on_meta():
+            return models.get_model(name, weights=None, **options)
+
+
+def parameters_on_meta() -> AbstractContextManager[object]:
+    """While building: ``torch.empty``, the source of every large parameter, allocates nothing.
+
+    The usual ``torch.device("meta")`` would also catch the few values some constructors compute
+    with (the stage widths of RegNet) and fail there.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Mode(TorchFunctionMode):  # type: ignore[misc]  # torch is Any to mypy
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            kwargs = kwargs or {}
+            if func is torch.empty and kwargs.get("device") is None:
+                kwargs = {**kwargs, "device": "meta"}
+            return func(*args, **kwargs)
+
+    return Mode()
 
 
 def _declare_operators() -> None:

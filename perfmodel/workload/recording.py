@@ -4,6 +4,9 @@ The one idea: a tensor is its storage. Every value in the graph carries shape, s
 identity of its storage, so a view is a result that shares the storage of an argument, whatever the
 operator is called, and ``reshape`` or ``contiguous`` is a copy exactly when it makes a new storage.
 An access counts the distinct elements a view touches: a dimension of stride 0 counts once.
+
+A size may be a symbol (``torch.SymInt``), and what is computed from it is one, too, then. A
+comparison of symbols is decided as the traced sizes decide it, and noted by the shape environment.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy as np
 import torch
 from torch import fx
 from torch.export.graph_signature import InputKind
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from perfmodel.errors import TraceError, UnmodelledOperator
 from perfmodel.workload import families, operators
@@ -33,7 +37,7 @@ from perfmodel.workload.workload import (
 )
 
 #: Higher-order operators that run a subgraph once, with arguments from this position on.
-_INLINED: Final = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
+INLINED: Final = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 _WEIGHTS: Final = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _UNKNOWN: Final = ("", "")
 _NO_LOOPS: Final = (0, 0, 0, 0)
@@ -50,10 +54,17 @@ class Recording:
 
 
 def record(
-    program: torch.export.ExportedProgram, name: str, *, allow_unmodelled: bool
+    program: torch.export.ExportedProgram,
+    name: str,
+    *,
+    allow_unmodelled: bool,
+    state: frozenset[str] = frozenset(),
+    symbolic: bool = False,
 ) -> Recording:
     """The kernels of ``program`` in graph order, with the tensors they access.
 
+    ``state`` names the placeholders of arguments that outlive a run. ``symbolic``: the columns of
+    sizes are arrays of objects, integers and ``torch.SymInt``.
     Raises :class:`~perfmodel.errors.UnmodelledOperator` naming every operator without a formula
     (``allow_unmodelled``: charges their bytes instead).
     """
@@ -61,12 +72,12 @@ def record(
     specs = program.graph_signature.input_specs
     placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
     for node, spec in zip(placeholders, specs, strict=True):
-        kind = "weight" if spec.kind in _WEIGHTS else "input"
+        kind = "weight" if spec.kind in _WEIGHTS else "state" if node.name in state else "input"
         recorder.declare(node.meta.get("val"), spec.target or node.name, kind)
     recorder.run(program.graph_module)
     if recorder.unmodelled and not allow_unmodelled:
         raise UnmodelledOperator(name, recorder.unmodelled)
-    return recorder.finish()
+    return recorder.finish(np.object_ if symbolic else np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,7 @@ class _Operator:
 
 def _operator(target: Any) -> _Operator:
     arguments = target._schema.arguments
-    name = _name(target)
+    name = operator_name(target)
     return _Operator(
         name=operators.canonical(name),
         formula=operators.find(name),
@@ -97,7 +108,8 @@ def _operator(target: Any) -> _Operator:
     )
 
 
-def _name(target: Any) -> str:
+def operator_name(target: Any) -> str:
+    """Namespace and name of an operator without its overload, as formulas are registered."""
     return str(target._schema.name).replace("::", ".")
 
 
@@ -154,11 +166,11 @@ class _Recorder:
     def _node(self, node: fx.Node, module: fx.GraphModule) -> None:
         target = node.target
         results = list(_tensors_in(node.meta.get("val")))
-        if any(isinstance(size, torch.SymInt) for result in results for size in result.shape):
+        if any(_is_unknown(size) for result in results for size in result.shape):
             stack = node.meta.get("stack_trace")
             raise TraceError(f"{self.model}: {unknown_size(str(target), stack)}")
         if not hasattr(target, "_schema"):
-            position = _INLINED.get(getattr(target, "__name__", ""))
+            position = INLINED.get(getattr(target, "__name__", ""))
             if position is not None:
                 self._inline(node, module, position)
             else:
@@ -267,7 +279,7 @@ class _Recorder:
             self._touch(touched, result, OUTPUT, cost.writes)
         for (row, role), views in touched.items():
             # Views of one storage may overlap: together they touch no more than all of it.
-            elements = min(sum(views.values()), self._tensors[row][2])
+            elements = _least(sum(views.values()), self._tensors[row][2])
             self._accesses.append((index, row, role, elements))
 
     def _touch(
@@ -280,7 +292,7 @@ class _Recorder:
         """Note that ``value`` is touched, ``limit`` elements at most; the same view only once."""
         elements = _distinct(value)
         if limit is not None:
-            elements = min(elements, limit)
+            elements = _least(elements, limit)
         if elements == 0:
             return
         row = self._tensor(value)
@@ -289,10 +301,10 @@ class _Recorder:
             elements = elements * value.element_size() // itemsize
         view = _view(value)
         views = touched.setdefault((row, role), {})
-        views[view] = max(views.get(view, 0), elements)
+        views[view] = -_least(-elements, -views[view]) if view in views else elements
 
-    def finish(self) -> Recording:
-        """The columns."""
+    def finish(self, integer: type[np.int64 | np.object_]) -> Recording:
+        """The columns, those of sizes as arrays of ``integer``."""
         kernels, tensors = self._kernels, self._tensors
         names, kinds, elements, itemsizes, floating = _columns(tensors, 5)
         labels, operator, family, flops, vector_ops, gemm = _columns(kernels, 6)
@@ -301,7 +313,7 @@ class _Recorder:
             tensors=Tensors(
                 name=names,
                 kind=_integers(kinds),
-                elements=_integers(elements),
+                elements=_integers(elements, integer),
                 itemsize=_integers(itemsizes),
                 floating=np.array(floating, dtype=np.bool_),
             ),
@@ -309,15 +321,15 @@ class _Recorder:
                 name=labels,
                 operator=operator,
                 family=_integers(family),
-                flops=_integers(flops),
-                vector_ops=_integers(vector_ops),
-                gemm=_integers(gemm).reshape(-1, 4),
+                flops=_integers(flops, integer),
+                vector_ops=_integers(vector_ops, integer),
+                gemm=_integers(gemm, integer).reshape(-1, 4),
             ),
             accesses=Accesses(
                 kernel=_integers(kernel),
                 tensor=_integers(tensor),
                 role=_integers(role),
-                elements=_integers(touched),
+                elements=_integers(touched, integer),
             ),
             unmodelled=tuple(sorted(self.unmodelled)),
         )
@@ -327,8 +339,8 @@ def _columns(rows: list[Any], width: int) -> list[tuple[Any, ...]]:
     return [tuple(column) for column in zip(*rows, strict=True)] or [()] * width
 
 
-def _integers(values: tuple[Any, ...]) -> IntArray:
-    return np.array(values, dtype=np.int64)
+def _integers(values: tuple[Any, ...], integer: type[np.generic] = np.int64) -> IntArray:
+    return np.array(values, dtype=integer)
 
 
 def _values(argument: Any) -> Any:
@@ -355,9 +367,25 @@ def _onto_itself(operator: _Operator, arguments: dict[str, Any]) -> bool:
 
 def _view(value: torch.Tensor) -> tuple[object, ...]:
     offset = value.storage_offset()
-    if isinstance(offset, torch.SymInt):  # a row chosen by a value: which one costs the same
+    if _is_unknown(offset):  # a row chosen by a value: which one costs the same
         offset = -1
-    return (value.untyped_storage()._cdata, offset, value.shape, value.stride())
+    places = (offset, *value.shape, *value.stride())
+    if any(isinstance(place, torch.SymInt) for place in places):
+        # A symbol cannot be looked up in a dict, its expression can.
+        places = tuple(getattr(getattr(place, "node", place), "expr", place) for place in places)
+    return (value.untyped_storage()._cdata, *places)
+
+
+def _is_unknown(size: object) -> bool:
+    """Whether a size depends on values; other symbols are named dimensions."""
+    return isinstance(size, torch.SymInt) and bool(free_unbacked_symbols(size))
+
+
+def _least(left: Any, right: Any) -> Any:
+    """The smaller one, of symbols by an expression: which one it is may differ by size."""
+    if isinstance(left, torch.SymInt) or isinstance(right, torch.SymInt):
+        return torch.sym_min(left, right)
+    return min(left, right)
 
 
 def _distinct(value: torch.Tensor) -> int:

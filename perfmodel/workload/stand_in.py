@@ -23,10 +23,10 @@ _TABLES = ("_parameters", "_buffers")
 class StandIns:
     """Makes stand-ins, the same one for the same tensor, one storage for tensors that share one."""
 
-    def __init__(self) -> None:
-        """Begin with a fresh fake mode, which all stand-ins of one trace have in common."""
+    def __init__(self, mode: FakeTensorMode | None = None) -> None:
+        """Begin with ``mode`` or a fresh fake mode, which all stand-ins of a trace share."""
         # No shape environment: reading a value is an error where it happens, not a symbol.
-        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True) if mode is None else mode
         self._made: dict[int, torch.Tensor] = {}
         self._storages: dict[tuple[int, torch.dtype], torch.Tensor] = {}
         self._originals: list[torch.Tensor] = []

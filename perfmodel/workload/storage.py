@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from perfmodel._files import write_atomically
-from perfmodel.errors import PerfmodelError, WorkloadFormatError
+from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName, WorkloadFormatError
 from perfmodel.workload.families import CODE, FAMILIES
 from perfmodel.workload.workload import (
     KINDS,
@@ -53,7 +53,7 @@ class _Input(_Model):
 
 class _Tensors(_Model):
     name: list[str]
-    kind: list[Literal["weight", "input", "activation"]]
+    kind: list[Literal["weight", "input", "activation", "state"]]
     elements: list[_Count]
     itemsize: list[_Positive]
     floating: list[bool]
@@ -88,6 +88,9 @@ class _Document(_Model):
     inputs: list[_Input]
     provenance: dict[str, str]
     unmodelled: list[str]
+    phase: Literal["prefill", "decode"] | None
+    tokens: _Count
+    context: _Count
     tensors: _Tensors
     kernels: _Kernels
     accesses: _Accesses
@@ -108,6 +111,9 @@ def to_dict(workload: Workload) -> dict[str, Any]:
         ],
         "provenance": dict(workload.provenance),
         "unmodelled": list(workload.unmodelled),
+        "phase": workload.phase,
+        "tokens": workload.tokens,
+        "context": workload.context,
         "tensors": {
             "name": list(t.name),
             "kind": _texts(t.kind, KINDS),
@@ -138,11 +144,11 @@ def from_dict(document: Mapping[str, Any], *, source: str = "workload") -> Workl
     Raises :class:`~perfmodel.errors.WorkloadFormatError`, naming ``source``, the field and what was
     expected there.
     """
-    _check_version(document, source)
+    check_version(document, source, FORMAT, VERSION)
     try:
         parsed = _Document.model_validate(document)
     except ValidationError as error:
-        _fail(source, *_first_problem(error))
+        fail(source, *first_problem(error))
     return _workload(parsed, source)
 
 
@@ -152,45 +158,71 @@ def save(workload: Workload, path: str | Path) -> None:
     Raises :class:`~perfmodel.errors.PerfmodelError` if the file cannot be written.
     """
     try:
-        write_atomically(Path(path), _layout(to_dict(workload)) + "\n")
+        write_atomically(Path(path), layout(to_dict(workload)) + "\n")
     except OSError as error:
         raise PerfmodelError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def load(path: str | Path) -> Workload:
-    """Read what :func:`save` wrote; imports no torch.
+def load(path: str | Path, **sizes: int) -> Workload:
+    """Read what ``save`` wrote, of a Workload or a ParametricWorkload; imports no torch.
 
-    Raises :class:`~perfmodel.errors.WorkloadFormatError` for anything else, naming the file, the
-    field and what was expected there.
+    Args:
+        path: the file.
+        sizes: of named dimensions, as in ``load(path, batch=8)``; those not given have the size of
+            the inputs that the model was traced with.
+
+    Raises:
+        WorkloadFormatError: for any other file, naming it, the field and what was expected there.
+        UnknownName: a dimension that the workload lacks.
+        UncoveredSize: a size at which the trace does not hold.
     """
+    from perfmodel.workload import parametric_storage
+
+    source = str(path)
+    document = read(path)
+    if parametric_storage.is_parametric(document):
+        return parametric_storage.from_dict(document, source=source).at(**sizes)
+    workload = from_dict(document, source=source)
+    for name, size in sizes.items():
+        if name != "batch":
+            raise UnknownName(f"dimension of {source}", name, ("batch",))
+        if size != workload.batch:
+            raise UncoveredSize(
+                f"{source} was traced at batch {workload.batch}, not {size}: trace the model again "
+                "at that batch"
+            )
+    return workload
+
+
+def read(path: str | Path) -> Any:
+    """The JSON document in a file; raises :class:`~perfmodel.errors.WorkloadFormatError`."""
     source = str(path)
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise WorkloadFormatError(f"cannot read {source}: {error.strerror or error}") from error
     try:
-        document = json.loads(content)
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise WorkloadFormatError(
             f"{source}: not valid JSON, or cut short ({error}); write it again with Workload.save"
         ) from error
-    return from_dict(document, source=source)
 
 
-def _check_version(document: object, source: str) -> None:
+def check_version(document: object, source: str, kind: str, newest: int) -> None:
     """Tell another kind of file, or another release's, before complaining of its fields."""
-    if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+    if not isinstance(document, Mapping) or document.get("format") != kind:
         raise WorkloadFormatError(
-            f'{source}: not a workload file: expected a JSON object with "format": "{FORMAT}"'
+            f'{source}: not a workload file: expected a JSON object with "format": "{kind}"'
         )
     version = document.get("version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        _fail(source, "version", f"expected the whole number {VERSION}, found {_show(version)}")
-    if version > VERSION:
-        _fail(
+        fail(source, "version", f"expected the whole number {newest}, found {_show(version)}")
+    if version > newest:
+        fail(
             source,
             "version",
-            f"written by a newer perfmodel (format {version}, this release reads {VERSION}): "
+            f"written by a newer perfmodel (format {version}, this release reads {newest}): "
             "upgrade perfmodel",
         )
 
@@ -203,14 +235,18 @@ def _workload(document: _Document, source: str) -> Workload:
     for row, family in enumerate(k.family):
         if family not in CODE:
             expected = f"expected one of {', '.join(FAMILIES)}, found {_show(family)}"
-            _fail(source, f"kernels.family[{row}]", expected)
+            fail(source, f"kernels.family[{row}]", expected)
 
     kernel, tensor = _integers(a.kernel), _integers(a.tensor)
     _check_indices(kernel, len(k.name), "kernel", source)
     _check_indices(tensor, len(t.name), "tensor", source)
+    if (document.phase is not None) != (document.tokens > 0):
+        fail(source, "tokens", "expected at least 1 in a phase and 0 without one")
+    if (document.phase == "decode") != (document.context > 0):
+        fail(source, "context", "expected at least 1 in decode and 0 elsewhere")
     unordered = np.flatnonzero(np.diff(kernel) < 0)
     if len(unordered):
-        _fail(source, f"accesses.kernel[{unordered[0] + 1}]", "expected rows ordered by kernel")
+        fail(source, f"accesses.kernel[{unordered[0] + 1}]", "expected rows ordered by kernel")
 
     bytes_moved = (t.itemsize[i] * n for i, n in zip(a.tensor, a.elements, strict=True))
     for field, values in (
@@ -219,7 +255,7 @@ def _workload(document: _Document, source: str) -> Workload:
         ("accesses.elements", bytes_moved),
     ):
         if sum(values) > _INT64_MAX:
-            _fail(source, field, "the total is beyond what a 64-bit integer holds")
+            fail(source, field, "the total is beyond what a 64-bit integer holds")
 
     return Workload(
         name=document.name,
@@ -249,6 +285,9 @@ def _workload(document: _Document, source: str) -> Workload:
         ),
         provenance=document.provenance,
         unmodelled=tuple(document.unmodelled),
+        phase=document.phase,
+        tokens=document.tokens,
+        context=document.context,
     )
 
 
@@ -258,7 +297,7 @@ def _check_lengths(columns: BaseModel, table: str, source: str) -> None:
     for column, length in lengths.items():
         if length != rows:
             first = "elements" if "elements" in lengths else "name"
-            _fail(
+            fail(
                 source,
                 f"{table}.{column}",
                 f"expected {rows} entries, as in {table}.{first}, found {length}",
@@ -269,14 +308,14 @@ def _check_indices(indices: IntArray, rows: int, column: str, source: str) -> No
     beyond = np.flatnonzero(indices >= rows)
     if len(beyond):
         row = beyond[0]
-        _fail(
+        fail(
             source,
             f"accesses.{column}[{row}]",
             f"expected the index of one of {rows} {column}s, found {indices[row]}",
         )
 
 
-def _first_problem(error: ValidationError) -> tuple[str, str]:
+def first_problem(error: ValidationError) -> tuple[str, str]:
     """Field and expectation of the first thing pydantic found wrong."""
     problem = error.errors(include_url=False)[0]
     field = ""
@@ -290,7 +329,8 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
     return field, f"expected {message}, found {_show(problem['input'])}"
 
 
-def _fail(source: str, field: str, message: str) -> NoReturn:
+def fail(source: str, field: str, message: str) -> NoReturn:
+    """Raise the error that names file, field and expectation."""
     raise WorkloadFormatError(f"{source}: {field}: {message}")
 
 
@@ -325,10 +365,10 @@ def _frozen_bools(values: Sequence[bool]) -> BoolArray:
     return array
 
 
-def _layout(value: object, indent: str = "") -> str:
+def layout(value: object, indent: str = "") -> str:
     """JSON with one line per field, so that a column is a line: compact, and it can be diffed."""
     if not isinstance(value, dict) or not value:
         return json.dumps(value)
     inner = indent + " "
-    items = (f"{inner}{json.dumps(key)}: {_layout(item, inner)}" for key, item in value.items())
+    items = (f"{inner}{json.dumps(key)}: {layout(item, inner)}" for key, item in value.items())
     return "{\n" + ",\n".join(items) + f"\n{indent}}}"

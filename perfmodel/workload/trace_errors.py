@@ -46,21 +46,56 @@ def explain(error: BaseException, module: torch.nn.Module) -> str:
         what = f" ({operator})" if operator is not None else ""
         return f"the forward depends on the values of a tensor{where}{what}. {_INDEPENDENT}"
     return (
-        f"the forward failed{where}: {_reason(root)}. Check number, names, shapes and dtypes of "
+        f"the forward failed{where}: {reason(root)}. Check number, names, shapes and dtypes of "
         "the example inputs"
     )
 
 
 def unknown_size(operator: str, stack_trace: str | None) -> str:
     """One line: ``operator`` returns a tensor whose size depends on values, and where."""
+    where = _in_stack(stack_trace)
+    return f"a size depends on the values of a tensor{where} ({operator}). {_INDEPENDENT}"
+
+
+def _in_stack(stack_trace: str | None) -> str:
+    """The innermost line of the user's own source in the stack that torch.export keeps."""
     where = ""
     for frame in _FRAME.finditer(stack_trace or ""):
         if _is_the_users(frame["path"]):
             where = f" at {frame['path']}:{frame['line']} `{frame['code'].strip()}`"
-    return f"a size depends on the values of a tensor{where} ({operator}). {_INDEPENDENT}"
+    return where
 
 
-def _reason(error: BaseException) -> str:
+def explain_node(error: BaseException, operator: str, stack_trace: str | None) -> str:
+    """One line: why ``operator`` of an exported program cannot be run on shapes, and where."""
+    where = _in_stack(stack_trace)
+    if any(isinstance(e, _VALUES_NEEDED) for e in _chain(error)):
+        return f"the program depends on the values of a tensor{where} ({operator}). {_INDEPENDENT}"
+    return (
+        f"the program cannot be run on shapes alone{where} ({operator}): {reason(error)}. Export "
+        "the model again, or trace the module"
+    )
+
+
+def place(error: BaseException) -> str:
+    """The innermost line of the user's own source that led to ``error``, or nothing."""
+    for path, line, code in reversed(list(_users_lines(error))):
+        return f" at {path}:{line}" + (f" `{code}`" if code else "")
+    return ""
+
+
+def _users_lines(error: BaseException) -> Iterator[tuple[str, int, str]]:
+    if isinstance(error, SyntaxError) and error.filename:
+        yield error.filename, error.lineno or 1, (error.text or "").strip()
+        return
+    for frame, number in _frames(error.__traceback__):
+        path = frame.f_code.co_filename
+        if _is_the_users(path):
+            yield path, number, linecache.getline(path, number).strip()
+
+
+def reason(error: BaseException) -> str:
+    """What ``error`` says, in no more than a line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0].rstrip(".:") if lines else ""
     if len(text) > _LIMIT:

@@ -7,11 +7,12 @@ attention stay whole, each one kernel.
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from typing import Any, Final
 
@@ -49,6 +50,7 @@ def trace(
     name: str | None = None,
     batch: int | None = None,
     allow_unmodelled: bool = False,
+    state: Collection[str] = (),
 ) -> Workload:
     """What one forward of ``module`` asks for, in eval mode, at the shapes of the example inputs.
 
@@ -63,12 +65,97 @@ def trace(
         batch: samples in the inputs; by default the first dimension of the first tensor.
         allow_unmodelled: charge operators without a formula for their bytes only, and list them in
             :attr:`Workload.unmodelled`, instead of raising.
+        state: names of arguments of the forward whose tensors outlive the run, such as a KV cache;
+            the module updates them in place.
 
     A multiply-accumulate counts as 2 FLOPs.
 
     Raises:
-        TraceError: the forward fails or depends on values, or an argument is of the wrong type.
+        TraceError: the forward fails or depends on values, an argument is of the wrong type, or one
+            named in ``state`` is not passed.
         UnmodelledOperator: operators without a formula, all of them named.
+    """
+    name, args, named = arguments(module, example_inputs, kwargs, name)
+    batch = batch_of(name, batch, [*args, *named.values()])
+    persistent = state_leaves(name, module, args, named, state)
+
+    program = export(name, module, args, named)
+    return assemble(
+        program, name, module, batch=batch, allow_unmodelled=allow_unmodelled, state=persistent
+    )
+
+
+def export(
+    name: str,
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    named: dict[str, Any],
+    axes: Mapping[int, Collection[int]] | None = None,
+) -> torch.export.ExportedProgram:
+    """The program of one forward; ``axes`` of leaves (by position) have symbols for sizes.
+
+    Raises :class:`~perfmodel.errors.TraceError` if the forward fails or depends on values.
+    """
+    stand_ins = StandIns()
+    try:
+        with stand_ins.inside(module), _export_settings():
+            args, named = stand_ins.within(args), stand_ins.within(named)
+            symbols = None
+            if axes is not None:
+                leaves = pytree.tree_leaves((args, named))
+                collection = torch.export.ShapesCollection()
+                for leaf, chosen in axes.items():
+                    collection[leaves[leaf]] = dict.fromkeys(chosen, torch.export.Dim.AUTO)
+                symbols = collection.dynamic_shapes(module, args, named)
+            return torch.export.export(module, args, named, strict=False, dynamic_shapes=symbols)
+    except Exception as error:
+        raise TraceError(f"{name}: {explain(error, module)}") from error
+
+
+def assemble(
+    program: torch.export.ExportedProgram,
+    name: str,
+    module: torch.nn.Module,
+    *,
+    batch: int,
+    allow_unmodelled: bool,
+    state: Collection[int],
+    symbolic: bool = False,
+) -> Workload:
+    """The workload of an exported ``module``; ``state`` are leaves of its arguments by position.
+
+    ``symbolic``: sizes are kept as the symbols they are, in arrays of objects.
+    """
+    placeholders = program.graph_signature.user_inputs
+    recording = record(
+        program,
+        name,
+        allow_unmodelled=allow_unmodelled,
+        state=frozenset(str(placeholders[leaf]) for leaf in state),
+        symbolic=symbolic,
+    )
+    return Workload(
+        name=name,
+        batch=batch,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        inputs=input_specs(program),
+        tensors=recording.tensors,
+        kernels=recording.kernels,
+        accesses=recording.accesses,
+        provenance={**provenance(), **_boundary(module)},
+        unmodelled=recording.unmodelled,
+    )
+
+
+def arguments(
+    module: torch.nn.Module,
+    example_inputs: Any,
+    kwargs: Mapping[str, Any] | None,
+    name: str | None,
+) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """What the trace is called, and the arguments of the forward by position and by name.
+
+    Raises :class:`~perfmodel.errors.TraceError` for what cannot be traced, or passed.
     """
     if not isinstance(module, torch.nn.Module):
         raise TraceError(
@@ -78,34 +165,6 @@ def trace(
     name = type(module).__name__ if name is None else name
     if isinstance(module, torch.jit.ScriptModule):
         raise TraceError(f"{name}: is compiled TorchScript; pass the original nn.Module instead")
-    args, named = _arguments(name, example_inputs, kwargs)
-    batch = _batch(name, batch, [*args, *named.values()])
-
-    stand_ins = StandIns()
-    try:
-        with stand_ins.inside(module), _export_settings():
-            program = torch.export.export(
-                module, stand_ins.within(args), stand_ins.within(named), strict=False
-            )
-    except Exception as error:
-        raise TraceError(f"{name}: {explain(error, module)}") from error
-    recording = record(program, name, allow_unmodelled=allow_unmodelled)
-    return Workload(
-        name=name,
-        batch=batch,
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
-        inputs=_inputs(program),
-        tensors=recording.tensors,
-        kernels=recording.kernels,
-        accesses=recording.accesses,
-        provenance=_provenance(),
-        unmodelled=recording.unmodelled,
-    )
-
-
-def _arguments(
-    name: str, example_inputs: Any, kwargs: Mapping[str, Any] | None
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(example_inputs, torch.Tensor):
         example_inputs = (example_inputs,)
     if not isinstance(example_inputs, tuple | list):
@@ -125,10 +184,36 @@ def _arguments(
             where = "kwargs" if place[0].idx else "example inputs"
             where += "".join(str(key) for key in place[1:])
             raise TraceError(f"{name}: {where} is {_type(leaf)}; pass {way_out}")
-    return args, named
+    return name, args, named
 
 
-def _batch(name: str, batch: int | None, arguments: list[Any]) -> int:
+def state_leaves(
+    name: str,
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    named: Mapping[str, Any],
+    state: Collection[str],
+) -> list[int]:
+    """Positions, among all leaves of the arguments, of those that belong to ``state``."""
+    if not state:
+        return []
+    positional = list(inspect.signature(module.forward).parameters)
+    found: dict[str, list[int]] = {argument: [] for argument in state}
+    for leaf, (place, _) in enumerate(pytree.tree_flatten_with_path((args, named))[0]):
+        argument = place[1].key if place[0].idx else positional[place[1].idx]
+        if argument in found:
+            found[argument].append(leaf)
+    missing = sorted(argument for argument, leaves in found.items() if not leaves)
+    if missing:
+        raise TraceError(
+            f"{name}: state {', '.join(missing)} is not among the arguments passed, which are "
+            f"{', '.join([*positional[: len(args)], *named]) or 'none'}"
+        )
+    return [leaf for leaves in found.values() for leaf in leaves]
+
+
+def batch_of(name: str, batch: int | None, arguments: list[Any]) -> int:
+    """``batch``, or the first dimension of the first tensor; TraceError if that says nothing."""
     if batch is None:
         tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
         if not tensors:
@@ -164,7 +249,8 @@ def _export_settings() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _inputs(program: torch.export.ExportedProgram) -> tuple[InputSpec, ...]:
+def input_specs(program: torch.export.ExportedProgram) -> tuple[InputSpec, ...]:
+    """The tensors that the user passes to ``program``."""
     values = {
         node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"
     }
@@ -175,10 +261,18 @@ def _inputs(program: torch.export.ExportedProgram) -> tuple[InputSpec, ...]:
     )
 
 
-def _provenance() -> dict[str, str]:
+def _boundary(module: torch.nn.Module) -> dict[str, str]:
+    """What a module that stands for a part of a model says of the rest (docs/tracing.md)."""
+    said = getattr(module, "perfmodel_boundary", None)
+    return {"boundary": said} if isinstance(said, str) else {}
+
+
+def provenance() -> dict[str, str]:
+    """Versions that a trace made now depends on."""
     versions = {"tracer": str(TRACER_VERSION), "torch": str(torch.__version__)}
-    if "torchvision" in sys.modules:
-        versions["torchvision"] = str(sys.modules["torchvision"].__version__)
+    for library in ("torchvision", "transformers"):
+        if library in sys.modules:
+            versions[library] = str(sys.modules[library].__version__)
     return versions
 
 

@@ -32,8 +32,13 @@ FloatArray = npt.NDArray[np.float64]
 ROLES: Final = ("weight", "input", "output")
 WEIGHT, INPUT, OUTPUT = range(3)
 #: Kinds of tensor, and their codes in :attr:`Tensors.kind`. A *weight* is a parameter or buffer of
-#: the module, an *input* an argument of the model, an *activation* the result of a kernel.
-KINDS: Final = ("weight", "input", "activation")
+#: the module, an *input* an argument of the model, an *activation* the result of a kernel. *State*
+#: is an argument that outlives the run, as a KV cache does: the next run finds it as this one left
+#: it, so between runs it is where the weights are.
+KINDS: Final = ("weight", "input", "activation", "state")
+STATE: Final = KINDS.index("state")
+#: Phases of a model that generates tokens: the prompt at once, or one token with a KV cache.
+PHASES: Final = ("prefill", "decode")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +103,10 @@ class Workload:
         inputs: the arguments it was traced with.
         provenance: tracer and library versions, for the reader of a saved file.
         unmodelled: operators without a formula, charged for their bytes only.
+        phase: one of :data:`PHASES`, or None for a model that does not generate.
+        tokens: of each sample that one run of the phase processes: the prompt's, or 1 in decode; 0
+            without a phase.
+        context: in decode, the length of the KV cache, new token included; else 0.
     """
 
     name: str
@@ -109,6 +118,9 @@ class Workload:
     accesses: Accesses
     provenance: Mapping[str, str] = field(default_factory=dict)
     unmodelled: tuple[str, ...] = ()
+    phase: str | None = None
+    tokens: int = 0
+    context: int = 0
 
     def __len__(self) -> int:
         return len(self.kernels)
@@ -147,6 +159,34 @@ class Workload:
         """Bytes each kernel moves in ``role`` under ``precision``, shape (kernels,)."""
         bits = get_precision(precision).bits(ROLES[role])[self.kernels.family]
         return self.elements(role) * bits / 8 + self.fixed_bytes(role)
+
+    def state_traffic(self, role: int, precision: str | Precision) -> FloatArray:
+        """Of :meth:`bytes`, those read from or written to state, shape (kernels,)."""
+        chosen, sizes = self._state(role, precision)
+        total = np.zeros(len(self))
+        np.add.at(total, self.accesses.kernel[chosen], sizes)
+        return total
+
+    def state_bytes(self, precision: str | Precision) -> float:
+        """Bytes of all state that one run touches, each part stored once, under ``precision``."""
+        held = np.zeros(len(self.tensors.name))
+        for role in (INPUT, OUTPUT):
+            chosen, sizes = self._state(role, precision)
+            np.maximum.at(held, self.accesses.tensor[chosen], sizes)
+        return float(held.sum())
+
+    def _state(self, role: int, precision: str | Precision) -> tuple[IntArray, FloatArray]:
+        """The accesses to state in ``role``, and the bytes of each."""
+        a = self.accesses
+        chosen = np.flatnonzero((a.role == role) & (self.tensors.kind[a.tensor] == STATE))
+        tensor = a.tensor[chosen]
+        by_family = get_precision(precision).bits(ROLES[role])
+        bits = np.where(
+            self.tensors.floating[tensor],
+            by_family[self.kernels.family[a.kernel[chosen]]],
+            self.tensors.itemsize[tensor] * 8,
+        )
+        return chosen, a.elements[chosen] * bits / 8
 
     def weight_bytes(self, precision: str | Precision) -> float:
         """Bytes of all weights that one run reads, each stored once, under ``precision``.

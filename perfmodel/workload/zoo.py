@@ -9,208 +9,297 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel import cache
-from perfmodel.errors import PerfmodelError, UnknownName, WorkloadFormatError
+from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName, WorkloadFormatError
+from perfmodel.workload import huggingface, torchvision_models
+from perfmodel.workload.spec import ModelInput, ModelSpec, Run
 from perfmodel.workload.version import TRACER_VERSION
 
 if TYPE_CHECKING:
     import torch
 
+    from perfmodel.workload.parametric import ParametricWorkload
     from perfmodel.workload.workload import Workload
 
 
-@dataclass(frozen=True)
-class ModelInput:
-    """One tensor argument: its shape without the leading batch dimension, and its torch dtype."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A named model.
-
-    Attributes:
-        name: how the user asks for it.
-        title: how people write it.
-        task: what it is for, in two or three words.
-        inputs: its positional arguments, for one sample.
-        library: the distribution that defines the module; its version is part of a trace's key.
-        build: makes the module with random or no weights. It chooses how: most builders run under
-            ``torch.device("meta")``; one whose initialisation reads values may run elsewhere, and
-            :func:`build` moves the result to meta.
-        notes: anything a reader of its figures should know.
-    """
-
-    name: str
-    title: str
-    task: str
-    inputs: tuple[ModelInput, ...]
-    library: str
-    build: Callable[[], torch.nn.Module] = field(repr=False)
-    notes: str = ""
-
-    def input_shapes(self, batch: int = 1) -> tuple[tuple[int, ...], ...]:
-        """The shape of each argument at ``batch`` samples."""
-        return tuple((batch, *argument.shape) for argument in self.inputs)
-
-    def describe_inputs(self, batch: int = 1) -> str:
-        """The arguments in one line, for example ``image 1x3x224x224 float32``."""
-        return ", ".join(
-            f"{argument.name} {'x'.join(map(str, shape))} {argument.dtype}"
-            for argument, shape in zip(self.inputs, self.input_shapes(batch), strict=True)
-        )
-
-
-def torchvision_model(
-    name: str,
-    title: str,
-    *,
-    task: str = "image classification",
-    size: int = 224,
-    notes: str = "",
-    **options: Any,
-) -> ModelSpec:
-    """The spec of ``torchvision.models.get_model(name)`` on square RGB images of ``size`` pixels.
-
-    ``options`` are passed to torchvision beside ``weights=None``.
-    """
-
-    def build() -> torch.nn.Module:
-        from perfmodel.workload._torchvision import import_torchvision
-
-        torchvision = import_torchvision()
-        import torch
-
-        with torch.device("meta"):
-            module: torch.nn.Module = torchvision.models.get_model(name, weights=None, **options)
-        return module
-
-    return ModelSpec(
-        name=name,
-        title=title,
-        task=task,
-        inputs=(ModelInput("image", (3, size, size)),),
-        library="torchvision",
-        build=build,
-        notes=notes,
-    )
-
-
-_SPECS: Final = {
+_LISTED: Final = {
     spec.name: spec
     for spec in (
-        torchvision_model("resnet50", "ResNet-50"),
-        torchvision_model(
-            "deeplabv3_resnet50",
-            "DeepLabV3-ResNet50",
-            task="semantic segmentation",
-            size=512,
-            notes="without the auxiliary classifier, which serves training only but is counted in "
-            "torchvision's own table (42.0 M parameters there, 39.6 M here)",
-            weights_backbone=None,
-        ),
-        torchvision_model("vit_b_16", "ViT-B/16"),
-        torchvision_model("vit_l_16", "ViT-L/16"),
-        torchvision_model("convnext_large", "ConvNeXt-Large"),
+        *(torchvision_models.SPECS[name] for name in torchvision_models.LISTED),
+        *huggingface.SPECS,
     )
 }
+_SPECS: Final = {**_LISTED, **torchvision_models.SPECS}
+
+#: The argument that is a KV cache, in every model that has one.
+CACHE_ARGUMENT: Final = "cache"
+#: The models that are compared when none are named: those of the published table.
+DEFAULT_MODELS: Final = (
+    "resnet50",
+    "deeplabv3_resnet50",
+    "vit_b_16",
+    "vit_l_16",
+    "convnext_large",
+)
 
 
 def names() -> tuple[str, ...]:
-    """The names of all models, in the order in which tables show them. Imports no torch."""
+    """The models that are listed, in the order in which tables show them. Imports no torch.
+
+    :func:`spec` knows all others of torchvision, too.
+    """
+    return tuple(_LISTED)
+
+
+def known() -> tuple[str, ...]:
+    """The names of all models, listed or not. Imports no torch."""
     return tuple(_SPECS)
 
 
+def knows(name: str) -> bool:
+    """Whether ``name`` is that of a model, listed or not. Imports no torch."""
+    return name in _SPECS
+
+
 def spec(name: str) -> ModelSpec:
-    """The model called ``name``; raises :class:`~perfmodel.errors.UnknownName` with the nearest."""
+    """The model called ``name``: one of :func:`names`, or any other of torchvision.
+
+    Raises :class:`~perfmodel.errors.UnknownName` with the nearest.
+    """
     try:
         return _SPECS[name]
     except KeyError:
         raise UnknownName("model", name, _SPECS) from None
 
 
-def build(name: str, batch: int = 1) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
+def build(
+    name: str,
+    batch: int = 1,
+    *,
+    phase: str | None = None,
+    tokens: int | None = None,
+    context: int | None = None,
+) -> tuple[torch.nn.Module, tuple[Any, ...]]:
     """The module in eval mode and its example inputs, both on the meta device.
 
-    Raises :class:`~perfmodel.errors.UnknownName` for an unknown model, and
-    :class:`~perfmodel.errors.PerfmodelError` for a batch below 1 or a library not installed.
+    The inputs are tensors; a model with a KV cache takes a list of (keys, values) as its last one.
+    Options and errors are those of :meth:`ModelSpec.run`; further raises
+    :class:`~perfmodel.errors.UnknownName` for an unknown model, and
+    :class:`~perfmodel.errors.PerfmodelError` for a library that is not installed.
     """
     chosen = spec(name)
-    _check_batch(batch)
-    module = chosen.build().to("meta").eval()
+    return build_run(chosen, chosen.run(batch, phase, tokens, context))
+
+
+def build_run(chosen: ModelSpec, run: Run) -> tuple[torch.nn.Module, tuple[Any, ...]]:
+    """The module of ``chosen`` for ``run``, and its example inputs; see :func:`build`."""
+    module = chosen.build(run).to("meta").eval()
     import torch
 
-    inputs = tuple(
-        torch.empty(shape, dtype=getattr(torch, argument.dtype), device="meta")
-        for argument, shape in zip(chosen.inputs, chosen.input_shapes(batch), strict=True)
-    )
-    return module, inputs
+    def example(argument: ModelInput) -> torch.Tensor:
+        dtype = getattr(torch, argument.dtype)
+        return torch.empty((run.batch, *argument.shape), dtype=dtype, device="meta")
+
+    inputs: tuple[Any, ...] = tuple(map(example, chosen.input_specs(run)))
+    cached = [(example(keys), example(values)) for keys, values in chosen.cache(run)]
+    return module, (*inputs, cached) if cached else inputs
 
 
-def workload(name: str, batch: int = 1, *, refresh: bool = False) -> Workload:
+def workload(
+    name: str,
+    batch: int = 1,
+    *,
+    phase: str | None = None,
+    tokens: int | None = None,
+    context: int | None = None,
+    refresh: bool = False,
+) -> Workload:
     """The traced model at ``batch`` samples, from the disk cache where it holds a current trace.
 
     A hit imports no torch. An entry that is corrupt, or of other library versions or another
-    tracer, is traced anew; ``refresh`` does so in any case. Raises what :func:`build` and
-    :func:`perfmodel.workload.tracing.trace` raise.
+    tracer, is traced anew; ``refresh`` does so in any case.
+
+    Args:
+        name: see :func:`names`.
+        phase: "prefill" or "decode" of a model that generates; by default its prefill.
+        tokens: of each sample, for a model that takes tokens: the prompt, or an encoder's input.
+        context: in decode, the length of the KV cache, new token included.
+
+    Raises what :func:`build` and :func:`perfmodel.workload.tracing.trace` raise.
     """
     from perfmodel.workload import storage
 
     chosen = spec(name)
-    _check_batch(batch)
-    key = cache_key(chosen, batch)
+    run = chosen.run(batch, phase, tokens, context)
+    key = cache_key(chosen, run)
     if not refresh and (stored := cache.load(key)) is not None:
         try:
             return storage.from_dict(stored)
         except WorkloadFormatError:
             pass  # It is our own cache: trace again rather than trouble the user.
+    if not refresh and (known := _cached_parametric(chosen, run, ("batch",))) is not None:
+        try:
+            return known.at(batch=run.batch)
+        except UncoveredSize:
+            pass  # Its forward differs at this batch.
 
-    from perfmodel.workload.tracing import trace
-
-    module, inputs = build(name, batch)
-    traced = trace(module, inputs, name=name, batch=batch)
+    traced = trace_run(chosen, run)
     cache.store(key, storage.to_dict(traced))
     return traced
 
 
-def cache_key(chosen: ModelSpec, batch: int = 1) -> dict[str, object]:
-    """Everything a trace of ``chosen`` depends on; imports neither torch nor its library."""
+def trace_run(chosen: ModelSpec, run: Run) -> Workload:
+    """The trace of ``chosen`` in ``run``, without the disk cache; see :func:`workload`."""
+    from perfmodel.workload.tracing import trace
+
+    module, inputs = build_run(chosen, run)
+    state = (CACHE_ARGUMENT,) if chosen.cache(run) else ()
+    traced = trace(module, inputs, name=chosen.name, batch=run.batch, state=state)
+    if run.phase is None:
+        return traced
+    return replace(traced, phase=run.phase, tokens=run.tokens, context=run.context)
+
+
+def parametric(
+    name: str,
+    dimensions: Sequence[str] = ("batch",),
+    *,
+    phase: str | None = None,
+    tokens: int | None = None,
+    context: int | None = None,
+    refresh: bool = False,
+) -> ParametricWorkload:
+    """The model traced once for all sizes of ``dimensions``, from the disk cache where possible.
+
+    Args:
+        name, phase, tokens, context, refresh: see :func:`workload`; a number is the default size.
+        dimensions: "batch", and "tokens" for a model that takes several of each sample.
+
+    Raises:
+        UnknownName: a dimension that the model does not have.
+        TraceError: a model that does not export with symbolic sizes; :func:`workload` traces it at
+            each size.
+
+    Raises further what :func:`workload` raises.
+    """
+    chosen = spec(name)
+    run = chosen.run(1, phase, tokens, context)
+    known = ["batch"] + (["tokens"] if run.tokens and run.phase != "decode" else [])
+    for dimension in dimensions:
+        if dimension not in known:
+            raise UnknownName(f"dimension of {name}", dimension, known)
+    stored = None if refresh else _cached_parametric(chosen, run, dimensions)
+    if stored is not None:
+        return stored
+    from perfmodel.workload.symbolic import trace_parametric
+
+    # One sample is a case of its own, and what a trace without dimensions gives.
+    single = [workload(name, phase=phase, tokens=tokens, context=context, refresh=refresh)]
+    module, inputs = build_run(chosen, run)
+    traced = trace_parametric(
+        module,
+        inputs,
+        name=name,
+        sizes=_axes(chosen, run, module, dimensions),
+        batch="batch" if "batch" in dimensions else 1,
+        phase=run.phase,
+        tokens=("tokens" if "tokens" in dimensions else run.tokens) if run.phase else 0,
+        context=run.context if run.phase else 0,
+        state=(CACHE_ARGUMENT,) if chosen.cache(run) else (),
+        maximum={"tokens": chosen.longest} if chosen.longest else None,
+        known=single,
+    )
+    cache.store(_parametric_key(chosen, run, dimensions), traced.to_dict())
+    return traced
+
+
+def _axes(
+    chosen: ModelSpec, run: Run, module: torch.nn.Module, dimensions: Sequence[str]
+) -> dict[str, list[list[str | None]]]:
+    """For each argument of the forward and each tensor in it, what its axes are.
+
+    An axis counts tokens if it grows by one with them.
+    """
+    longer = replace(run, tokens=run.tokens + 1)
+
+    def axes(argument: ModelInput, grown: ModelInput) -> list[str | None]:
+        named: list[str | None] = ["batch" if "batch" in dimensions else None]
+        for size, other in zip(argument.shape, grown.shape, strict=True):
+            named.append("tokens" if "tokens" in dimensions and other == size + 1 else None)
+        return named
+
+    pairs = zip(chosen.input_specs(run), chosen.input_specs(longer), strict=True)
+    by_position: list[list[list[str | None]]] = [[axes(*pair)] for pair in pairs]
+    layers = zip(chosen.cache(run), chosen.cache(longer), strict=True)
+    cached = [axes(*pair) for layer, grown in layers for pair in zip(layer, grown, strict=True)]
+    if cached:
+        by_position.append(cached)
+    names = inspect.signature(module.forward).parameters
+    return dict(zip(names, by_position, strict=False))
+
+
+def _cached_parametric(
+    chosen: ModelSpec, run: Run, dimensions: Sequence[str]
+) -> ParametricWorkload | None:
+    from perfmodel.workload import parametric_storage
+
+    stored = cache.load(_parametric_key(chosen, run, dimensions))
+    if stored is None:
+        return None
+    try:
+        return parametric_storage.from_dict(stored)
+    except WorkloadFormatError:
+        return None
+
+
+def _parametric_key(chosen: ModelSpec, run: Run, dimensions: Sequence[str]) -> dict[str, object]:
+    from perfmodel.workload import parametric_storage
+
+    return {
+        **cache_key(chosen, replace(run, batch=1)),
+        "kind": "parametric",
+        "dimensions": list(dimensions),
+        "parametric_format": parametric_storage.VERSION,
+    }
+
+
+def cache_key(chosen: ModelSpec, run: Run | None = None) -> dict[str, object]:
+    """Everything a trace of ``chosen`` depends on; imports neither torch nor its library.
+
+    ``run`` is its default one where that is None.
+    """
     from perfmodel.workload import storage
 
+    run = chosen.run() if run is None else run
     return {
         "kind": "workload",
         "name": chosen.name,
         "inputs": [
-            [list(shape), argument.dtype]
-            for argument, shape in zip(chosen.inputs, chosen.input_shapes(batch), strict=True)
+            [[run.batch, *argument.shape], argument.dtype] for argument in chosen.input_specs(run)
         ],
-        "versions": {library: _version(library) for library in ("torch", chosen.library)},
+        "phase": [run.phase, run.tokens, run.context],
+        "versions": {
+            library: _version(library, chosen.extra) for library in ("torch", chosen.library)
+        },
         "tracer": TRACER_VERSION,
         "tracer_source": _source_digest(),
         "format": storage.VERSION,
     }
 
 
-def _check_batch(batch: int) -> None:
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise PerfmodelError(f"batch must be a whole number of at least 1, not {batch!r}")
-
-
-def _version(library: str) -> str:
+def _version(library: str, extra: str) -> str:
     try:
         return metadata.version(library)
     except metadata.PackageNotFoundError:
         raise PerfmodelError(
-            f"this needs {library}, which is not installed: pip install 'perfmodel[torch]'"
+            f"this needs {library}, which is not installed: pip install 'perfmodel[{extra}]'"
         ) from None
 
 

@@ -42,7 +42,7 @@ def loops_say(cost: Cost) -> int:
     return 2 * batch * m * n * k
 
 
-@pytest.fixture(scope="module", params=zoo.names())
+@pytest.fixture(scope="module", params=zoo.DEFAULT_MODELS)
 def traced(request: pytest.FixtureRequest) -> tuple[Workload, torch.nn.Module, Any]:
     name: str = request.param
     module, inputs = zoo.build(name)

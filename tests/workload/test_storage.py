@@ -32,7 +32,16 @@ def document(workload: Workload) -> dict[str, Any]:
 
 def assert_same(one: Workload, other: Workload) -> None:
     """Field by field and dtype by dtype, without going through the document."""
-    for attribute in ("name", "batch", "parameters", "inputs", "provenance", "unmodelled"):
+    lengths = ("phase", "tokens", "context")
+    for attribute in (
+        "name",
+        "batch",
+        "parameters",
+        "inputs",
+        "provenance",
+        "unmodelled",
+        *lengths,
+    ):
         assert getattr(one, attribute) == getattr(other, attribute)
     for table in ("tensors", "kernels", "accesses"):
         for column, values in vars(getattr(one, table)).items():
@@ -100,7 +109,16 @@ SPOILED = [
     ("tensors.itemsize", DELETE, r"tensors\.itemsize: expected this field, it is missing"),
     ("tensors.itemsize.2", 0, r"tensors\.itemsize\[2\]: expected greater than or equal to 1"),
     ("tensors.floating.1", 1, r"tensors\.floating\[1\]: expected a valid boolean, found 1"),
-    ("tensors.kind.0", "gradient", r"tensors\.kind\[0\]: expected 'weight', 'input' or 'activ"),
+    (
+        "tensors.kind.0",
+        "gradient",
+        r"tensors\.kind\[0\]: expected 'weight', 'input', 'activation' or ",
+    ),
+    ("phase", "training", "phase: expected 'prefill' or 'decode', found \"training\""),
+    ("phase", DELETE, "phase: expected this field"),
+    ("phase", "prefill", "tokens: expected at least 1 in a phase and 0 without one"),
+    ("tokens", 1, "tokens: expected at least 1 in a phase and 0 without one"),
+    ("context", 1, "context: expected at least 1 in decode and 0 elsewhere"),
     ("tensors.layout", [], r"tensors\.layout: not a field"),
     ("tensors.name", ["x"], r"tensors\.name: expected 4 entries.*found 1"),
     ("kernels.flops", [48], r"kernels\.flops: expected 2 entries, as in kernels\.name, found 1"),

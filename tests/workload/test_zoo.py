@@ -35,18 +35,18 @@ def traces(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int
     """What was traced, in place of the tracer (which has tests of its own), with an own cache."""
     done: list[tuple[str, int]] = []
 
-    def trace(module: object, inputs: object, *, name: str, batch: int) -> Workload:
+    def trace(module: object, inputs: object, *, name: str, batch: int, state: object) -> Workload:
         done.append((name, batch))
         return replace(make_workload(), name=name, batch=batch)
 
     stand_in = ModuleType("perfmodel.workload.tracing")
     stand_in.trace = trace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "perfmodel.workload.tracing", stand_in)
-    monkeypatch.setattr(zoo, "build", lambda name, batch: (None, ()))
+    monkeypatch.setattr(zoo, "build_run", lambda chosen, run: (None, ()))
     return done
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.DEFAULT_MODELS)
 def test_a_model_is_built_on_meta_as_torchvision_counts_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +160,7 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_key_is_plain_json() -> None:
-    key = zoo.cache_key(zoo.spec("deeplabv3_resnet50"), batch=4)
+    key = zoo.cache_key(zoo.spec("deeplabv3_resnet50"), zoo.spec("deeplabv3_resnet50").run(4))
     assert json.loads(json.dumps(key)) == key
     assert key["inputs"] == [[[4, 3, 512, 512], "float32"]]
 
