@@ -11,14 +11,28 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 
-from benchmarks.support.cpus import CPUS
+from benchmarks.support.cpus import AMD, CPUS
 from benchmarks.support.ledger import Hold, seconds
-from perfmodel import estimate, published
+from perfmodel import estimate, load_machine, published
+from perfmodel.mapping.columns import columns
+from perfmodel.mapping.variants import latency_variants
+from perfmodel.precision import get_precision
+from perfmodel.ranking import rank
 from perfmodel.workload import zoo
+from perfmodel.workload.fusion import fuse
 from perfmodel.workload.workload import Workload
 
+#: Those of the published comparison.
+PUBLISHED_MODELS: Final = (
+    "resnet50",
+    "deeplabv3_resnet50",
+    "vit_b_16",
+    "vit_l_16",
+    "convnext_large",
+)
 COMMAND: Final = Path(sys.executable).with_name("perfmodel")
 
 
@@ -56,6 +70,18 @@ def test_a_cached_workload_against_tracing_it(benchmark: Any, hold: Hold) -> Non
     hold(f"cached {model} / tracing it", min(cached) / trace, 0.05, "x")
 
 
+def test_evaluating_a_parametric_workload(benchmark: Any, hold: Hold) -> None:
+    """ViT-L, traced with a symbolic batch, at another batch each round."""
+    workload = zoo.parametric("vit_l_16")
+    times: list[float] = []
+
+    def evaluate() -> None:
+        times.append(seconds(lambda: workload.at(batch=2 + len(times))))
+
+    benchmark.pedantic(evaluate, rounds=20)
+    hold("parametric vit_l_16 at a batch", min(times) * 1e3, 2, "ms")
+
+
 # -- mapping -------------------------------------------------------------------------------------
 
 
@@ -79,6 +105,128 @@ def test_mapping_a_loaded_workload_on_three_cpus(
     hold("map vit_l_16 on three CPUs", min(times) * 1e3, 5, "ms")
 
 
+def test_machine_variants_against_bare_arithmetic(benchmark: Any, hold: Hold) -> None:
+    """10,000 variants of one CPU on ViT-L, and the same arithmetic on ready-made arrays.
+
+    Every core count of every kernel is evaluated in both; the bare loop knows each rate already and
+    takes nothing apart. One figure of each kind varies, so that no term is constant.
+    """
+    machine, workload, runtime = load_machine(AMD), zoo.workload("vit_l_16"), "compiled"
+    rng = np.random.default_rng(1)
+    figures = machine.figures()
+    values = {
+        path: figures[path].typical * rng.uniform(0.8, 1.0, 10_000)
+        for path in (
+            "clock.sustained",
+            "memory.sustained",
+            "core.engines.avx512.efficiency.linear",
+            "core.cache_bandwidth.l3",
+            "parallel_region.per_doubling",
+        )
+    }
+    kernels = len(columns(fuse(workload), get_precision("int8")).family)
+    cores = np.arange(1.0, machine.cores.count.typical + 1)[:, None]
+    step = 80_000 // (kernels * len(cores))
+    rate = rng.uniform(1e9, 2e9, (step, 1, kernels))
+    tiles, tile_work, vector, moved = rng.uniform(100, 1e4, (4, kernels))
+
+    def bare() -> None:
+        for _ in range(0, 10_000, step):
+            compute = np.ceil(tiles / cores) * tile_work / rate + np.ceil(vector / cores) / rate
+            bandwidth = np.minimum(cores * rate, 1e11)
+            memory = moved / bandwidth + moved / bandwidth + moved / bandwidth
+            overhead = 1e-6 + 1e-6 * np.log2(cores) * rate[..., :1]
+            (np.maximum(compute, memory) + overhead).min(axis=-2).sum(axis=-1)
+
+    times: list[float] = []
+    plain: list[float] = []
+
+    def variants() -> None:
+        times.append(
+            seconds(lambda: latency_variants(workload, machine, values, "int8", runtime=runtime))
+        )
+
+    benchmark.pedantic(variants, setup=lambda: plain.append(seconds(bare)), rounds=3)
+    hold("10,000 machine variants / bare arithmetic", min(times) / min(plain), 3, "x", limit=6)
+
+
+# -- ranking -------------------------------------------------------------------------------------
+
+SERVERS: Final = (
+    *CPUS,
+    *("epyc_9754", "epyc_9755", "epyc_9965", "xeon_8592plus", "xeon_6980p"),
+    *("ampereone_128", "ampereone_96", "graviton3", "graviton4"),
+)
+
+#: Prints the process's own peak in MiB; ru_maxrss would begin with the parent's.
+PEAK_MEMORY: Final = """
+with open("/proc/self/status") as status:
+    print(next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM")))
+"""
+
+RANK_ALL: Final = f"""
+from perfmodel.ranking import rank
+from perfmodel.workload import zoo
+for model in ("resnet50", "deeplabv3_resnet50", "vit_b_16", "vit_l_16", "convnext_large"):
+    found = rank(zoo.workload(model), {SERVERS!r})
+    assert len(found.to_dict()["cpus"]) == 12
+    assert found.sampled_ms.shape == (4096, 12)
+{PEAK_MEMORY}"""
+
+
+def test_ranking_twelve_cpus_on_one_model(benchmark: Any, hold: Hold) -> None:
+    """4,096 samples of every uncertain figure, over all CPUs, on ViT-L."""
+    from scipy import stats  # noqa: F401  Not counted: an import of almost a second.
+
+    workload = zoo.workload("vit_l_16")
+    times: list[float] = []
+    benchmark.pedantic(lambda: times.append(seconds(lambda: rank(workload, SERVERS))), rounds=3)
+    hold("rank vit_l_16 on 12 CPUs", min(times), 2, "s")
+
+
+def test_ranking_twelve_cpus_on_five_models(benchmark: Any, hold: Hold) -> None:
+    """In a new process, imports and the deciding figures included; its peak memory too."""
+    for model in PUBLISHED_MODELS:
+        zoo.workload(model)
+    times: list[float] = []
+    peaks: list[float] = []
+
+    def measured() -> None:
+        times.append(seconds(lambda: peaks.append(float(run(sys.executable, "-c", RANK_ALL)))))
+
+    benchmark.pedantic(measured, rounds=2)
+    hold("rank 5 models on 12 CPUs, new process", min(times), 5, "s")
+    hold("peak memory of that", max(peaks), 1024, "MB")
+
+
+# -- language models -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "phase", "target_s", "target_mb"),
+    [("llama_7b", "decode", 10, 700), ("llama_2_70b", "prefill", 30, 1000)],
+)
+def test_tracing_a_language_model(
+    model: str, phase: str, target_s: float, target_mb: float, benchmark: Any, hold: Hold
+) -> None:
+    """In a new process, with the imports of torch and transformers and without the disk cache."""
+    code = (
+        "from perfmodel.workload import zoo\n"
+        f"spec = zoo.spec({model!r})\n"
+        f"assert len(zoo.trace_run(spec, spec.run(phase={phase!r}))) > 800\n"
+        f"{PEAK_MEMORY}"
+    )
+    times: list[float] = []
+    peaks: list[float] = []
+
+    def measured() -> None:
+        times.append(seconds(lambda: peaks.append(float(run(sys.executable, "-c", code)))))
+
+    benchmark.pedantic(measured, rounds=1)
+    hold(f"trace {phase} of {model}, new process", min(times), target_s, "s")
+    hold(f"peak memory of tracing {model}", max(peaks), target_mb, "MB")
+
+
 # -- comparing -----------------------------------------------------------------------------------
 
 
@@ -87,7 +235,7 @@ def test_comparing_the_zoo_by_both_methods(benchmark: Any, hold: Hold) -> None:
     times: list[float] = []
 
     def compare() -> None:
-        for model in zoo.names():
+        for model in PUBLISHED_MODELS:
             workload = zoo.workload(model)
             for cpu in CPUS:
                 estimate(workload, cpu)
@@ -110,7 +258,7 @@ assert not {"torch", "torchvision"} & sys.modules.keys(), "torch was imported"
 
 def test_the_published_grid_from_the_cache(benchmark: Any, hold: Hold) -> None:
     """8 CPUs x 5 models in a new process, imports included and torch not."""
-    for model in zoo.names():
+    for model in PUBLISHED_MODELS:
         published.graph(model)
     times: list[float] = []
     benchmark.pedantic(lambda: times.append(python(PUBLISHED_GRID)), rounds=3)
@@ -126,6 +274,31 @@ def one(): "One."
 def two(): "Two."
 app(["--help"])
 """
+
+
+COLD_GRID: Final = f"""
+import sys
+from perfmodel import published
+models = ("resnet50", "deeplabv3_resnet50", "vit_b_16", "vit_l_16", "convnext_large")
+cells = [published.estimate(m, c).latency_ms for m in models for c in published.CPUS]
+assert "torch" in sys.modules, "nothing was traced"
+{PEAK_MEMORY}"""
+
+
+def test_the_published_grid_from_nothing(
+    benchmark: Any, hold: Hold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same with an empty cache: torch imported, five models built and traced."""
+    monkeypatch.setenv("PERFMODEL_CACHE_DIR", str(tmp_path))
+    times: list[float] = []
+    peaks: list[float] = []
+
+    def measured() -> None:
+        times.append(seconds(lambda: peaks.append(float(run(sys.executable, "-c", COLD_GRID)))))
+
+    benchmark.pedantic(measured, rounds=1)
+    hold("published grid, empty cache, new process", min(times), 12, "s")
+    hold("peak memory of that", max(peaks), 600, "MB")
 
 
 def test_help_against_a_bare_typer_program(benchmark: Any, hold: Hold) -> None:
@@ -147,6 +320,8 @@ def python(code: str) -> float:
     return seconds(lambda: run(sys.executable, "-c", code))
 
 
-def run(*command: str) -> None:
+def run(*command: str) -> str:
+    """What ``command`` prints."""
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
+    return finished.stdout

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import test_rankings as suite
+from benchmarks.support.cases import Case
 from benchmarks.support.cpus import AMD, AMPERE, INTEL
 
 LATENCY_MS = {INTEL: 2.0, AMD: 1.0, AMPERE: 2.5}
@@ -14,7 +15,7 @@ def _fixed_latencies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def expected(*leaders: str) -> suite.Ranking:
-    return suite.Ranking("roofline", "vit", "int8", leaders, "of its bandwidth")
+    return suite.Ranking("roofline", Case("vit"), "int8", leaders, "of its bandwidth")
 
 
 @pytest.mark.parametrize("leaders", [(AMD,), (AMD, INTEL), (AMD, INTEL, AMPERE)])

@@ -1,0 +1,106 @@
+"""docs/serving.md: how serving is modelled, an example, and what was measured."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Final
+
+from perfmodel._text import significant
+from perfmodel.calibration.cases import load_cases
+from perfmodel.calibration.validation import Compared, predict
+from perfmodel.cli.rendering import Column, Table
+from perfmodel.cli.serve import best_table, frontier_table
+from perfmodel.comparison import DEFAULT_CPUS
+from perfmodel.machine import load_machine
+from perfmodel.resolve import resolve_model
+from perfmodel.serving import Partition, Search, search, serve
+from perfmodel.serving.search import BATCHES
+
+#: The example: a model, its precision, and the latency it is served within.
+MODEL: Final = "resnet50"
+LIMIT_S: Final = 0.005
+#: Systems whose throughput or token rate was measured, and how near a prediction shall be.
+MEASURED: Final = {"servers": 1.5, "llama_cpp": 1.35}
+TEXT: Final = Path(__file__).with_name("serving.md")
+
+
+@functools.cache
+def found() -> tuple[Search, ...]:
+    """What the default CPUs reach in the example."""
+    source = resolve_model(MODEL)
+    source.prepare(BATCHES)
+    at_batch = functools.cache(source.workload)
+    return tuple(search(at_batch, cpu, LIMIT_S) for cpu in DEFAULT_CPUS)
+
+
+def instances() -> str:
+    """One Xeon divided more and more, at batch 1."""
+    workload = resolve_model(MODEL).workload(1)
+    table = Table(
+        [
+            Column("instances\nx cores"),
+            Column("weights", "left"),
+            Column("latency\nms"),
+            Column("FPS"),
+            Column("DRAM\nGB/s"),
+        ]
+    )
+    machine = load_machine("xeon_8490h")
+    for count, weights in ((1, "separate"), (10, "separate"), (10, "shared"), (60, "shared")):
+        each = serve(workload, machine, Partition(count, 60 // count), weights=weights)
+        table.add(
+            f"{count} x {60 // count}",
+            weights if count > 1 else "-",
+            significant(each.latency_ms),
+            significant(each.throughput_fps),
+            significant(each.dram_gb_s),
+        )
+    return table.markdown()
+
+
+def measured() -> str:
+    """Predictions for whole systems beside what was measured on them."""
+    table = Table(
+        [
+            Column("system", "left"),
+            Column("model", "left"),
+            Column("precision", "left"),
+            Column("served as", "left"),
+            Column("predicted"),
+            Column("measured"),
+            Column("unit", "left"),
+            Column("ratio"),
+            Column("target"),
+        ]
+    )
+    for name, target in MEASURED.items():
+        for case in load_cases((name,)):
+            # The target for text generation is for decoding.
+            if case.row.phase == "prefill":
+                continue
+            point: Compared = predict(case)
+            miss = max(point.ratio, 1 / point.ratio) > target
+            subject = case.row.subject + (f", {case.row.tokens} tokens" if case.row.tokens else "")
+            table.add(
+                f"{case.group.sockets} x {point.machine}",
+                subject,
+                case.group.precision,
+                point.detail.partition(",")[0] or "one process",
+                significant(point.predicted),
+                significant(point.measured),
+                point.unit,
+                f"{point.ratio:.2f}{' (missed)' if miss else ''}",
+                f"{target:g}x",
+            )
+    return table.markdown()
+
+
+def render() -> str:
+    """The whole document."""
+    return TEXT.read_text(encoding="utf-8").format(
+        best=best_table(found()).markdown(),
+        frontier=frontier_table(found()).markdown(),
+        instances=instances(),
+        measured=measured(),
+    )

@@ -1,0 +1,236 @@
+"""Rankings with a margin and a probability.
+
+Latencies of all CPUs are evaluated on the same joint samples of what is not known exactly, so that
+what two of them share cancels in their ratio. The published habit is a bare order; here an order
+that holds in fewer than nine of ten samples is called *leaning*.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from perfmodel.errors import PerfmodelError
+from perfmodel.machine import Machine, load_machine
+from perfmodel.mapping.estimate import estimate
+from perfmodel.mapping.roofline import FloatArray
+from perfmodel.mapping.variants import latency_variants
+from perfmodel.ranking.sensitivity import Influence, influences
+from perfmodel.ranking.unknowns import Samples, sample, unknowns
+from perfmodel.workload.workload import Workload
+
+#: Samples by default: the standard error of a probability is then under 0.8 %.
+SAMPLES: Final = 4096
+SEED: Final = 20251024
+#: Share of samples from which on an order counts as established.
+ESTABLISHED: Final = 0.9
+#: The central interval that is quoted: 80 %.
+QUANTILES: Final = (0.1, 0.9)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two CPUs and how sure their order is.
+
+    Attributes:
+        faster, slower: CPU ids, by latency at typical figures.
+        ratio: latency of the slower over the faster at typical figures, at least 1.
+        ratio_low, ratio_high: the ratio's 80 % interval over the samples.
+        probability: share of samples in which ``faster`` is the faster one.
+        deciding: the figures whose ranges move the ratio most (adjacent pairs only).
+    """
+
+    faster: str
+    slower: str
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    probability: float
+    deciding: tuple[Influence, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """ "established", or "leaning" where the order holds in under 90 % of samples."""
+        return "established" if self.probability >= ESTABLISHED else "leaning"
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """CPUs by latency on one workload, with what the order is worth.
+
+    Attributes:
+        cpus: ids, fastest first at typical figures.
+        latency_ms: at typical figures, in that order.
+        latency_low_ms, latency_high_ms: 80 % interval.
+        sampled_ms: the sampled latencies, shape (samples, CPUs), columns in that order.
+    """
+
+    model: str
+    precision: str
+    batch: int
+    state: str
+    runtime: str
+    cpus: tuple[str, ...]
+    latency_ms: tuple[float, ...]
+    sampled_ms: FloatArray
+    samples: Samples
+
+    @property
+    def latency_low_ms(self) -> tuple[float, ...]:
+        """Lower end of each latency's 80 % interval."""
+        return tuple(np.quantile(self.sampled_ms, QUANTILES[0], axis=0).tolist())
+
+    @property
+    def latency_high_ms(self) -> tuple[float, ...]:
+        """Upper end of each latency's 80 % interval."""
+        return tuple(np.quantile(self.sampled_ms, QUANTILES[1], axis=0).tolist())
+
+    @cached_property
+    def rank_probability(self) -> FloatArray:
+        """Probability that CPU i (row, in the order of ``cpus``) has rank j (column)."""
+        ranks = np.argsort(np.argsort(self.sampled_ms, axis=1, kind="stable"), axis=1)
+        return np.stack([np.mean(ranks == rank, axis=0) for rank in range(len(self.cpus))], axis=1)
+
+    def pair(self, faster: str, slower: str, *, deciding: bool = False) -> Pair:
+        """How sure it is that ``faster`` beats ``slower``; ids of this ranking's CPUs."""
+        i, j = self.cpus.index(faster), self.cpus.index(slower)
+        ratio = self.sampled_ms[:, j] / self.sampled_ms[:, i]
+        low, high = np.quantile(ratio, QUANTILES).tolist()
+        return Pair(
+            faster=faster,
+            slower=slower,
+            ratio=self.latency_ms[j] / self.latency_ms[i],
+            ratio_low=low,
+            ratio_high=high,
+            probability=float(np.mean(ratio > 1)),
+            deciding=(
+                influences(self.samples, np.log(ratio), (faster, slower)) if deciding else ()
+            ),
+        )
+
+    @cached_property
+    def adjacent(self) -> tuple[Pair, ...]:
+        """Each CPU against the next, with the figures that decide between them."""
+        return tuple(self.pair(a, b, deciding=True) for a, b in pairwise(self.cpus))
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every pair, the faster at typical figures first."""
+        return tuple(self.pair(a, b) for i, a in enumerate(self.cpus) for b in self.cpus[i + 1 :])
+
+    def order_probability(self, cpus: Sequence[str]) -> float:
+        """Share of samples in which these CPUs come in this order, fastest first."""
+        columns = [self.cpus.index(cpu) for cpu in cpus]
+        chosen = self.sampled_ms[:, columns]
+        return float(np.mean(np.all(np.diff(chosen, axis=1) > 0, axis=1)))
+
+    def leading_probability(self, leaders: Sequence[str]) -> float:
+        """Share of samples in which these CPUs are ahead of all others, and in this order."""
+        columns = [self.cpus.index(cpu) for cpu in leaders]
+        rest = np.delete(self.sampled_ms, columns, axis=1).min(axis=1, initial=np.inf)
+        chain = np.column_stack([self.sampled_ms[:, columns], rest])
+        return float(np.mean(np.all(np.diff(chain, axis=1) > 0, axis=1)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the samples, as plain Python objects."""
+        return {
+            "model": self.model,
+            "precision": self.precision,
+            "batch": self.batch,
+            "state": self.state,
+            "runtime": self.runtime,
+            "samples": len(self.sampled_ms),
+            "cpus": [
+                {
+                    "cpu": cpu,
+                    "latency_ms": self.latency_ms[i],
+                    "latency_low_ms": self.latency_low_ms[i],
+                    "latency_high_ms": self.latency_high_ms[i],
+                    "rank_probability": self.rank_probability[i].tolist(),
+                }
+                for i, cpu in enumerate(self.cpus)
+            ],
+            "pairs": [
+                {
+                    "faster": pair.faster,
+                    "slower": pair.slower,
+                    "ratio": pair.ratio,
+                    "ratio_low": pair.ratio_low,
+                    "ratio_high": pair.ratio_high,
+                    "probability": pair.probability,
+                    "verdict": pair.verdict,
+                    "deciding": [
+                        {"figure": influence.unknown.label, "share": influence.share}
+                        for influence in pair.deciding
+                    ],
+                }
+                for pair in self._reported_pairs()
+            ],
+        }
+
+    def _reported_pairs(self) -> list[Pair]:
+        adjacent = {(pair.faster, pair.slower): pair for pair in self.adjacent}
+        return [adjacent.get((pair.faster, pair.slower), pair) for pair in self.pairs]
+
+
+def rank(
+    workload: Workload,
+    cpus: Sequence[str | Path | Machine],
+    precision: str = "int8",
+    state: str = "steady",
+    runtime: str = "compiled",
+    *,
+    samples: int = SAMPLES,
+    seed: int = SEED,
+) -> Ranking:
+    """Order ``cpus`` by latency on ``workload``, with the probability of each rank.
+
+    Args:
+        cpus: catalogue ids, machine files or Machines; at least two different ones.
+        samples: of the uncertain figures, at least 2.
+        seed: of the samples.
+
+    Raises:
+        UnknownName, MachineError: as :func:`perfmodel.estimate`.
+        PerfmodelError: fewer than two CPUs, the same twice, or fewer than two samples.
+    """
+    machines = [load_machine(cpu) for cpu in cpus]
+    ids = [machine.id for machine in machines]
+    if len(ids) < 2 or len(set(ids)) < len(ids):
+        raise PerfmodelError(f"a ranking needs two or more different CPUs, found {', '.join(ids)}")
+    if samples < 2:
+        raise PerfmodelError(f"samples: expected at least 2, found {samples}")
+    typical = [estimate(workload, m, precision, state, runtime).latency_ms for m in machines]
+    drawn = sample(unknowns(machines, runtime), samples, seed)
+    order = sorted(range(len(machines)), key=lambda i: typical[i])
+
+    def sampled(index: int) -> FloatArray:
+        values = drawn.of(ids[index])
+        if not values:
+            return np.full(samples, typical[index])
+        return latency_variants(
+            workload, machines[index], values, precision, state, runtime, every_core_count=False
+        )
+
+    # NumPy lets other threads run while it works on an array.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        columns = list(pool.map(sampled, order))
+    return Ranking(
+        model=workload.name,
+        precision=precision,
+        batch=workload.batch,
+        state=state,
+        runtime=runtime,
+        cpus=tuple(ids[i] for i in order),
+        latency_ms=tuple(typical[i] for i in order),
+        sampled_ms=np.stack(columns, axis=1),
+        samples=drawn,
+    )

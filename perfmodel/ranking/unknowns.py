@@ -1,0 +1,126 @@
+"""The unknowns behind a ranking: figures that carry a range, and samples of them.
+
+A figure stands for the same unknown in two machines if path, range and source are the same: what
+one does not know about a Zen 4 core does not differ between two CPUs that are built of it, and must
+not be drawn twice. Figures of the runtime are common to all machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.machine import Figure, Machine
+from perfmodel.mapping import runtimes
+from perfmodel.mapping.roofline import FloatArray
+
+_Key = tuple[str, float, float, float, str]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """One quantity that is known only as a range.
+
+    Attributes:
+        path: dotted path of the figure.
+        figure: its range, confidence and source.
+        machines: ids of the machines it is a figure of; empty for a figure of the runtime.
+    """
+
+    path: str
+    figure: Figure
+    machines: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """For people: whose figure it is, and which."""
+        return f"{', '.join(self.machines)}: {self.path}" if self.machines else self.path
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Joint samples of all unknowns.
+
+    Attributes:
+        unknowns: the D unknowns.
+        unit: their quantiles in (0, 1), shape (samples, D).
+        values: the sampled figures in SI units, shape (samples, D).
+    """
+
+    unknowns: tuple[Unknown, ...]
+    unit: FloatArray
+    values: FloatArray
+
+    def columns(self, machines: Iterable[str]) -> list[int]:
+        """Indices of the unknowns that matter for these machines, the runtime's included."""
+        wanted = set(machines)
+        return [
+            index
+            for index, unknown in enumerate(self.unknowns)
+            if not unknown.machines or wanted & set(unknown.machines)
+        ]
+
+    def of(self, machine: str) -> dict[str, FloatArray]:
+        """Samples by path for one machine, the runtime's included; each of shape (samples,)."""
+        return {self.unknowns[i].path: self.values[:, i] for i in self.columns([machine])}
+
+
+def machine_unknowns(machines: Sequence[Machine], wanted: Callable[[str], bool]) -> list[Unknown]:
+    """Every unknown among these machines' figures whose dotted path is ``wanted``."""
+    owners: dict[_Key, list[str]] = {}
+    figures: dict[_Key, Figure] = {}
+    for machine in machines:
+        for path, figure in machine.figures().items():
+            if figure.is_range and wanted(path):
+                key = (path, figure.low, figure.typical, figure.high, figure.source)
+                figures[key] = figure
+                owners.setdefault(key, []).append(machine.id)
+    return [
+        Unknown(key[0], figure, tuple(sorted(set(owners[key])))) for key, figure in figures.items()
+    ]
+
+
+def unknowns(machines: Sequence[Machine], runtime: str) -> tuple[Unknown, ...]:
+    """Every unknown that can move these machines' latencies, in a fixed order.
+
+    Power, price and figures that the time formula does not read are left out.
+    """
+
+    def matters(path: str) -> bool:
+        room, _, rest = path.partition(".")
+        if room == "runtime":
+            return rest.startswith(f"{runtime}.")
+        return room not in ("power", "price", "efficiency_cores")
+
+    found = machine_unknowns(machines, matters)
+    prefixes = (f"{runtimes.PREFIX}cache.", f"{runtimes.PREFIX}runtime.{runtime}.")
+    found += [
+        Unknown(path, figure, ())
+        for path, figure in runtimes.figures().items()
+        if figure.is_range and path.startswith(prefixes)
+    ]
+    return tuple(sorted(found, key=lambda unknown: (unknown.machines, unknown.path)))
+
+
+def sample(wanted: Sequence[Unknown], count: int, seed: int) -> Samples:
+    """``count`` joint samples of independent unknowns, the same for the same ``seed``.
+
+    Each is drawn from the triangular distribution between low and high with its mode at typical:
+    the least one can claim who knows a range and a best guess. The quantiles are a Latin hypercube,
+    which stratifies every unknown; Sobol points of this many dimensions pair some of them up, so
+    that one unknown's effect shows up as another's.
+    """
+    from scipy import stats
+
+    if not wanted:
+        return Samples((), np.empty((count, 0)), np.empty((count, 0)))
+    unit = stats.qmc.LatinHypercube(d=len(wanted), rng=seed).random(count)
+    low, typical, high = (
+        np.array([getattr(unknown.figure, bound) for unknown in wanted])
+        for bound in ("low", "typical", "high")
+    )
+    width = high - low
+    values = stats.triang.ppf(unit, (typical - low) / width, loc=low, scale=width)
+    return Samples(tuple(wanted), unit, values)

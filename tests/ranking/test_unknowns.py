@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from perfmodel.machine import Figure, load_machine
+from perfmodel.ranking.unknowns import Unknown, sample, unknowns
+
+
+def test_two_cpus_of_one_core_share_its_unknowns() -> None:
+    machines = [load_machine("epyc_9654"), load_machine("epyc_9754"), load_machine("xeon_8490h")]
+    owners = {(u.path, u.machines) for u in unknowns(machines, "compiled")}
+    path = "core.engines.avx512.efficiency.linear"
+    assert (path, ("epyc_9654", "epyc_9754")) in owners
+    assert (path, ("xeon_8490h",)) in owners
+
+
+def test_only_figures_with_a_range_that_move_latency_are_unknown() -> None:
+    found = unknowns([load_machine("ampereone_192")], "compiled")
+    assert all(unknown.figure.is_range for unknown in found)
+    assert not [u.path for u in found if u.path.startswith(("power.", "price."))]
+    runtime = [u.path for u in found if not u.machines]
+    assert runtime == ["assumptions.cache.usable", "assumptions.runtime.compiled.dispatch.default"]
+
+
+def unknown(low: float, typical: float, high: float) -> Unknown:
+    return Unknown("x", Figure(low, typical, high, ""), ("m",))
+
+
+def test_samples_follow_the_triangle_between_low_and_high() -> None:
+    low, mode, high = 1.0, 2.0, 5.0
+    values = sample([unknown(low, mode, high)], 4096, 1).values[:, 0]
+    assert low <= values.min()
+    assert values.max() <= high
+    assert values.mean() == pytest.approx((low + mode + high) / 3, rel=1e-3)
+    assert np.mean(values < mode) == pytest.approx((mode - low) / (high - low), abs=1e-3)
+
+
+def test_a_mode_at_an_end_is_a_one_sided_triangle() -> None:
+    values = sample([unknown(1.0, 3.0, 3.0)], 4096, 1).values[:, 0]
+    assert values.mean() == pytest.approx((1 + 3 + 3) / 3, rel=1e-3)
+
+
+def test_every_unknown_is_stratified_and_none_pairs_up_with_another() -> None:
+    drawn = sample([unknown(0.0, 0.5, 1.0)] * 40, 1024, 3)
+    strata = np.sort((drawn.unit * 1024).astype(int), axis=0)
+    assert np.array_equal(strata, np.tile(np.arange(1024)[:, None], 40))
+    correlation = np.corrcoef(drawn.unit.T) - np.eye(40)
+    assert np.abs(correlation).max() < 0.15
+
+
+def test_the_same_seed_gives_the_same_samples() -> None:
+    first, again, other = (sample([unknown(0, 1, 2)], 64, seed).values for seed in (5, 5, 6))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
