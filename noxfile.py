@@ -1,4 +1,4 @@
-"""What one can do here, one session each. ``nox`` runs all three; ``nox -l`` lists them.
+"""What one can do here, one session each. ``nox`` runs all that judge; ``nox -l`` lists them.
 
 Options after ``--`` go to the tool of the session: ``nox -s tests -- -k precision -x``. The
 environments are kept between runs and their packages brought up to date, at the versions of
@@ -15,7 +15,7 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "tests", "benchmarks"]
+nox.options.sessions = ["lint", "tests", "benchmarks", "conformance"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -31,10 +31,10 @@ def install(session: nox.Session, group: str, package: str) -> None:
     )
 
 
-def pytest(session: nox.Session, folder: str) -> None:
+def pytest(session: nox.Session, folder: str, *options: str) -> None:
     """Run pytest on ``folder``, or on the paths among the options where there are any."""
     named = any(Path(option.partition("::")[0]).exists() for option in session.posargs)
-    session.run("pytest", *([] if named else [folder]), *session.posargs)
+    session.run("pytest", *options, *([] if named else [folder]), *session.posargs)
 
 
 @nox.session
@@ -48,9 +48,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit and property tests. Options go to pytest."""
-    install(session, "test", ".[torch]")
-    pytest(session, "tests")
+    """Unit and property tests, on all cores. Options go to pytest; ``-n 0`` is one process."""
+    install(session, "test", ".[torch,transformers]")
+    # By file, so that what a module's tests share is traced once.
+    pytest(session, "tests", "-n", "auto", "--dist", "loadfile")
 
 
 @nox.session
@@ -59,5 +60,21 @@ def benchmarks(session: nox.Session) -> None:
 
     ``nox -s benchmarks -- --snapshot-update`` accepts every shift of a snapshot.
     """
-    install(session, "benchmark", ".[torch]")
+    install(session, "benchmark", ".[torch,transformers]")
     pytest(session, "benchmarks")
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Every model of torchvision and the zoo against independent counts. Options go to pytest."""
+    install(session, "conformance", ".[torch,transformers]")
+    # Each model is built and traced in one thread; two of them at a time.
+    session.env["OMP_NUM_THREADS"] = "1"
+    pytest(session, "conformance", "--numprocesses=2")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write the generated documents (docs/claims.md); the benchmarks hold them to be current."""
+    install(session, "benchmark", ".[torch,transformers]")
+    session.run("python", "-m", "docs.generators", *session.posargs)

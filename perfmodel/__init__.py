@@ -14,11 +14,13 @@ from perfmodel._lazy import exports
 
 if TYPE_CHECKING:
     from perfmodel._version import __version__
-    from perfmodel.comparison import compare, disagreements, rankings
+    from perfmodel.comparison import compare, rankings
+    from perfmodel.disagreement import disagreements
     from perfmodel.errors import (
         MachineError,
         PerfmodelError,
         TraceError,
+        UncoveredSize,
         UnknownName,
         UnmodelledOperator,
         UnsupportedPrecision,
@@ -26,19 +28,29 @@ if TYPE_CHECKING:
     )
     from perfmodel.machine import Machine, load_machine
     from perfmodel.machine import catalogue as cpus
-    from perfmodel.mapping import Estimate, estimate
+    from perfmodel.mapping import AmdMapper, AmpereMapper, Estimate, IntelMapper, estimate
+    from perfmodel.ranking import Ranking, rank
+    from perfmodel.workload.parametric import ParametricWorkload
     from perfmodel.workload.storage import load as load_workload
+    from perfmodel.workload.symbolic import trace_parametric
     from perfmodel.workload.tracing import trace
     from perfmodel.workload.workload import Workload
     from perfmodel.workload.zoo import names as models
+    from perfmodel.workload.zoo import parametric as model_parametric
     from perfmodel.workload.zoo import workload as model_workload
 
 __all__ = [
+    "AmdMapper",
+    "AmpereMapper",
     "Estimate",
+    "IntelMapper",
     "Machine",
     "MachineError",
+    "ParametricWorkload",
     "PerfmodelError",
+    "Ranking",
     "TraceError",
+    "UncoveredSize",
     "UnknownName",
     "UnmodelledOperator",
     "UnsupportedPrecision",
@@ -51,20 +63,29 @@ __all__ = [
     "estimate",
     "load_machine",
     "load_workload",
+    "model_parametric",
     "model_workload",
     "models",
+    "rank",
     "rankings",
     "trace",
+    "trace_parametric",
 ]
 
 __getattr__, __dir__ = exports(
     __name__,
     {
+        "AmdMapper": "perfmodel.mapping:AmdMapper",
+        "AmpereMapper": "perfmodel.mapping:AmpereMapper",
         "Estimate": "perfmodel.mapping:Estimate",
+        "IntelMapper": "perfmodel.mapping:IntelMapper",
         "Machine": "perfmodel.machine:Machine",
         "MachineError": "perfmodel.errors:MachineError",
+        "ParametricWorkload": "perfmodel.workload.parametric:ParametricWorkload",
         "PerfmodelError": "perfmodel.errors:PerfmodelError",
+        "Ranking": "perfmodel.ranking:Ranking",
         "TraceError": "perfmodel.errors:TraceError",
+        "UncoveredSize": "perfmodel.errors:UncoveredSize",
         "UnknownName": "perfmodel.errors:UnknownName",
         "UnmodelledOperator": "perfmodel.errors:UnmodelledOperator",
         "UnsupportedPrecision": "perfmodel.errors:UnsupportedPrecision",
@@ -73,13 +94,16 @@ __getattr__, __dir__ = exports(
         "__version__": "perfmodel._version:__version__",
         "compare": "perfmodel.comparison:compare",
         "cpus": "perfmodel.machine:catalogue",
-        "disagreements": "perfmodel.comparison:disagreements",
+        "disagreements": "perfmodel.disagreement:disagreements",
         "estimate": "perfmodel.mapping:estimate",
         "load_machine": "perfmodel.machine:load_machine",
         "load_workload": "perfmodel.workload.storage:load",
+        "model_parametric": "perfmodel.workload.zoo:parametric",
         "model_workload": "perfmodel.workload.zoo:workload",
         "models": "perfmodel.workload.zoo:names",
+        "rank": "perfmodel.ranking:rank",
         "rankings": "perfmodel.comparison:rankings",
         "trace": "perfmodel.workload.tracing:trace",
+        "trace_parametric": "perfmodel.workload.symbolic:trace_parametric",
     },
 )

@@ -1,20 +1,19 @@
-"""Models on CPUs, side by side: rows, rankings, and why two methods rank differently.
+"""Models on CPUs, side by side: rows, and the orders they make.
 
-:func:`compare` evaluates, :func:`rankings` orders, :func:`disagreements` explains. The *roofline*
+:func:`compare` evaluates, :func:`rankings` orders; :mod:`perfmodel.disagreement` explains where two
+methods order differently, and :mod:`perfmodel.ranking` what an order is worth. The *roofline*
 method is perfmodel's own (:mod:`perfmodel.mapping`); the *published* one reproduces the comparison
 of 2025-10-24 (:mod:`perfmodel.published`), which exists for INT8 at batch 1 on eight CPUs only.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from perfmodel._text import percent, significant
 from perfmodel.errors import PerfmodelError, TraceError, UnknownName
 from perfmodel.resolve import Model, ModelSource, resolve_model
 
@@ -22,10 +21,15 @@ if TYPE_CHECKING:
     from perfmodel.machine import Machine
     from perfmodel.mapping import Estimate
     from perfmodel.published import Graph, PublishedEstimate
+    from perfmodel.serving import Served
+    from perfmodel.serving.partition import Count
+    from perfmodel.workload.workload import Workload
 
 ROOFLINE: Final = "roofline"
 PUBLISHED: Final = "published"
 METHODS: Final = (ROOFLINE, PUBLISHED)
+#: What FPS/W can be over.
+POWER_BASES: Final = ("tdp", "modelled")
 #: The CPUs compared when none are named: one of each vendor, those of the published table.
 DEFAULT_CPUS: Final = ("xeon_8490h", "epyc_9654", "ampereone_192")
 
@@ -50,6 +54,12 @@ class Row:
         notes: what the reader must know of this row.
         estimate: the result behind the row, with its parts.
         machine: the CPU; None where only the published method knows it.
+        phase: "prefill of ..." or "decode ..." for a model that generates tokens, else None.
+        tokens_per_s: generated in decode, of the prompt in prefill; None without a phase.
+        instances, cores_per_instance: how the socket is divided; None where it is not. Latency is
+            then that of one instance while all run, throughput that of the socket.
+        energy_j: joules of the package per sample, modelled (:mod:`perfmodel.cost.power`); None
+            where it was not asked for, and by the published method.
     """
 
     model: str
@@ -71,9 +81,20 @@ class Row:
     notes: tuple[str, ...]
     estimate: Estimate | PublishedEstimate = field(repr=False, compare=False)
     machine: Machine | None = field(default=None, repr=False, compare=False)
+    phase: str | None = None
+    tokens_per_s: float | None = None
+    instances: int | None = None
+    cores_per_instance: int | None = None
+    energy_j: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as plain Python objects for JSON, units in the keys."""
+        """The row as plain Python objects for JSON, units in the keys.
+
+        ``phase`` and ``tokens_per_s`` are there where the row has a phase, ``instances`` and
+        ``cores_per_instance`` where the socket is divided, ``energy_j`` where it was asked for.
+        """
+        generation = {"phase": self.phase, "tokens_per_s": self.tokens_per_s}
+        division = {"instances": self.instances, "cores_per_instance": self.cores_per_instance}
         return {
             "model": self.model,
             "cpu": self.cpu,
@@ -91,18 +112,32 @@ class Row:
             "bottleneck_shares": dict(self.bottleneck_shares),
             "active_cores": self.active_cores,
             "mean_active_cores": self.mean_active_cores,
+            **(generation if self.phase is not None else {}),
+            **(division if self.instances is not None else {}),
+            **({"energy_j": self.energy_j} if self.energy_j is not None else {}),
+            "calibration": getattr(self.estimate, "calibration", None),
+            "expected_error": getattr(self.estimate, "expected_error", None),
             "notes": list(self.notes),
         }
 
+    @property
+    def pace_ms(self) -> float:
+        """Milliseconds of the socket per batch: latency over the number of instances."""
+        return self.latency_ms / (self.instances or 1)
+
 
 @dataclass(frozen=True)
-class Ranking:
-    """The CPUs of one model by one method, fastest first."""
+class Order:
+    """The CPUs of one model at one batch by one method, fastest first.
+
+    Where sockets are divided, ``latencies_ms`` are the socket's milliseconds per batch.
+    """
 
     model: str
     method: str
     cpus: tuple[str, ...]
     latencies_ms: tuple[float, ...]
+    batch: int = 1
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -115,103 +150,114 @@ class Ranking:
         )
 
 
-@dataclass(frozen=True)
-class Disagreement:
-    """A model that the two methods rank differently, over the CPUs that both evaluated."""
-
-    model: str
-    roofline: Ranking
-    published: Ranking
-    reason: str
-
-
 def compare(
     models: Iterable[Model] | None = None,
     cpus: Iterable[Cpu] | None = None,
     precision: str = "int8",
-    batch: int | None = None,
+    batch: int | Sequence[int] | None = None,
     methods: Sequence[str] | None = None,
     state: str = "steady",
     runtime: str = "compiled",
     *,
+    phase: str | None = None,
+    tokens: int | None = None,
+    context: int | None = None,
+    allow_unmodelled: bool = False,
+    instances: Count = None,
+    cores_per_instance: Count = None,
+    weights: str = "separate",
+    power: str = "tdp",
+    energy: bool = False,
     progress: Listener | None = None,
     left_out: Listener | None = None,
 ) -> list[Row]:
-    """Every model on every CPU by every method; ordered by model as given, method, and latency.
+    """Every model on every CPU by every method; ordered by model and batch as given, then method
+    and latency.
 
     Args:
-        models: see :func:`~perfmodel.resolve.resolve_model`; by default the whole zoo.
+        models: see :func:`~perfmodel.resolve.resolve_model`; by default those of the published
+            table (:data:`perfmodel.workload.zoo.DEFAULT_MODELS`).
         cpus: catalogue ids, paths of machine files, or machines; by default
             :data:`DEFAULT_CPUS`. The published method alone also takes its own ids.
         precision: see :mod:`perfmodel.precision`.
-        batch: samples per run; by default 1, and for a saved workload what it was traced with.
+        batch: samples per run, or several such numbers; by default 1, and for a saved workload
+            what it was traced with. For several a model is traced once, if it allows that.
         methods: out of :data:`METHODS`. By default the roofline method, and the published one
             wherever that exists; one asked for by name and not applicable is an error.
         state, runtime: of the roofline method, see :func:`perfmodel.estimate`.
+        phase, tokens, context: of models that generate or take tokens, see
+            :func:`perfmodel.workload.zoo.workload`.
+        allow_unmodelled: of factories and saved programs, charge operators without a formula for
+            their bytes only.
+        instances, cores_per_instance: divide each socket into so many instances of the model that
+            run at once; "auto" for the division with the highest throughput. The published method
+            knows one instance only.
+        weights: of those instances, see :func:`perfmodel.serving.serve`.
+        power: what FPS/W are over, "tdp" (the vendor's rating) or "modelled"
+            (:mod:`perfmodel.cost.power`). The published method knows the rating only.
+        energy: whether rows state joules per sample.
         progress: told which model is being loaded, which takes seconds if it must be traced.
-        left_out: told, in one line each, where the default methods left the published one out.
+        left_out: told, in one line each, where the default methods left the published one out,
+            and which model had to be traced at each batch.
 
     Raises:
         UnknownName: a model, CPU, precision, method, state or runtime that does not exist.
         MachineError, WorkloadFormatError: a file that is wrong.
         TraceError, UnmodelledOperator: a model that cannot be traced.
         PerfmodelError: two models or two CPUs of the same name, a batch a workload was not traced
-            at, or the published method where it does not exist.
+            at, a phase or length a model does not have, or the published method where it does not
+            exist.
     """
     for method in methods or ():
         if method not in METHODS:
             raise UnknownName("method", method, METHODS)
     wanted = tuple(method for method in METHODS if methods is None or method in methods)
     check_options(precision, state, runtime)
-    chosen_models = _models(models)
+    if power not in POWER_BASES:
+        raise UnknownName("power basis", power, POWER_BASES)
+    division = None
+    if instances is not None or cores_per_instance is not None:
+        division = _Division(instances, cores_per_instance, weights)
+    chosen_models = _models(models, phase, tokens, context, allow_unmodelled)
     chosen_cpus = _cpus(DEFAULT_CPUS if cpus is None else cpus, wanted)
-    batches = [source.batch(batch) for source in chosen_models]
+    batches = [source.batches(batch) for source in chosen_models]
+    if division is not None:
+        division.check(chosen_cpus)
 
-    published = _PublishedMethod(precision, explicit=methods is not None, tell=left_out)
+    all_batches = dict.fromkeys(samples for several in batches for samples in several)
+    published = _PublishedMethod(
+        precision,
+        tuple(all_batches),
+        divided=division is not None,
+        explicit=methods is not None,
+        tell=left_out,
+    )
     rows: list[Row] = []
-    for source, samples in zip(chosen_models, batches, strict=True):
-        if PUBLISHED in wanted:
+    for source, several in zip(chosen_models, batches, strict=True):
+        for samples in several if PUBLISHED in wanted else ():
             published.check(source, samples, chosen_cpus)
-    for source, samples in zip(chosen_models, batches, strict=True):
+    for source, several in zip(chosen_models, batches, strict=True):
         if progress is not None:
             progress(source.name)
-        if ROOFLINE in wanted:
-            rows += _roofline_rows(source, samples, chosen_cpus, precision, state, runtime)
-        if PUBLISHED in wanted:
-            rows += published.rows(source, samples, chosen_cpus)
+        reason = source.prepare(several) if ROOFLINE in wanted else None
+        if reason is not None and left_out is not None:
+            left_out(f"{source.name}: {reason}")
+        for samples in several:
+            if ROOFLINE in wanted:
+                options = precision, state, runtime
+                found = _roofline_rows(source, samples, chosen_cpus, options, division)
+                rows += _by_pace([_with_power(row, power, energy) for row in found])
+            if PUBLISHED in wanted:
+                rows += published.rows(source, samples, chosen_cpus)
     return rows
 
 
-def rankings(rows: Iterable[Row]) -> list[Ranking]:
-    """For each model and method, in order of appearance, the CPUs by latency (ties by id)."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+def rankings(rows: Iterable[Row]) -> list[Order]:
+    """For each model, batch and method, as they appear, the CPUs by latency (ties by id)."""
+    groups: dict[tuple[str, int, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.model, row.method), []).append(row)
-    return [_ranking(group) for group in groups.values()]
-
-
-def disagreements(rows: Iterable[Row]) -> list[Disagreement]:
-    """For each model that the two methods rank differently, one line that says why.
-
-    The reason is put together from what the two estimates hold: the operations each counted, what
-    bounds the two CPUs that changed places, and the peaks and bandwidths each method used.
-    """
-    by_model: dict[str, dict[str, dict[str, Row]]] = {}
-    for row in rows:
-        by_model.setdefault(row.model, {}).setdefault(row.method, {})[row.cpu] = row
-    found = []
-    for model, methods in by_model.items():
-        ours, theirs = methods.get(ROOFLINE, {}), methods.get(PUBLISHED, {})
-        common = ours.keys() & theirs.keys()
-        if len(common) < 2:
-            continue
-        roofline = _ranking([ours[cpu] for cpu in common])
-        published = _ranking([theirs[cpu] for cpu in common])
-        if roofline.cpus != published.cpus:
-            first, second = _inversion(roofline, published)
-            reason = _reason(ours[first], ours[second], theirs[first], theirs[second])
-            found.append(Disagreement(model, roofline, published, reason))
-    return found
+        groups.setdefault((row.model, row.batch, row.method), []).append(row)
+    return [order_of(group) for group in groups.values()]
 
 
 # -- what is compared ----------------------------------------------------------------------------
@@ -239,12 +285,25 @@ def check_options(precision: str, state: str, runtime: str) -> None:
         raise UnknownName("state", state, STATES)
 
 
-def _models(models: Iterable[Model] | None) -> list[ModelSource]:
+def _models(
+    models: Iterable[Model] | None,
+    phase: str | None,
+    tokens: int | None,
+    context: int | None,
+    allow_unmodelled: bool,
+) -> list[ModelSource]:
     from perfmodel.workload import zoo
 
-    given = zoo.names() if models is None else tuple(models)
+    given = zoo.DEFAULT_MODELS if models is None else tuple(models)
     sources: dict[str, ModelSource] = {}
-    for source in map(resolve_model, given):
+    for model in given:
+        source = resolve_model(
+            model,
+            phase=phase,
+            tokens=tokens,
+            context=context,
+            allow_unmodelled=allow_unmodelled,
+        )
         known = sources.setdefault(source.name, source)
         if known.origin != source.origin:
             raise PerfmodelError(
@@ -292,13 +351,52 @@ def _cpu(cpu: Cpu, methods: Sequence[str]) -> _Cpu:
 # -- rows ----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Division:
+    """How each socket is divided into instances."""
+
+    instances: Count
+    cores: Count
+    weights: str
+
+    def check(self, cpus: Sequence[_Cpu]) -> None:
+        """Before anything is traced or told; raises as :func:`perfmodel.serving.partition_of`."""
+        from perfmodel.serving.instance import check_weights
+        from perfmodel.serving.partition import divisions
+
+        check_weights(self.weights)
+        for cpu in cpus:
+            if cpu.machine is not None:
+                divisions(cpu.machine, self.instances, self.cores)
+
+    def served(
+        self, workload: Workload, machine: Machine, precision: str, state: str, runtime: str
+    ) -> Served:
+        """The instances with the highest throughput among those there are to choose from."""
+        from perfmodel.serving import search
+        from perfmodel.serving.partition import divisions
+
+        found = search(
+            lambda _batch: workload,
+            machine,
+            None,
+            precision,
+            state,
+            runtime,
+            self.weights,
+            batches=(workload.batch,),
+            divisions=divisions(machine, self.instances, self.cores),
+        )
+        assert found.best is not None, "no limit to miss"
+        return found.best
+
+
 def _roofline_rows(
     source: ModelSource,
     batch: int,
     cpus: Sequence[_Cpu],
-    precision: str,
-    state: str,
-    runtime: str,
+    options: tuple[str, str, str],
+    division: _Division | None,
 ) -> list[Row]:
     from perfmodel.mapping import estimate
 
@@ -306,38 +404,91 @@ def _roofline_rows(
     rows = []
     for cpu in cpus:
         assert cpu.machine is not None
-        result = estimate(workload, cpu.machine, precision, state, runtime)
+        if division is None:
+            result = estimate(workload, cpu.machine, *options)
+            rows.append(_roofline_row(source.name, cpu, result))
+            continue
+        served = division.served(workload, cpu.machine, *options)
+        count = served.partition.instances
+        row = _roofline_row(source.name, cpu, served.estimate)
         rows.append(
-            Row(
-                model=source.name,
-                cpu=cpu.id,
-                method=ROOFLINE,
-                precision=result.precision,
-                batch=result.batch,
-                state=result.state,
-                runtime=result.runtime,
-                latency_ms=result.latency_ms,
-                throughput_fps=result.throughput_fps,
-                fps_per_watt=result.fps_per_watt,
-                power_basis=result.power_basis,
-                utilization=result.utilization,
-                bottleneck=result.bottleneck,
-                bottleneck_shares=result.bottleneck_shares,
-                active_cores=result.active_cores,
-                mean_active_cores=result.mean_active_cores,
-                notes=result.notes,
-                estimate=result,
-                machine=cpu.machine,
+            replace(
+                row,
+                throughput_fps=served.throughput_fps,
+                fps_per_watt=served.fps_per_watt,
+                utilization=served.utilization,
+                active_cores=row.active_cores * count,
+                mean_active_cores=row.mean_active_cores * count,
+                tokens_per_s=served.tokens_per_s,
+                instances=count,
+                cores_per_instance=served.partition.cores,
             )
         )
-    return _by_latency(rows)
+    return rows
+
+
+def _roofline_row(model: str, cpu: _Cpu, result: Estimate) -> Row:
+    return Row(
+        model=model,
+        cpu=cpu.id,
+        method=ROOFLINE,
+        precision=result.precision,
+        batch=result.batch,
+        state=result.state,
+        runtime=result.runtime,
+        latency_ms=result.latency_ms,
+        throughput_fps=result.throughput_fps,
+        fps_per_watt=result.fps_per_watt,
+        power_basis=result.power_basis,
+        utilization=result.utilization,
+        bottleneck=result.bottleneck,
+        bottleneck_shares=result.bottleneck_shares,
+        active_cores=result.active_cores,
+        mean_active_cores=result.mean_active_cores,
+        notes=result.notes,
+        estimate=result,
+        machine=cpu.machine,
+        phase=result.phase,
+        tokens_per_s=result.tokens_per_s,
+    )
+
+
+def _with_power(row: Row, basis: str, energy: bool) -> Row:
+    """The row with FPS/W over modelled power, or with its energy, where that is wanted."""
+    if basis == "tdp" and not energy:
+        return row
+    from perfmodel.cost.power import package_power
+    from perfmodel.mapping import Estimate
+    from perfmodel.serving import Partition
+
+    assert isinstance(row.estimate, Estimate)
+    assert row.machine is not None
+    partition = None
+    if row.instances is not None and row.cores_per_instance is not None:
+        partition = Partition(row.instances, row.cores_per_instance)
+    found = package_power(row.estimate, row.machine, partition)
+    if energy:
+        row = replace(row, energy_j=float(found.energy_j))
+    if basis == "modelled":
+        row = replace(row, fps_per_watt=1 / float(found.energy_j), power_basis=basis)
+    return row
 
 
 class _PublishedMethod:
     """The published method on what it exists for; the rest is an error, or told and left out."""
 
-    def __init__(self, precision: str, *, explicit: bool, tell: Listener | None) -> None:
+    def __init__(
+        self,
+        precision: str,
+        batches: Sequence[int],
+        *,
+        divided: bool,
+        explicit: bool,
+        tell: Listener | None,
+    ) -> None:
         self.precision = precision
+        self._batches = batches
+        self._divided = divided
         self._explicit = explicit
         self._tell = tell
         self._told: set[str] = set()
@@ -346,11 +497,19 @@ class _PublishedMethod:
         """Those of ``cpus`` on which the method can evaluate ``source``."""
         from perfmodel.published.model import BATCH, PRECISION
 
+        if self._divided:
+            self._refuse("", "it knows one instance on all cores only")
+            return []
         if self.precision != PRECISION or batch != BATCH:
+            others = [
+                samples
+                for samples in self._batches
+                if self.precision != PRECISION or samples != BATCH
+            ]
             self._refuse(
                 "",
                 f"it is defined for {PRECISION} at batch {BATCH} only, "
-                f"not {self.precision} at batch {batch}",
+                f"not {self.precision} at batch {', '.join(map(str, others))}",
             )
             return []
         if source.published is None:
@@ -378,7 +537,7 @@ class _PublishedMethod:
                 raise
             self._refuse(source.name, str(error))
             return []
-        return _by_latency([_published_row(graph, cpu) for cpu in usable])
+        return _by_pace([_published_row(graph, cpu) for cpu in usable])
 
     def _refuse(self, what: str, why: str) -> None:
         if self._explicit:
@@ -418,197 +577,18 @@ def _published_row(graph: Graph, cpu: _Cpu) -> Row:
     )
 
 
-def _by_latency(rows: list[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: (row.latency_ms, row.cpu))
+def _by_pace(rows: list[Row]) -> list[Row]:
+    """By latency, or where sockets are divided by what that comes to over all instances."""
+    return sorted(rows, key=lambda row: (row.pace_ms, row.cpu))
 
 
-def _ranking(rows: list[Row]) -> Ranking:
-    ordered = _by_latency(rows)
-    return Ranking(
+def order_of(rows: list[Row]) -> Order:
+    """The order of rows that are of one model, batch and method."""
+    ordered = _by_pace(rows)
+    return Order(
         model=ordered[0].model,
         method=ordered[0].method,
         cpus=tuple(row.cpu for row in ordered),
-        latencies_ms=tuple(row.latency_ms for row in ordered),
+        latencies_ms=tuple(row.pace_ms for row in ordered),
+        batch=ordered[0].batch,
     )
-
-
-# -- reasons -------------------------------------------------------------------------------------
-
-#: Counts this close to each other are the same for the purpose of a reason.
-_SAME: Final = 0.02
-#: Above this share of the latency, a bound decides "alone".
-_ALONE: Final = 0.95
-
-#: Operator families of the workload under the names of what the published method counts.
-_COUNTED_AS: Final = {
-    "conv": "convolutions",
-    "depthwise_conv": "convolutions",
-    "linear": "linear layers",
-    "attention": "attention",
-    "matmul": "attention",
-}
-
-
-def _inversion(roofline: Ranking, published: Ranking) -> tuple[str, str]:
-    """Two CPUs in roofline order that the published method has the other way round.
-
-    The two leaders, where they differ; else the pair with the widest margins.
-    """
-    if roofline.cpus[0] != published.cpus[0]:
-        return roofline.cpus[0], published.cpus[0]
-    ours = dict(zip(roofline.cpus, roofline.latencies_ms, strict=True))
-    theirs = dict(zip(published.cpus, published.latencies_ms, strict=True))
-
-    def width(pair: tuple[str, str]) -> float:
-        first, second = pair
-        return math.log(ours[second] / ours[first]) + math.log(theirs[first] / theirs[second])
-
-    pairs = [
-        (first, second)
-        for place, first in enumerate(roofline.cpus)
-        for second in roofline.cpus[place + 1 :]
-        if published.cpus.index(second) < published.cpus.index(first)
-    ]
-    return max(pairs, key=width)
-
-
-def _reason(first: Row, second: Row, first_published: Row, second_published: Row) -> str:
-    """Why ``first`` is ahead of ``second`` by the roofline, and behind in the published method."""
-    theirs = _published_account(first_published, second_published, _gflop_by_kind(first))
-    return f"the published method {theirs}; the roofline method {_roofline_account(first, second)}"
-
-
-def _gflop_by_kind(row: Row) -> dict[str, float]:
-    """GFLOP (a MAC is 2) that the workload of a roofline row executes, by kind."""
-    from perfmodel.mapping import Estimate
-
-    assert isinstance(row.estimate, Estimate)
-    total: dict[str, float] = {}
-    for kernel in row.estimate.kernels:
-        if kernel.flops:
-            kind = _COUNTED_AS.get(kernel.family, kernel.family)
-            total[kind] = total.get(kind, 0.0) + kernel.flops / 1e9
-    return total
-
-
-def _published_account(first: Row, second: Row, true: Mapping[str, float]) -> str:
-    """What the published method counted, and by what it ranked ``second`` ahead of ``first``."""
-    counted = _counted_by_kind(first)
-    total, executed = sum(counted.values()), sum(true.values())
-    account = ""
-    if abs(total - executed) > _SAME * executed:
-        details = ", ".join(
-            f"{kind} {_amount(counted.get(kind, 0.0))} of {significant(gflop)}"
-            for kind, gflop in true.items()
-            if abs(counted.get(kind, 0.0) - gflop) > _SAME * executed
-        )
-        account += f"counts {significant(total)} of {significant(executed)} GFLOP"
-        account += f" ({details}) and " if details else " and "
-    return account + _published_decider(second, first)
-
-
-def _published_decider(ahead: Row, behind: Row) -> str:
-    from perfmodel.published import CPUS as cpus
-
-    if ahead.bottleneck != behind.bottleneck:
-        sides = " and ".join(
-            f"{row.bottleneck} on {row.cpu} ({percent(row.bottleneck_shares[row.bottleneck])})"
-            for row in (ahead, behind)
-        )
-        return f"finds the limit to be {sides}"
-    share = min(row.bottleneck_shares[row.bottleneck] for row in (ahead, behind))
-    extent = "alone" if share >= _ALONE else f"for {percent(share)} of the time"
-    if ahead.bottleneck == "memory":
-        figures = ", ".join(
-            f"{row.cpu} {significant(cpus[row.cpu].bandwidth_gb_s, 4)} GB/s"
-            for row in (ahead, behind)
-        )
-        return f"compares memory bandwidth {extent} ({figures})"
-    figures = ", ".join(
-        f"{row.cpu} {significant(cpus[row.cpu].peak_ops_per_s / 1e12)}{_true_peak(row)}"
-        for row in (ahead, behind)
-    )
-    return f"compares INT8 peaks {extent} ({figures} TOP/s)"
-
-
-def _true_peak(row: Row) -> str:
-    if row.machine is None:
-        return ""
-    return f" where the catalogue has {significant(row.machine.best_peak('int8') / 1e12)}"
-
-
-def _counted_by_kind(row: Row) -> dict[str, float]:
-    """GFLOP the published method counted, by kind of layer."""
-    from perfmodel.published import PublishedEstimate
-
-    assert isinstance(row.estimate, PublishedEstimate)
-    chains = row.estimate.chains
-    total: dict[str, float] = {}
-    for types, ops in zip(chains.types, chains.ops.tolist(), strict=True):
-        if ops:
-            kind = "convolutions" if "Conv2d" in types else "linear layers"
-            total[kind] = total.get(kind, 0.0) + ops / 1e9
-    return total
-
-
-def _amount(gflop: float) -> str:
-    return significant(gflop) if gflop else "none"
-
-
-def _roofline_account(first: Row, second: Row) -> str:
-    """The part of the latency that puts ``second`` behind, on both CPUs, and what sets it."""
-    ours, theirs = _parts_ms(first), _parts_ms(second)
-    part = max(theirs, key=lambda name: theirs[name] - ours[name])
-    sides = ", ".join(
-        f"{significant(parts[part])} on {row.cpu}{_rate(row, part)}"
-        for row, parts in ((first, ours), (second, theirs))
-    )
-    return f"finds the difference in {_PARTS[part]} (ms: {sides})"
-
-
-#: Parts of a latency as a reason names them.
-_PARTS: Final = {
-    "compute": "arithmetic-bound time",
-    "L2": "L2-bound time",
-    "L3": "L3-bound time",
-    "DRAM": "DRAM-bound time",
-    "overhead": "dispatch and barriers",
-}
-
-
-def _parts_ms(row: Row) -> dict[str, float]:
-    """The latency by what each part of it waits for."""
-    return {part: share * row.latency_ms for part, share in row.bottleneck_shares.items()}
-
-
-def _rate(row: Row, part: str) -> str:
-    """What sets the duration of that part on that CPU."""
-    if row.machine is None:
-        return ""
-    if part == "overhead":
-        return f" with up to {row.active_cores} cores"
-    if part == "DRAM":
-        return f" at {significant(row.machine.sustained_bandwidth / 1e9)} GB/s"
-    return _main_engine(row, row.machine) if part == "compute" else ""
-
-
-def _main_engine(row: Row, machine: Machine) -> str:
-    """The engine that products take most time on, with its peak in their format."""
-    from perfmodel.mapping import Estimate
-    from perfmodel.precision import get_precision
-    from perfmodel.workload.families import CODE
-
-    assert isinstance(row.estimate, Estimate)
-    arithmetic = get_precision(row.precision).arithmetic
-    time: dict[tuple[str, str], float] = {}
-    for kernel in row.estimate.kernels:
-        if kernel.flops:
-            key = kernel.engine, arithmetic[CODE[kernel.family]]
-            time[key] = time.get(key, 0.0) + kernel.compute_ms
-    if not time:
-        return ""
-    engine, fmt = max(time, key=lambda key: time[key])
-    if fmt not in machine.engine(engine).ops_per_cycle:
-        return f" by {engine}"
-    peak = significant(machine.peak_ops(engine, fmt) / 1e12)
-    return f" by {engine} at a peak of {peak} {fmt.upper()} TOP/s"

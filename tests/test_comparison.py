@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import perfmodel
-from perfmodel import comparison, published
-from perfmodel.comparison import DEFAULT_CPUS, Row, compare, disagreements, rankings
+from perfmodel import comparison, disagreement, published
+from perfmodel.comparison import DEFAULT_CPUS, Row, compare, rankings
+from perfmodel.disagreement import disagreements
 from perfmodel.errors import PerfmodelError, TraceError, UnknownName
 from perfmodel.published.nodes import Convolution, Graph, Linear
 from perfmodel.resolve import ModelSource
@@ -60,7 +61,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch):
     """Let "stack" name a workload and the published method's graph of the same model."""
 
     def install(workload: Workload, its_graph: Graph | Exception) -> None:
-        def resolve(model: object) -> ModelSource:
+        def resolve(model: object, **phase: object) -> ModelSource:
             return ModelSource("stack", "stack", None, ("stack", (3, 8, 8)), lambda batch: workload)
 
         def fake_graph(name: str, shape: tuple[int, ...]) -> Graph:
@@ -160,7 +161,7 @@ def test_names_given_twice_count_once_and_clashes_are_refused(tmp_path: Path) ->
     ("arguments", "expected"),
     [
         ({"models": ["resnet5"]}, "'resnet50'"),
-        ({"cpus": ["epyc_9655"]}, "'epyc_9654'"),
+        ({"cpus": ["epyc-9654"]}, "'epyc_9654'"),
         ({"precision": "int4"}, "'int8'"),
         ({"methods": ["publish"]}, "'published'"),
         ({"state": "warm"}, "steady"),
@@ -301,7 +302,7 @@ def test_the_pair_a_reason_is_about_is_ordered_differently() -> None:
                     *(row(cpu, 1.3**n, method="published") for n, cpu in enumerate(theirs)),
                 ]
             )
-            first, second = comparison._inversion(by_roofline, by_published)
+            first, second = disagreement._inversion(by_roofline, by_published)
             assert ours.index(first) < ours.index(second)
             assert theirs.index(first) > theirs.index(second)
             if ours[0] != theirs[0]:

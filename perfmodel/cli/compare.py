@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from perfmodel._text import percent, significant
 from perfmodel.cli import options
-from perfmodel.cli.rendering import Column, Facts, Table, note, power, progress, show
+from perfmodel.cli.rendering import (
+    Column,
+    Facts,
+    Table,
+    certainty,
+    note,
+    optional,
+    power,
+    progress,
+    show,
+)
 
 if TYPE_CHECKING:
-    from perfmodel.comparison import Disagreement, Ranking, Row
+    from perfmodel.comparison import Order, Row
+    from perfmodel.disagreement import Disagreement
 
 
 def compare(
     models: options.Models = None,
-    cpu: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--cpu",
-            "-c",
-            metavar="ID|FILE",
-            help="A CPU (see perfmodel cpus) or a machine file; repeat it for several. "
-            "\\[default: one of each vendor]",
-        ),
-    ] = None,
+    cpu: options.Cpus = None,
     precision: options.Precision = "int8",
-    batch: options.Batch = None,
+    batch: options.Batches = None,
+    phase: options.Phase = None,
+    context: options.Context = None,
+    tokens: options.Tokens = None,
+    allow_unmodelled: options.AllowUnmodelled = False,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,26 +47,48 @@ def compare(
     ] = None,
     state: options.RunState = "steady",
     runtime: options.Runtime = "compiled",
+    set_: options.Settings = None,
+    instances: options.Instances = None,
+    cores_per_instance: options.CoresPerInstance = None,
+    weights: options.Weights = "separate",
+    power: Annotated[
+        Literal["tdp", "modelled"],
+        typer.Option("--power", help="What FPS/W are over: the vendor's rating, or the model's."),
+    ] = "tdp",
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Add joules per sample, modelled (docs/cost.md).")
+    ] = False,
     format: options.OutputFormat = "table",
 ) -> None:
     """Rank CPUs by latency, model by model, and say where the two methods disagree and why."""
-    from perfmodel.comparison import compare, disagreements, rankings
+    from perfmodel.comparison import compare, rankings
+    from perfmodel.disagreement import disagreements
 
     with progress() as loading:
         rows = compare(
             models or None,
-            cpu or None,
+            options.cpus_or_machines(cpu, set_),
             precision,
-            batch,
+            options.batches(batch),
             method or None,
             state,
             runtime,
+            phase=phase,
+            tokens=tokens,
+            context=context,
+            allow_unmodelled=allow_unmodelled,
+            instances=options.count("--instances", instances),
+            cores_per_instance=options.count("--cores-per-instance", cores_per_instance),
+            weights=weights,
+            power=power,
+            energy=energy,
             progress=loading,
             left_out=note,
         )
 
     def blocks() -> list[Table | Facts]:
-        return [table(rows), *summary(rankings(rows), disagreements(rows))]
+        by = "latency" if instances is None and cores_per_instance is None else "throughput"
+        return [table(rows), *summary(rankings(rows), disagreements(rows), by)]
 
     show(format, lambda: [row.to_dict() for row in rows], blocks)
     if format in ("table", "markdown"):
@@ -69,47 +97,59 @@ def compare(
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """One line per model and CPU, the methods' latencies side by side, fastest first.
+    """One line per model, batch and CPU, the methods' latencies side by side, fastest first.
 
     What is beside the latencies is the roofline method's wherever that was asked for.
     """
     methods = list(dict.fromkeys(row.method for row in rows))
-    lines: dict[tuple[str, str], dict[str, Row]] = {}
+    lines: dict[tuple[str, int, str], dict[str, Row]] = {}
     for row in rows:
-        lines.setdefault((row.model, row.cpu), {})[row.method] = row
+        lines.setdefault((row.model, row.batch, row.cpu), {})[row.method] = row
+    several = len({row.batch for row in rows}) > 1
 
     latencies = [f"{m}\nms" for m in methods] if len(methods) > 1 else ["latency\nms"]
     main_method = "roofline" if "roofline" in methods else methods[0]
+    generating = any(row.tokens_per_s is not None for row in rows)
+    energies = any(row.energy_j is not None for row in rows)
+    divided = any(row.instances is not None for row in rows)
     scope = f"FPS to bottleneck: {main_method} method. " if len(methods) > 1 else ""
     result = Table(
         [
             Column("model", "left"),
+            *([Column("batch")] if several else []),
             Column("CPU", "left"),
             *(Column(header) for header in latencies),
+            *([Column("tokens/s")] if generating else []),
             Column("FPS"),
             Column("FPS/W"),
+            *([Column("J per\nsample")] if energies else []),
             Column("used\n%"),
-            Column("cores"),
+            Column("instances\nx cores" if divided else "cores"),
             Column("bottleneck", "left"),
         ],
         title=_title(rows),
-        caption=f"{scope}FPS/W: {_power(rows, main_method)}.",
+        caption=f"{scope}FPS/W: {_power(rows, main_method)}."
+        + (" J: of the package, modelled." if energies else "")
+        + certainty([row.estimate for row in rows]),
     )
-    last = None
-    for (model, cpu), by_method in lines.items():
+    last: tuple[str, int] | tuple[()] = ()
+    for (model, samples, cpu), by_method in lines.items():
         main = by_method.get("roofline") or next(iter(by_method.values()))
         result.add(
-            model if model != last else "",
+            model if model not in last else "",
+            *([str(samples) if (model, samples) != last else ""] if several else []),
             cpu,
             *(significant(by_method[m].latency_ms) if m in by_method else "-" for m in methods),
+            *([optional(main.tokens_per_s, significant)] if generating else []),
             significant(main.throughput_fps),
             significant(main.fps_per_watt),
+            *([optional(main.energy_j, significant)] if energies else []),
             f"{main.utilization * 100:.0f}",
-            str(main.active_cores),
+            f"{main.instances} x {main.cores_per_instance}" if divided else str(main.active_cores),
             f"{main.bottleneck} {percent(main.bottleneck_shares[main.bottleneck])}",
-            section=model != last,
+            section=(model, samples) != last,
         )
-        last = model
+        last = (model, samples)
     return result
 
 
@@ -129,6 +169,7 @@ def _title(rows: Sequence[Row]) -> str:
     parts = [row.precision.upper()]
     batches = sorted({row.batch for row in rows})
     parts.append(f"batch {', '.join(map(str, batches))}")
+    parts += dict.fromkeys(row.phase for row in rows if row.phase is not None)
     if row.state is not None:
         parts += [f"{row.state} state", f"{row.runtime} runtime"]
     else:
@@ -137,18 +178,20 @@ def _title(rows: Sequence[Row]) -> str:
 
 
 def summary(
-    rankings: Sequence[Ranking], disagreements: Sequence[Disagreement]
+    rankings: Sequence[Order], disagreements: Sequence[Disagreement], by: str = "latency"
 ) -> list[Table | Facts]:
     """The rankings by model, with a reason below each model on which the methods disagree."""
-    reasons = {found.model: found.reason for found in disagreements}
-    lines: dict[str, list[tuple[str, ...]]] = {}
+    several = len({ranking.batch for ranking in rankings}) > 1
+    lines: dict[tuple[str, int], list[tuple[str, ...]]] = {}
     for ranking in rankings:
         if len(ranking.cpus) > 1:
-            line = (ranking.model, ranking.method, str(ranking))
-            lines.setdefault(ranking.model, []).append(line)
-    for model, reason in reasons.items():
-        lines[model].append((model, "why", reason))
+            label = f"{ranking.model}, batch {ranking.batch}" if several else ranking.model
+            line = (label, ranking.method, str(ranking))
+            lines.setdefault((ranking.model, ranking.batch), []).append(line)
+    for found in disagreements:
+        run = lines[found.model, found.roofline.batch]
+        run.append((run[0][0], "why", found.reason))
     if not lines:
         return []
     rows = [line for group in lines.values() for line in group]
-    return [Facts(rows, title="Rankings by latency, relative to the fastest")]
+    return [Facts(rows, title=f"Rankings by {by}, relative to the fastest")]

@@ -11,7 +11,7 @@ import typer
 
 from perfmodel._text import percent, significant
 from perfmodel.cli import options
-from perfmodel.cli.rendering import Column, Facts, Table, note, power, progress, show
+from perfmodel.cli.rendering import Column, Facts, Table, certainty, note, power, progress, show
 
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
@@ -28,8 +28,13 @@ def explain(
     ],
     precision: options.Precision = "int8",
     batch: options.Batch = None,
+    phase: options.Phase = None,
+    context: options.Context = None,
+    tokens: options.Tokens = None,
+    allow_unmodelled: options.AllowUnmodelled = False,
     state: options.RunState = "steady",
     runtime: options.Runtime = "compiled",
+    set_: options.Settings = None,
     top: Annotated[
         int | None,
         typer.Option(
@@ -44,12 +49,13 @@ def explain(
 ) -> None:
     """Show a model's kernels by time on one CPU: engine, cores, level, bound and share."""
     from perfmodel.comparison import check_options
-    from perfmodel.machine import load_machine
     from perfmodel.mapping import estimate
     from perfmodel.resolve import resolve_model
 
-    source = resolve_model(model)
-    machine = load_machine(cpu)
+    source = resolve_model(
+        model, phase=phase, tokens=tokens, context=context, allow_unmodelled=allow_unmodelled
+    )
+    (machine,) = options.machines([cpu], set_)
     check_options(precision, state, runtime)
     with progress() as loading:
         loading(source.name)
@@ -168,15 +174,19 @@ def _heading(result: Estimate, machine: Machine, flops: int) -> Facts:
         + " TOP/s)"
         for name, engine in machine.core.engines.items()
     )
+    phase = "" if result.phase is None else f"{result.phase}, "
+    rate = "" if result.tokens_per_s is None else f"{significant(result.tokens_per_s)} tokens/s, "
     lines = {
         "run": f"{result.model} on {machine.name}: {result.precision.upper()}, batch "
-        f"{result.batch}, {result.state} state, {result.runtime} runtime",
-        "total": f"{significant(result.latency_ms)} ms, {significant(result.throughput_fps)} FPS, "
-        f"{significant(result.fps_per_watt)} FPS/W over {power(result.power_basis)}, "
+        f"{result.batch}, {phase}{result.state} state, {result.runtime} runtime",
+        "total": f"{significant(result.latency_ms)} ms, {rate}"
+        f"{significant(result.throughput_fps)} FPS, {significant(result.fps_per_watt)} FPS/W over "
+        f"{power(result.power_basis)}, "
         f"{significant(flops / 1e9)} GFLOP at {significant(tera_flops)} TFLOP/s, "
         f"{percent(result.utilization)} utilised, {significant(result.mean_active_cores)} cores on "
         "average",
         "time": shares,
+        "estimate": certainty([result]).strip().rstrip(".").lower(),
         "machine": f"{figures['cores']} cores, {engines}, L2 "
         f"{significant(figures['l2_per_core_mib'], 1)} MiB per core, {l3}, DRAM "
         f"{significant(figures['sustained_bandwidth_gb_s'])} GB/s sustained",

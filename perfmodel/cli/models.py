@@ -11,8 +11,8 @@ from perfmodel.cli.rendering import Column, Table, note, optional, progress, sho
 from perfmodel.errors import PerfmodelError, WorkloadFormatError
 
 if TYPE_CHECKING:
+    from perfmodel.workload.spec import ModelSpec
     from perfmodel.workload.workload import Workload
-    from perfmodel.workload.zoo import ModelSpec
 
 
 def models(
@@ -46,6 +46,7 @@ def models(
                 }
             )
     show(format, lambda: records, lambda: [_table(records)])
+    note("any other name of torchvision.models.list_models() works, too")
     if any(record["gflop"] is None for record in records):
         note("a dash: not traced yet; perfmodel models --flops traces it")
 

@@ -7,12 +7,14 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import typer
+
+from perfmodel._text import percent
 
 #: Width of a table that goes to a file or pipe and has no COLUMNS to obey.
 PIPED_WIDTH: Final = 100
@@ -225,7 +227,24 @@ def to_text(renderable: Any, *, at_least: int = 0) -> str:
 
 def power(basis: str) -> str:
     """A row's power basis as prose: ``tdp (usage power)`` is a rating called usage power."""
-    return basis.removeprefix("tdp (").removesuffix(")") if "(" in basis else basis.upper()
+    if "(" in basis:
+        return basis.removeprefix("tdp (").removesuffix(")")
+    return "TDP" if basis == "tdp" else f"{basis} power"
+
+
+def certainty(estimates: Iterable[Any]) -> str:
+    """How far off to expect estimates to be, once for all of them; nothing of published ones."""
+    errors: dict[str, dict[str, None]] = {}
+    for estimate in estimates:
+        label = getattr(estimate, "calibration", None)
+        if label is not None:
+            error = percent(estimate.expected_error)
+            text = f"{label.capitalize()}: measured points are off by {error} on average"
+            errors.setdefault(text, {})[estimate.cpu] = None
+    if len(errors) == 1:
+        return f" {next(iter(errors))}; see docs/fidelity.md."
+    parts = (f" {text} ({', '.join(cpus)})." for text, cpus in errors.items())
+    return "".join(parts)
 
 
 def optional(value: float | None, show: Callable[[float], str]) -> str:

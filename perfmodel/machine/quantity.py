@@ -42,6 +42,7 @@ DEFINITIONS: Final = (
     "hertz = 1 / second = Hz",
     "bit = byte / 8",
     "joule = watt * second = J",
+    "watt_hour = 3600 * joule = Wh",
 )
 
 _QUANTITY: Final = re.compile(

@@ -169,6 +169,8 @@ def _part(record: type[Record], steps: list[str]) -> type[Record] | None:
     current: type[Record] | None = record
     key_follows = False
     for step in steps:
+        if step.isdigit():  # an entry of a list is of the list's type
+            continue
         if key_follows or current is None:
             key_follows = False
             continue

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, StrictInt, ValidationInfo, model_validator
@@ -22,6 +23,7 @@ from perfmodel.machine.figure import (
     BytesPerCycle,
     Count,
     Duration,
+    Factor,
     Figure,
     Fraction,
     Frequency,
@@ -44,12 +46,14 @@ __all__ = [
     "MAPPERS",
     "Cache",
     "CacheBandwidth",
+    "Calibration",
     "Clock",
     "Core",
     "Cores",
     "Duration",
     "EfficiencyCores",
     "Engine",
+    "Factor",
     "Figure",
     "Fraction",
     "Machine",
@@ -59,6 +63,7 @@ __all__ = [
     "PowerFigures",
     "PriceFigures",
     "Record",
+    "RuntimeFigures",
     "Tile",
 ]
 
@@ -309,6 +314,73 @@ class EfficiencyCores(Record):
     core: Core
 
 
+class FreshOutput(Record):
+    """Outputs that the allocator maps anew on every call, so that each page faults when written.
+
+    Attributes:
+        threshold: the smallest tensor this happens to.
+        bandwidth: at which such an output is first touched, all threads together.
+    """
+
+    threshold: Size
+    bandwidth: Bandwidth
+
+
+class RuntimeFigures(Record):
+    """What a runtime adds to a kernel.
+
+    Attributes:
+        dispatch: launching one, by operator family; ``default`` for those not listed.
+        repacking: how often the weights of a product of several rows go through memory for being
+            copied into the layout of the kernel on every call; absent where that is done once.
+        fresh_output: absent where memory is planned and reused.
+    """
+
+    dispatch: Mapping[str, Duration] = Field(default_factory=dict)
+    repacking: Factor | None = None
+    fresh_output: FreshOutput | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        known = ("default", *families.FAMILIES)
+        for family in self.dispatch:
+            if family not in known:
+                raise fault_at(
+                    ("dispatch", family),
+                    f"unknown operator family{nearest(family, known)}",
+                    f"one of {', '.join(known)}",
+                )
+        if self.dispatch and "default" not in self.dispatch:
+            raise fault_at(("dispatch", "default"), "missing", "one for all other families")
+        return self
+
+
+class Calibration(Record):
+    """How the figures of a calibrated machine came about.
+
+    Attributes:
+        date: of the fit, ISO 8601.
+        measurements: where the measured points are from.
+        rows: how many of them the fit used.
+        error: expected mean absolute relative error of a model's latency, cross-validated by
+            leaving out one model at a time where there are several.
+        precisions, runtimes: of the measured points; others are extrapolated.
+        parameters: what was fitted, by name, each as the factor on the figures of ``base``.
+        residuals: predicted over measured, by row.
+        software: versions of the libraries that measured and fitted.
+    """
+
+    date: str
+    measurements: str
+    rows: StrictInt = Field(ge=1)
+    error: float = Field(gt=0, allow_inf_nan=False)
+    precisions: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    parameters: Mapping[str, float] = Field(default_factory=dict)
+    residuals: Mapping[str, float] = Field(default_factory=dict)
+    software: Mapping[str, str] = Field(default_factory=dict)
+
+
 class Machine(Record):
     """One CPU socket: a validated description in SI units, and what follows from it."""
 
@@ -325,6 +397,8 @@ class Machine(Record):
     power: PowerFigures
     price: PriceFigures = Field(default_factory=PriceFigures)
     efficiency_cores: EfficiencyCores | None = None
+    runtime: Mapping[str, RuntimeFigures] = Field(default_factory=dict)
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -448,6 +522,11 @@ class Machine(Record):
 
     def figures(self) -> dict[str, Figure]:
         """Every figure by its dotted path, in the order of the schema."""
+        return dict(self._by_path)
+
+    @cached_property
+    def _by_path(self) -> dict[str, Figure]:
+        # Every mapping reads them, and a machine does not change.
         return dict(walk(self))
 
     def with_values(self, values: Mapping[str, Any]) -> Machine:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,7 +19,9 @@ from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.roofline import BOUNDS, LEVELS, FloatArray, Times
 from perfmodel.mapping.runtimes import Runtime, get_runtime
 from perfmodel.precision import Precision, get_precision
+from perfmodel.workload.families import FAMILIES
 from perfmodel.workload.fusion import fuse
+from perfmodel.workload.spec import describe_phase
 from perfmodel.workload.workload import ROLES, Workload
 
 MAPPERS: Mapping[str, type[Mapper]] = {
@@ -77,6 +78,14 @@ class Estimate:
         active_cores: the most cores that any kernel uses.
         mean_active_cores: their time-weighted mean.
         notes: what the reader must know, such as a precision this CPU runs in another format.
+        phase: of a model that generates, in words: "prefill of 512 tokens", "decode at context
+            1024"; else None.
+        tokens_per_s: tokens generated in decode, or of the prompt in prefill, per second over the
+            whole batch; None without a phase.
+        calibration: "calibrated" where the machine's file was fitted to measurements, else
+            "uncalibrated".
+        expected_error: mean absolute relative error of such estimates of a model's latency:
+            cross-validated at the fit, or as docs/fidelity.md has it of vendors' figures.
     """
 
     model: str
@@ -102,9 +111,17 @@ class Estimate:
 
     #: Which of the two methods made this: the published comparison's rows say "published".
     method: str = "roofline"
+    phase: str | None = None
+    tokens_per_s: float | None = None
+    calibration: str = "uncalibrated"
+    expected_error: float = float("nan")
 
     def to_dict(self) -> dict[str, Any]:
-        """The estimate without its kernels, as plain Python objects for JSON or a table."""
+        """The estimate without its kernels, as plain Python objects for JSON or a table.
+
+        ``phase`` and ``tokens_per_s`` are there where the model has a phase.
+        """
+        generation = {"phase": self.phase, "tokens_per_s": self.tokens_per_s}
         return {
             "model": self.model,
             "cpu": self.cpu,
@@ -122,6 +139,9 @@ class Estimate:
             "bottleneck_shares": dict(self.bottleneck_shares),
             "active_cores": self.active_cores,
             "mean_active_cores": self.mean_active_cores,
+            **(generation if self.phase is not None else {}),
+            "calibration": self.calibration,
+            "expected_error": self.expected_error,
             "notes": list(self.notes),
         }
 
@@ -154,13 +174,35 @@ class Estimate:
         return tuple(rows)
 
     def levels(self, index: int) -> dict[str, str]:
-        """For one kernel, the level that each role's tensors come from."""
+        """For one kernel, the level that each role's tensors come from; state is with "weight"."""
         column = self._columns.inverse[index]
         return {
             role: LEVELS[self._times.level[code, column]]
             for code, role in enumerate(ROLES)
             if self._columns.work.moved[code, column] > 0
         }
+
+    def moved_bytes(self) -> dict[str, float]:
+        """Bytes that one run moves from and to each level: "L2", "L3" and "DRAM"."""
+        moved = self._columns.work.moved * self._columns.count
+        level = self._times.level
+        return {name: float(moved[level == code].sum()) for code, name in enumerate(LEVELS)}
+
+    def flops_by_engine(self) -> dict[tuple[str, str], float]:
+        """Multiply-accumulate operations (a MAC is 2) of one run, by engine and operator family."""
+        total: dict[tuple[str, str], float] = {}
+        flops = self._columns.work.flops * self._columns.count
+        for engine, family, done in zip(
+            self._times.engine.tolist(), self._columns.family.tolist(), flops.tolist(), strict=True
+        ):
+            if done:
+                key = self._engines[engine], FAMILIES[family]
+                total[key] = total.get(key, 0.0) + done
+        return total
+
+    def vector_operations(self) -> float:
+        """Arithmetic operations of one run that are not multiply-accumulates."""
+        return float(self._columns.work.vector_ops @ self._columns.count)
 
 
 def mapper_for(machine: Machine, values: Mapping[str, float | FloatArray] | None = None) -> Mapper:
@@ -192,19 +234,22 @@ def estimate(
     policy = get_precision(precision)
     chosen = get_runtime(runtime)
     prepared, table = prepare(workload, policy, chosen)
+    return estimate_columns(prepared, table, machine, state, chosen)
+
+
+def estimate_columns(
+    workload: Workload, table: Columns, machine: Machine, state: str, runtime: Runtime
+) -> Estimate:
+    """:func:`estimate` from what :func:`prepare` gives, or from columns that were changed since."""
     mapper = mapper_for(machine)
-    times = mapper.times(table, chosen, state)
-    return _summarise(prepared, table, times, mapper, policy, state, chosen)
-
-
-_prepared: WeakKeyDictionary[Workload, dict[tuple[str, bool], tuple[Workload, Columns]]] = (
-    WeakKeyDictionary()
-)
+    times = mapper.times(table, runtime, state)
+    return _summarise(workload, table, times, mapper, table.precision, state, runtime)
 
 
 def prepare(workload: Workload, precision: Precision, runtime: Runtime) -> tuple[Workload, Columns]:
     """The kernels a runtime launches, and their columns; kept for as long as the workload is."""
-    kept = _prepared.setdefault(workload, {})
+    kept: dict[tuple[str, bool], tuple[Workload, Columns]]
+    kept = workload.memo.setdefault("prepared", {})
     key = (precision.name, runtime.fused)
     if key not in kept:
         fused = next((w for (_, how), (w, _) in kept.items() if how == runtime.fused), None)
@@ -257,6 +302,16 @@ def _summarise(
         _columns=table,
         _times=times,
         _engines=mapper.engine_names,
+        phase=describe_phase(workload.phase, workload.tokens, workload.context) or None,
+        tokens_per_s=throughput * workload.tokens if workload.tokens else None,
+        calibration="uncalibrated" if machine.calibration is None else "calibrated",
+        expected_error=(
+            machine.calibration.error
+            if machine.calibration is not None
+            else runtime.generation_error
+            if workload.phase is not None
+            else runtime.uncalibrated_error
+        ),
     )
 
 
@@ -270,6 +325,8 @@ def _notes(workload: Workload, mapper: Mapper, precision: Precision) -> tuple[st
         f"{mapper.machine.id} has no {asked} arithmetic: products run in {instead}"
         for asked, instead in mapper.fallbacks(precision).items()
     ]
+    if (boundary := workload.provenance.get("boundary")) is not None:
+        notes.append(f"{workload.name}: {boundary}")
     if workload.unmodelled:
         notes.append(f"charged for bytes only: {', '.join(workload.unmodelled)}")
     return tuple(notes)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from perfmodel.machine import Machine
 from perfmodel.mapping import roofline
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, FloatArray, Rate, Traffic, Vector
-from perfmodel.mapping.runtimes import Runtime
+from perfmodel.mapping.runtimes import Runtime, costs
 from perfmodel.precision import Precision
 from perfmodel.workload import families as f
 
@@ -210,8 +210,8 @@ class Mapper(ABC):
         return self.figure("cache.l3")
 
     def resident_weights(self, columns: Columns) -> float:
-        """Bytes of weights that each last-level-cache domain has to hold for a steady run."""
-        return columns.weight_bytes
+        """Bytes of weights and state each last-level-cache domain has to hold for a steady run."""
+        return columns.resident_bytes
 
     def dram_bandwidth(self, cores: FloatArray) -> FloatArray:
         """Bytes per second that ``cores`` active cores can draw from memory together."""
@@ -251,20 +251,15 @@ class Mapper(ABC):
         footprint = self.resident_weights(columns) + np.max(active, initial=0.0) / all_domains
         warm = (footprint <= l3) if state == "steady" else False
 
-        private_level = np.where(private, L2, np.where(in_l3, L3, DRAM))
-        shared_level = np.where(everywhere, L3, DRAM)
-        by_role = (
-            np.where(warm, L3, DRAM),
-            np.where(shared, shared_level, private_level),
-            private_level,
-        )
-        l2_rate, l3_rate, dram_rate = self._bandwidths(cores)
+        def place(nearest: Any, llc: Any, memory: Any) -> tuple[npt.NDArray[Any], ...]:
+            """One of three values by role, according to where that role's tensors are."""
+            own = np.where(private, nearest, np.where(in_l3, llc, memory))
+            common = np.where(everywhere, llc, memory)
+            return np.where(warm, llc, memory), np.where(shared, common, own), own
+
         return Traffic(
-            level=tuple(level.astype(np.int8) for level in by_role),
-            bandwidth=tuple(
-                np.where(level == DRAM, dram_rate, np.where(level == L3, l3_rate, l2_rate))
-                for level in by_role
-            ),
+            bandwidth=place(*self._bandwidths(cores)),
+            levels=lambda: place(np.int8(L2), np.int8(L3), np.int8(DRAM)),
         )
 
     def _bandwidths(self, cores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -285,6 +280,31 @@ class Mapper(ABC):
             cores > 1, region, 0.0
         )
         return overhead
+
+    def copies(self, columns: Columns, runtime: Runtime, traffic: Traffic) -> FloatArray | float:
+        """Seconds of what a runtime without a plan does beside the kernel, (..., P, K).
+
+        It packs the second operand of a product on every call, and touches large outputs for the
+        first time. Neither overlaps with the arithmetic.
+        """
+        seconds: FloatArray | float = 0.0
+        if np.any(runtime.repacking):
+            weight, read, _ = traffic.bandwidth
+            first, second = columns.second
+            seconds = runtime.repacking * (first / weight + second / read)
+        if np.any(np.isfinite(runtime.fresh_threshold)):
+            written = columns.work.moved[2]
+            fresh = np.where(written >= runtime.fresh_threshold, written, 0.0)
+            seconds = seconds + fresh / runtime.fresh_bandwidth
+        return seconds
+
+    def assumed(self, runtime: Runtime) -> Runtime:
+        """``runtime``, with what this machine's file says of it in place of the general figures."""
+        own = self.machine.runtime.get(runtime.name)
+        if own is None:
+            return runtime
+        found = costs(runtime.name, own, lambda path, _: self.figure(path))
+        return replace(runtime, **found)
 
     # -- the formula ---------------------------------------------------------------------------
 
@@ -325,13 +345,15 @@ class Mapper(ABC):
     ) -> tuple[roofline.Grid, Traffic]:
         if state not in STATES:
             raise UnknownName("state", state, STATES)
+        runtime = self.assumed(runtime)
         traffic = self.traffic(columns, runtime, state, cores)
+        overhead = self.overhead(columns, runtime, cores)
         grid = roofline.grid(
             columns.work,
             self.engines(columns),
             self.vector(columns),
             traffic,
-            self.overhead(columns, runtime, cores),
+            overhead + self.copies(columns, runtime, traffic),
             cores,
         )
         return grid, traffic
@@ -356,6 +378,8 @@ def _vector_family(family: str) -> str:
 
 def _by_family(rates: list[Rate]) -> FloatArray:
     """Rates of all families side by side: shape (..., 1, families)."""
+    if all(isinstance(rate, float) for rate in rates):
+        return np.array([rates], dtype=np.float64)
     columns = [np.asarray(rate, dtype=np.float64) for rate in rates]
     columns = [c if c.ndim else c.reshape(1, 1) for c in columns]
     lead = np.broadcast_shapes(*(c.shape for c in columns))

@@ -20,6 +20,7 @@ any leading axis of machines or samples (...): a rate that varies by sample has 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -48,7 +49,8 @@ class Work:
         loops: (batch, m, n, k) of the GEMM, shape (K, 4); ones where there is none.
         vector_ops: other arithmetic operations.
         elements: the elements those operations run over, at least 1.
-        moved: bytes read or written by role (weight, input, output), shape (3, K).
+        moved: bytes read or written by role (weight, input, output), shape (3, K); what is read
+            from or written to state, which stays from run to run as weights do, is in the first.
     """
 
     flops: FloatArray
@@ -93,11 +95,12 @@ class Vector:
 class Traffic:
     """Where each role's tensors are and how fast they come: arrays that broadcast to (..., P, K).
 
-    ``bandwidth`` is in bytes per second for all active cores together.
+    ``bandwidth`` is in bytes per second for all active cores together. ``levels`` gives the codes
+    of the levels, on demand: samples by the thousand need only the bandwidths.
     """
 
-    level: tuple[npt.NDArray[np.int8], ...]
     bandwidth: tuple[FloatArray, ...]
+    levels: Callable[[], tuple[npt.NDArray[np.int8], ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +226,7 @@ def evaluate(grid: Grid, traffic: Traffic, cores: FloatArray) -> Times:
 
     compute, memory, overhead = take(grid.compute), take(grid.memory), take(grid.overhead)
     engine = np.argmin(np.stack([take(seconds) for seconds in grid.by_engine]), axis=0)
-    level = np.stack([take(role) for role in traffic.level])
+    level = np.stack([take(role) for role in traffic.levels()])
     slowest = np.argmax(np.stack([take(role) for role in grid.by_role]), axis=0)
     memory_level = np.take_along_axis(level, slowest[None], axis=0)[0]
     busy = np.where(compute >= memory, 0, 1 + memory_level)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final
+from typing import Final, TypedDict
 
 import numpy as np
 
 from perfmodel.errors import UnknownName
-from perfmodel.machine.schema import Duration, Figure, Fraction, Origin, Record
+from perfmodel.machine.record import walk
+from perfmodel.machine.schema import Figure, Fraction, Origin, Record, RuntimeFigures
 from perfmodel.mapping.roofline import FloatArray, Rate
 from perfmodel.workload import families
 
@@ -23,10 +24,9 @@ from perfmodel.workload import families
 PREFIX: Final = "assumptions."
 
 
-class _Runtime(Record):
+class _Runtime(RuntimeFigures):
     description: str
     fused: bool
-    dispatch: Mapping[str, Duration]
 
 
 class _Cache(Record):
@@ -37,6 +37,7 @@ class _Assumptions(Record):
     sources: Mapping[str, str]
     cache: _Cache
     runtime: Mapping[str, _Runtime]
+    uncalibrated_error: Mapping[str, Fraction]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,12 @@ class Runtime:
             (samples, 1, families) where it varies.
         usable_cache: share of a cache's capacity that tensors can count on; a float, or an array of
             shape (samples, 1, 1).
+        uncalibrated_error, generation_error: mean absolute relative error of latencies from
+            vendors' figures alone, of networks and of generating text.
+        repacking: how often the second operand of a product of several rows passes through memory
+            for being packed on every call; 0 where that is done once.
+        fresh_threshold, fresh_bandwidth: outputs of at least so many bytes are written into pages
+            that fault, at so many bytes per second; both infinite where memory is reused.
     """
 
     name: str
@@ -57,6 +64,11 @@ class Runtime:
     fused: bool
     dispatch: FloatArray
     usable_cache: Rate
+    uncalibrated_error: float
+    generation_error: float
+    repacking: Rate = 0.0
+    fresh_threshold: Rate = np.inf
+    fresh_bandwidth: Rate = np.inf
 
 
 @functools.cache
@@ -88,22 +100,57 @@ def runtime_with(name: str, values: Mapping[str, FloatArray]) -> Runtime:
     except KeyError:
         raise UnknownName("runtime", name, assumptions.runtime) from None
 
-    def dispatch(family: str) -> FloatArray:
-        key = family if family in record.dispatch else "default"
-        path = f"{PREFIX}runtime.{name}.dispatch.{key}"
-        return np.asarray(values.get(path, record.dispatch[key].typical), dtype=np.float64)
+    def value(path: str, figure: Figure) -> Rate:
+        found = values.get(PREFIX + path)
+        return figure.typical if found is None else np.asarray(found, np.float64)[:, None, None]
 
-    seconds = np.stack(np.broadcast_arrays(*map(dispatch, families.FAMILIES)), axis=-1)
-    seconds = seconds[:, None, :] if seconds.ndim > 1 else seconds
-    seconds.setflags(write=False)
-    usable = values.get(f"{PREFIX}cache.usable")
     return Runtime(
         name=name,
         description=record.description,
         fused=record.fused,
-        dispatch=seconds,
-        usable_cache=assumptions.cache.usable.typical if usable is None else usable[:, None, None],
+        uncalibrated_error=assumptions.uncalibrated_error[name].typical,
+        generation_error=assumptions.uncalibrated_error["generation"].typical,
+        usable_cache=value("cache.usable", assumptions.cache.usable),
+        **costs(name, record, value),
     )
+
+
+class Costs(TypedDict, total=False):
+    """The fields of a :class:`Runtime` that :class:`RuntimeFigures` state."""
+
+    dispatch: FloatArray
+    repacking: Rate
+    fresh_threshold: Rate
+    fresh_bandwidth: Rate
+
+
+def costs(name: str, record: RuntimeFigures, value: Callable[[str, Figure], Rate]) -> Costs:
+    """What ``record`` states of the runtime called ``name``, and nothing else.
+
+    Args:
+        value: a figure's value by its path from "runtime." on: a float in SI units, or samples of
+            shape (samples, 1, 1).
+    """
+    prefix, found = f"runtime.{name}", Costs()
+    if record.dispatch:
+        keys = [family if family in record.dispatch else "default" for family in families.FAMILIES]
+        by_key = {
+            key: np.asarray(value(f"{prefix}.dispatch.{key}", figure), dtype=np.float64)
+            for key, figure in record.dispatch.items()
+        }
+        rows = np.broadcast_arrays(*(by_key[key] for key in keys))
+        # One sample, or (samples, 1, 1) each: (families,), or (samples, 1, families).
+        seconds = np.concatenate(rows, axis=-1) if rows[0].ndim else np.stack(rows)
+        seconds.setflags(write=False)
+        found["dispatch"] = seconds
+    if record.repacking is not None:
+        found["repacking"] = value(f"{prefix}.repacking", record.repacking)
+    fresh = record.fresh_output
+    if fresh is not None:
+        path = f"{prefix}.fresh_output"
+        found["fresh_threshold"] = value(f"{path}.threshold", fresh.threshold)
+        found["fresh_bandwidth"] = value(f"{path}.bandwidth", fresh.bandwidth)
+    return found
 
 
 def runtimes() -> tuple[str, ...]:
@@ -116,6 +163,5 @@ def figures() -> dict[str, Figure]:
     assumptions = _assumptions()
     found = {f"{PREFIX}cache.usable": assumptions.cache.usable}
     for name, record in assumptions.runtime.items():
-        for family, figure in record.dispatch.items():
-            found[f"{PREFIX}runtime.{name}.dispatch.{family}"] = figure
+        found |= walk(record, f"{PREFIX}runtime.{name}")
     return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine, load_machine
+from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.estimate import mapper_for, prepare
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.roofline import FloatArray
@@ -23,7 +24,7 @@ from perfmodel.workload.workload import Workload
 #: stay in a core's L2, which is several times faster than one big array.
 _CHUNK_ELEMENTS = 80_000
 #: Variants whose best core counts stand for all others', and how many counts a kernel may keep.
-_PILOTS = 64
+_PILOTS = 24
 _CORE_COUNTS = 8
 
 
@@ -36,6 +37,7 @@ def latency_variants(
     runtime: str = "compiled",
     *,
     every_core_count: bool = True,
+    table: Columns | None = None,
 ) -> FloatArray:
     """Latency in milliseconds for each variant of ``cpu``, shape (variants,).
 
@@ -46,13 +48,16 @@ def latency_variants(
         every_core_count: try every active-core count for every variant. Otherwise only those that
             are best in a spread of pilot variants: some ten times faster, and never below the exact
             latency.
+        table: columns of the workload to use in place of its own, where they were changed since
+            :func:`~perfmodel.mapping.estimate.prepare`.
 
     Raises:
         UnknownName: for a path, CPU, precision, state or runtime that does not exist.
         PerfmodelError: if the arrays differ in length or there is none.
     """
     machine = load_machine(cpu)
-    _, table = prepare(workload, get_precision(precision), get_runtime(runtime))
+    if table is None:
+        _, table = prepare(workload, get_precision(precision), get_runtime(runtime))
     arrays = {path: np.asarray(value, dtype=np.float64) for path, value in values.items()}
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:

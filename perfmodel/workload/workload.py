@@ -221,6 +221,11 @@ class Workload:
                 reads[kernel].update(k for k in writer[tensor] if k != kernel)
         return tuple(tuple(sorted(kernels)) for kernels in reads)
 
+    @cached_property
+    def memo(self) -> dict[str, Any]:
+        """What others derived from this workload and keep with it; no part of its value."""
+        return {}
+
     def operator_counts(self) -> dict[str, int]:
         """How many kernels run each operator, by operator name."""
         counts: dict[str, int] = {}

@@ -17,14 +17,14 @@ from tests.cli.conftest import Run
     ("arguments", "expected"),
     [
         (["compare", "resnet5"], "did you mean 'resnet50'?"),
-        (["compare", "resnet50", "--cpu", "epyc_9655"], "did you mean 'epyc_9654'?"),
+        (["compare", "resnet50", "--cpu", "epyc-9654"], "did you mean 'epyc_9654'?"),
         (["compare", "resnet50", "--precision", "int4"], "did you mean 'int8'?"),
         (["compare", "resnet50", "--method", "rooflin"], "did you mean 'roofline'?"),
         (["compare", "resnet50", "--state", "warm"], "'steady', 'cold'"),
         (["compare", "resnet50", "--runtime", "jit"], "'compiled', 'eager'"),
         (["compare", "resnet50", "--format", "xml"], "'markdown'"),
-        (["compare", "resnet50", "--batch", "0"], "greater than or equal to 1"),
-        (["compare", "resnet50", "--batch", "many"], "valid integer"),
+        (["compare", "resnet50", "--batch", "0"], "whole numbers of at least 1"),
+        (["compare", "resnet50", "--batch", "many"], "whole numbers of at least 1"),
         (["compare", "resnet50", "--cpus", "x"], "--cpu"),
         (["compare", "absent.json"], "absent.json"),
         (["compare", "resnet50", "--cpu", "absent.toml"], "absent.toml"),
@@ -32,7 +32,7 @@ from tests.cli.conftest import Run
         (["compare", "resnet50", "--cpu", "epyc_turin"], "published method only"),
         (["explain", "resnet50"], "--cpu"),
         (["explain", "resnet50", "--cpu", "xeon"], "did you mean 'xeon_8490h'?"),
-        (["explain", "vit_b", "--cpu", "epyc_9654"], "did you mean 'vit_b_16'?"),
+        (["explain", "vit_b16", "--cpu", "epyc_9654"], "did you mean 'vit_b_16'?"),
         (["explain", "resnet50", "--cpu", "epyc_9654", "--top", "0"], "--top"),
         (["trace", "resnet50"], "--output"),
         (["compair"], "'compare'"),
@@ -152,3 +152,55 @@ def test_a_cache_that_cannot_be_written_is_one_line_on_stderr(tmp_path: Path) ->
     assert (result.returncode, json.loads(result.stdout)) == (0, [])
     assert result.stderr.startswith("perfmodel: warning: cannot write the cache folder")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("absent.pt2", "absent.pt2: cannot be read"),
+        ("absent.py:net", "there is no file absent.py"),
+        ("absent_package:net", "there is no module absent_package"),
+        ("nets.py:raises", "nets.py:2 `raise ValueError(1)`"),
+        ("nets.py:rais", "did you mean 'raises'?"),
+        ("nets.py:spectrum", "--allow-unmodelled"),
+    ],
+)
+def test_an_own_model_that_is_wrong_is_one_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, expected: str
+) -> None:
+    (tmp_path / "nets.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["compare", model, "-m", "roofline"], ["trace", model, "-o", "x.json"]):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("perfmodel: error: ")
+        assert result.stderr.count("\n") == 1
+        assert expected in result.stderr
+
+
+OWN = """def raises():
+    raise ValueError(1)
+def spectrum(batch=1):
+    import torch
+    class Spectrum(torch.nn.Module):
+        def forward(self, x):
+            return torch.fft.fft(x).real
+    return Spectrum(), torch.ones(batch, 8)
+"""
+
+
+def test_an_own_model_can_be_allowed_traced_and_compared(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    allowed = ["nets.py:spectrum", "--allow-unmodelled", "--batch", "4"]
+    assert run("trace", *allowed, "-o", "spectrum.json").exit_code == 0
+    cpu = ["--cpu", "epyc_9654", "--format", "json"]
+    (direct,) = json.loads(run("compare", *allowed, *cpu).stdout)
+    (saved,) = json.loads(run("compare", "spectrum.json", *cpu).stdout)
+    assert direct == saved
+    assert direct["batch"] == 4
+    assert "charged for bytes only: aten.fft_fft" in direct["notes"]
+    document = json.loads(run("explain", *allowed, *cpu).stdout)
+    assert document["latency_ms"] == direct["latency_ms"]

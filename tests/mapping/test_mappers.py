@@ -80,6 +80,37 @@ def test_amx_is_left_where_padding_costs_more_than_it_brings() -> None:
     assert engine(estimate(linear(16, n=256, k=256), "xeon_8490h", "int8")) == "amx"
 
 
+@pytest.mark.parametrize("cpu", ["graviton3", "graviton4"])
+def test_matrix_instructions_of_neoverse_take_two_rows(cpu: str) -> None:
+    """Half-filled by one row, and by a depth of one, they are left to the dot products."""
+    alone = load_machine(cpu).with_values({"cores.count": 1})
+    assert engine(estimate(linear(1), alone, "int8")) == "sve"
+    assert engine(estimate(linear(64), alone, "int8")) == "mmla"
+    assert engine(estimate(linear(64), alone, "bf16")) == "mmla"
+    assert engine(estimate(linear(64), alone, "fp32")) == "sve"
+    for rows in (1, 2, 3):
+        shallow = linear(rows, n=8, k=1)
+        times = [
+            estimate(shallow, alone, p).kernels[0].compute_ms for p in ("int8", "bf16", "fp32")
+        ]
+        assert times == sorted(times)
+
+
+def test_ampereone_has_no_use_for_matrix_instructions() -> None:
+    machine = load_machine("ampereone_192")
+    assert "i8mm" in machine.core.isa
+    assert list(machine.core.engines) == ["neon"]
+
+
+def test_matrix_instructions_need_their_flag() -> None:
+    machine = load_machine("graviton3")
+    isa = tuple(flag for flag in machine.core.isa if flag != "i8mm")
+    without = machine.model_copy(update={"core": machine.core.model_copy(update={"isa": isa})})
+    assert AmpereMapper(without).executes("mmla", f.LINEAR, "int8").fmt == "bf16"
+    assert AmpereMapper(machine).executes("mmla", f.LINEAR, "int8").fmt == "int8"
+    assert AmpereMapper(machine).executes("mmla", f.LINEAR, "fp32") is None
+
+
 def test_an_engine_whose_instructions_the_core_lacks_is_not_used() -> None:
     machine = load_machine("xeon_8490h")
     isa = tuple(flag for flag in machine.core.isa if flag != "amx_int8")
@@ -188,8 +219,8 @@ def test_the_parallel_region_costs_what_the_machine_says() -> None:
 
 def test_eager_charges_every_operator_at_its_measured_cost() -> None:
     b = Builder()
-    x = b.linear(b.input(64 * 64), 64, 64, 64)
-    b.kernel("gelu", f.ACTIVATION, [x], elements=64 * 64, vector_ops=64 * 64 * 8)
+    x = b.linear(b.input(64), 1, 64, 64)
+    b.kernel("gelu", f.ACTIVATION, [x], elements=64, vector_ops=64 * 8)
     eager = estimate(b.workload(), "epyc_9654", "fp32", runtime="eager")
     compiled = estimate(b.workload(), "epyc_9654", "fp32")
     assert [k.operator for k in eager.kernels] == ["linear", "gelu"]

@@ -40,8 +40,8 @@ NO_VECTOR = Vector(rate=1e30, lanes=16)
 def traffic(level: int = L2, bandwidth: float = 1e30) -> Traffic:
     """All roles in one level."""
     return Traffic(
-        level=(np.full((4, 1), level, dtype=np.int8),) * 3,
         bandwidth=(np.full((4, 1), bandwidth),) * 3,
+        levels=lambda: (np.full((4, 1), level, dtype=np.int8),) * 3,
     )
 
 
@@ -119,8 +119,8 @@ def test_memory_adds_the_roles_each_from_its_level() -> None:
         moved=np.array([[300.0], [100.0], [10.0]]),
     )
     moves = Traffic(
-        level=tuple(np.full((4, 1), level, dtype=np.int8) for level in (DRAM, L3, L2)),
         bandwidth=tuple(rate * CORES for rate in (100.0, 200.0, 1000.0)),
+        levels=lambda: tuple(np.full((4, 1), level, dtype=np.int8) for level in (DRAM, L3, L2)),
     )
     found = evaluate(w, engine(1.0), vector=Vector(rate=1.0, lanes=16), moves=moves)
     assert found.memory[0] == pytest.approx((3 + 0.5 + 0.01) / 4)

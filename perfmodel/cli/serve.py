@@ -1,0 +1,164 @@
+"""``perfmodel serve``: how to divide a socket for the highest throughput within a latency."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from perfmodel._text import percent, significant
+from perfmodel.cli import options
+from perfmodel.cli.rendering import Column, Table, note, progress, show
+
+if TYPE_CHECKING:
+    from perfmodel.serving import Search, Served
+
+
+def serve(
+    model: options.OneModel,
+    cpu: options.Cpus = None,
+    max_latency: options.MaxLatency = None,
+    precision: options.Precision = "int8",
+    batch: options.ServedBatches = None,
+    instances: options.Instances = "auto",
+    cores_per_instance: options.CoresPerInstance = "auto",
+    weights: options.Weights = "separate",
+    phase: options.Phase = None,
+    context: options.Context = None,
+    tokens: options.Tokens = None,
+    allow_unmodelled: options.AllowUnmodelled = False,
+    state: options.RunState = "steady",
+    runtime: options.Runtime = "compiled",
+    set_: options.Settings = None,
+    format: options.OutputFormat = "table",
+) -> None:
+    """Find the instances, cores and batch that serve most samples within a latency.
+
+    Every instance runs at the same time on cores of its own, with its share of the memory bandwidth
+    and of the last-level cache. Latency is the time one batch is computed, without waiting for it
+    to fill. Batches tried are powers of two up to 128.
+    """
+    from perfmodel.comparison import check_options
+    from perfmodel.resolve import resolve_model
+    from perfmodel.serving.partition import divisions
+    from perfmodel.serving.search import BATCHES, require_best, search
+
+    limit_s = options.latency(max_latency)
+    machines = options.different_machines(cpu, set_)
+    check_options(precision, state, runtime)
+    source = resolve_model(
+        model, phase=phase, tokens=tokens, context=context, allow_unmodelled=allow_unmodelled
+    )
+    asked = options.batches(batch) or (BATCHES if source.fixed_batch is None else None)
+    batches = sorted(source.batches(asked))
+    count = options.count("--instances", instances)
+    cores = options.count("--cores-per-instance", cores_per_instance)
+    tried = [divisions(machine, count, cores) for machine in machines]
+    with progress() as loading:
+        loading(source.name)
+        if (reason := source.prepare(batches)) is not None:
+            note(f"{source.name}: {reason}")
+        at_batch = functools.cache(source.workload)
+        found = [
+            search(
+                at_batch,
+                machine,
+                limit_s,
+                precision,
+                state,
+                runtime,
+                weights,
+                batches=batches,
+                divisions=some,
+            )
+            for machine, some in zip(machines, tried, strict=True)
+        ]
+    missed = require_best(found)
+
+    def records() -> list[dict[str, object]]:
+        if format == "csv":
+            return [
+                {**served.to_dict(), "best": served is result.best}
+                for result in found
+                for served in result.frontier
+            ]
+        return [result.to_dict() for result in found]
+
+    show(format, records, lambda: [best_table(found), frontier_table(found)])
+    for line in (*missed, *dict.fromkeys(text for result in found for text in result.notes)):
+        note(line)
+
+
+def _limit(result: Search) -> str:
+    limit = result.max_latency_ms
+    return "any latency" if limit is None else f"at most {significant(limit)} ms"
+
+
+def best_table(found: Sequence[Search]) -> Table:
+    """The best of each CPU, highest throughput first."""
+    any_served = found[0].fastest
+    run = any_served.estimate
+    generating = any_served.tokens_per_s is not None
+    phase = f", {run.phase}" if run.phase else ""
+    table = Table(
+        [
+            Column("CPU", "left"),
+            Column("instances\nx cores"),
+            Column("batch"),
+            Column("latency\nms"),
+            *([Column("tokens/s")] if generating else []),
+            Column("FPS"),
+            Column("FPS/W"),
+            Column("used\n%"),
+            Column("DRAM\nGB/s"),
+            Column("bottleneck", "left"),
+        ],
+        title=f"{run.model}: {run.precision.upper()}{phase}, {_limit(found[0])}, "
+        f"{any_served.weights} weights, {run.state} state, {run.runtime} runtime",
+        caption="FPS/W: over the rated power of the socket.",
+    )
+    best = [result.best for result in found if result.best is not None]
+    for served in sorted(best, key=lambda served: -served.throughput_fps):
+        bottleneck = served.estimate.bottleneck
+        table.add(
+            served.cpu,
+            _division(served),
+            str(served.batch),
+            significant(served.latency_ms),
+            *([significant(served.tokens_per_s or 0.0)] if generating else []),
+            significant(served.throughput_fps),
+            significant(served.fps_per_watt),
+            f"{served.utilization * 100:.0f}",
+            significant(served.dram_gb_s),
+            f"{bottleneck} {percent(served.estimate.bottleneck_shares[bottleneck])}",
+        )
+    return table
+
+
+def _division(served: Served) -> str:
+    return f"{served.partition.instances} x {served.partition.cores}"
+
+
+def frontier_table(found: Sequence[Search]) -> Table:
+    """What more latency buys on each CPU."""
+    table = Table(
+        [
+            Column("CPU", "left"),
+            Column("latency\nms"),
+            Column("FPS"),
+            Column("instances\nx cores"),
+            Column("batch"),
+        ],
+        title="Highest throughput by latency",
+    )
+    for result in found:
+        for number, served in enumerate(result.buckets(per_decade=5)):
+            table.add(
+                "" if number else result.cpu,
+                significant(served.latency_ms),
+                significant(served.throughput_fps),
+                _division(served),
+                str(served.batch),
+                section=not number,
+            )
+    return table

@@ -1,0 +1,322 @@
+"""Which CPU serves a rate within a latency at the least cost, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from perfmodel.cost import power
+from perfmodel.cost.inputs import PREFIX, Inputs
+from perfmodel.cost.power import PackagePower, package_power
+from perfmodel.cost.tco import Cost, Demand, cost
+from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.machine import Machine
+from perfmodel.mapping.estimate import prepare
+from perfmodel.mapping.roofline import FloatArray, Rate
+from perfmodel.mapping.runtimes import get_runtime
+from perfmodel.mapping.variants import latency_variants
+from perfmodel.precision import get_precision
+from perfmodel.ranking.rank import QUANTILES, SEED
+from perfmodel.ranking.unknowns import Samples, Unknown, machine_unknowns, sample, unknowns
+from perfmodel.serving.instance import instance, instance_columns, instance_values
+from perfmodel.serving.search import Search, require_best
+from perfmodel.serving.serve import Served
+from perfmodel.workload.workload import Workload
+
+#: Samples by default: the standard error of a probability is then under 1.6 %.
+SAMPLES: Final = 1024
+#: Partitions and batches that a CPU chooses from in each sample.
+CHOICES: Final = 8
+#: Those within this factor of the latency limit: figures that are off move some over it.
+NEAR: Final = 3.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one CPU serves the demand, and what that costs.
+
+    Attributes:
+        served: partition and batch with the highest throughput within the latency.
+        power: of one package while it serves at full throughput.
+        cost: at typical figures.
+        price: of one CPU, in USD.
+        per_million_low, per_million_high: 80 % interval of the cost per million, over the samples
+            in which the CPU meets the latency at all; None where it does so in none.
+        meets: share of samples in which it meets the latency.
+        cheapest: share of samples in which it costs least.
+    """
+
+    cpu: str
+    served: Served
+    power: PackagePower
+    cost: Cost
+    price: float
+    per_million_low: float | None
+    per_million_high: float | None
+    meets: float
+    cheapest: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python objects for JSON, units in the keys."""
+        return {
+            "cpu": self.cpu,
+            "instances": self.served.partition.instances,
+            "cores_per_instance": self.served.partition.cores,
+            "batch": self.served.batch,
+            "latency_ms": self.served.latency_ms,
+            "throughput_fps": self.served.throughput_fps,
+            "package_w": float(self.power.package_w),
+            "energy_j": float(self.power.energy_j),
+            "price_usd": self.price,
+            **self.cost.to_dict(),
+            "per_million_low_usd": self.per_million_low,
+            "per_million_high_usd": self.per_million_high,
+            "meets_latency_probability": self.meets,
+            "cheapest_probability": self.cheapest,
+        }
+
+
+@dataclass(frozen=True)
+class Plans:
+    """All CPUs that can serve the demand, cheapest first, and why others are not among them.
+
+    Attributes:
+        samples: of the uncertain figures behind the probabilities.
+    """
+
+    model: str
+    precision: str
+    demand: Demand
+    max_latency_ms: float | None
+    plans: tuple[Plan, ...]
+    excluded: tuple[str, ...]
+    samples: int
+    drawn: Samples = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python objects for JSON."""
+        return {
+            "model": self.model,
+            "precision": self.precision,
+            "rate_per_s": self.demand.rate,
+            "years": self.demand.years,
+            "max_latency_ms": self.max_latency_ms,
+            "samples": self.samples,
+            "cpus": [plan.to_dict() for plan in self.plans],
+            "excluded": list(self.excluded),
+        }
+
+
+def prices(
+    machines: Sequence[Machine], given: Mapping[str, float]
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Price in USD by CPU id, as given or the list price, and a line for each CPU without one.
+
+    Raises:
+        UnknownName: a given price for a CPU that is none of ``machines``.
+        PerfmodelError: no CPU has a price, or one is not above zero.
+    """
+    ids = [machine.id for machine in machines]
+    for cpu, price in given.items():
+        if cpu not in ids:
+            raise UnknownName("CPU in --price", cpu, ids)
+        if not (price > 0 and np.isfinite(price)):
+            raise PerfmodelError(f"price of {cpu}: expected more than zero, found {price:g} USD")
+    known = {
+        machine.id: given.get(
+            machine.id, machine.price.launch.typical if machine.price.launch else 0.0
+        )
+        for machine in machines
+    }
+    unpriced = [cpu for cpu, price in known.items() if not price]
+    lines = tuple(f"{cpu} is left out: it has no list price; state one" for cpu in unpriced)
+    if len(unpriced) == len(known):
+        raise PerfmodelError(
+            f"no CPU here has a list price ({', '.join(unpriced)}): state one, "
+            f"as in --price {unpriced[0]}=9000"
+        )
+    return {cpu: price for cpu, price in known.items() if price}, lines
+
+
+def plans(
+    workload: Callable[[int], Workload],
+    machines: Sequence[Machine],
+    found: Sequence[Search],
+    demand: Demand,
+    inputs: Inputs,
+    *,
+    given_prices: Mapping[str, float] | None = None,
+    fixed: Mapping[str, float] | None = None,
+    samples: int = SAMPLES,
+    seed: int = SEED,
+) -> Plans:
+    """What serving ``demand`` costs on each of ``machines``, cheapest first.
+
+    Args:
+        workload: gives the model at a batch, as for :func:`perfmodel.serving.search`.
+        found: what a search with the latency limit found on each machine, in their order.
+        inputs: prices and rates, with ranges.
+        given_prices: of a CPU in USD by id, in place of list prices; exact.
+        fixed: inputs by dotted path in SI that are exact, in place of ``inputs``.
+        samples, seed: of every figure with a range; 0 samples for typical figures alone.
+
+    Raises:
+        PerfmodelError: no CPU meets the limit (with the best that each reaches), or none has a
+            price.
+    """
+    price_of, unpriced = prices(machines, given_prices or {})
+    priced = [(m, f) for m, f in zip(machines, found, strict=True) if m.id in price_of]
+    missed = require_best([result for _, result in priced])
+    able = [(m, f) for m, f in priced if f.best is not None]
+    exact = {
+        f"{PREFIX}{path}" if not path.startswith(PREFIX) else path: value
+        for path, value in (fixed or {}).items()
+    }
+    typical = {path: figure.typical for path, figure in inputs.figures().items()} | exact
+
+    served = able[0][1].fastest
+    drawn = _samples(
+        [m for m, _ in able], served, inputs, set(exact), given_prices or {}, samples, seed
+    )
+    sampled = [
+        _sampled_cost(workload, machine, result, demand, drawn, typical, price_of[machine.id])
+        for machine, result in able
+    ]
+    totals = np.stack(
+        [np.broadcast_to(each.total, drawn.unit.shape[:1]) for each in sampled], axis=1
+    )
+    # Where no CPU meets the latency, none is the cheapest.
+    least = np.where(np.isfinite(totals.min(axis=1)), np.argmin(totals, axis=1), -1)
+
+    rows = []
+    for index, ((machine, result), each) in enumerate(zip(able, sampled, strict=True)):
+        assert result.best is not None
+        draw = package_power(result.best.estimate, machine, result.best.partition)
+        finite = np.broadcast_to(each.per_million, totals.shape[:1])[np.isfinite(totals[:, index])]
+        low, high = np.quantile(finite, QUANTILES).tolist() if len(finite) else (None, None)
+        rows.append(
+            Plan(
+                cpu=machine.id,
+                served=result.best,
+                power=draw,
+                cost=cost(
+                    demand,
+                    result.best.throughput_fps,
+                    draw.package_w,
+                    draw.idle_w,
+                    price_of[machine.id],
+                    typical,
+                ),
+                price=price_of[machine.id],
+                per_million_low=low,
+                per_million_high=high,
+                meets=float(np.mean(np.isfinite(totals[:, index]))),
+                cheapest=float(np.mean(least == index)),
+            )
+        )
+    return Plans(
+        model=served.model,
+        precision=served.estimate.precision,
+        demand=demand,
+        max_latency_ms=able[0][1].max_latency_ms,
+        plans=tuple(sorted(rows, key=lambda plan: (float(plan.cost.total), plan.cpu))),
+        excluded=(*unpriced, *missed),
+        samples=len(drawn.unit),
+        drawn=drawn,
+    )
+
+
+def _samples(
+    machines: Sequence[Machine],
+    served: Served,
+    inputs: Inputs,
+    exact: set[str],
+    given_prices: Mapping[str, float],
+    count: int,
+    seed: int,
+) -> Samples:
+    """Joint samples of what moves latency, power and cost; what machines share is drawn once."""
+    wanted = list(unknowns(machines, served.estimate.runtime))
+    wanted += machine_unknowns(machines, lambda path: path.startswith("power."))
+    wanted += machine_unknowns(
+        [m for m in machines if m.id not in given_prices], lambda path: path.startswith("price.")
+    )
+    common = {**power.figures(), **inputs.figures()}
+    wanted += [
+        Unknown(path, figure, ())
+        for path, figure in common.items()
+        if figure.is_range and path not in exact
+    ]
+    return sample(sorted(wanted, key=lambda u: (u.machines, u.path)), count, seed)
+
+
+def _sampled_cost(
+    workload: Callable[[int], Workload],
+    machine: Machine,
+    result: Search,
+    demand: Demand,
+    drawn: Samples,
+    typical: Mapping[str, Rate],
+    price: float,
+) -> Cost:
+    """The cost in each sample: with whichever choice then serves most within the latency."""
+    values = drawn.of(machine.id)
+    limit_s = np.inf if result.max_latency_ms is None else result.max_latency_ms / 1e3
+    best = np.zeros(len(drawn.unit))
+    load_w = np.zeros(len(drawn.unit))
+    idle_w: Rate = values.get("power.idle", np.full(len(drawn.unit), machine.power.idle.typical))
+    for served in _choices(result):
+        seconds = _sampled_seconds(workload(served.batch), machine, served, values)
+        found = package_power(
+            served.estimate, machine, served.partition, values=values, latency_s=seconds
+        )
+        better = (seconds <= limit_s) & (found.throughput_fps > best)
+        best = np.where(better, found.throughput_fps, best)
+        load_w = np.where(better, found.package_w, load_w)
+    own = {path: values.get(path, value) for path, value in typical.items()}
+    return cost(demand, best, load_w, idle_w, values.get("price.launch", price), own)
+
+
+def _choices(result: Search) -> list[Served]:
+    """A few of what was tried, spread over the latencies around the limit; the best among them."""
+    unlimited = Search(result.cpu, None, result.tried).frontier
+    limit = result.max_latency_ms
+    near = [s for s in unlimited if limit is None or s.latency_ms <= NEAR * limit]
+    if len(near) > CHOICES:
+        # The lower end is there for samples in which everything is slower.
+        picked = np.unique(np.linspace(0, len(near) - 1, CHOICES).round().astype(int))
+        near = [near[index] for index in picked]
+    if result.best is not None and result.best not in near:
+        near.append(result.best)
+    return near
+
+
+def _sampled_seconds(
+    workload: Workload, machine: Machine, served: Served, values: Mapping[str, FloatArray]
+) -> FloatArray:
+    """Latency of one instance in seconds, shape (samples,)."""
+    run = served.estimate
+    own = {
+        path: value
+        for path, value in instance_values(values, machine, served.partition).items()
+        if not path.startswith(("power.", "price.", PREFIX, power.PREFIX))
+    }
+    count = len(next(iter(values.values()))) if values else 1
+    if not own:
+        return np.full(count, run.latency_ms / 1e3)
+    _, table = prepare(workload, get_precision(run.precision), get_runtime(run.runtime))
+    table = instance_columns(workload, table, machine, served.partition, served.weights)
+    milliseconds = latency_variants(
+        workload,
+        instance(machine, served.partition),
+        own,
+        run.precision,
+        run.state,
+        run.runtime,
+        every_core_count=False,
+        table=table,
+    )
+    return milliseconds / 1e3

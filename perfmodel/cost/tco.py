@@ -1,0 +1,182 @@
+"""Total cost of ownership: what serving a rate of requests costs on one kind of CPU.
+
+::
+
+    sockets  = ceil(rate / (throughput x utilization))
+    servers  = ceil(sockets / sockets per server)
+    purchase = sockets x CPU + servers x server
+    per year = purchase x annuity(capital rate, years)
+             + PUE x 8760 h x electricity x (sockets x mean power + servers x server power)
+             + purchase x maintenance
+    mean     = idle + (power under load - idle) x rate / (sockets x throughput)
+
+``annuity(r, n) = r / (1 - (1 + r)^-n)`` is the yearly payment on 1 borrowed at r over n years (the
+textbook formula for a loan; numpy-financial has it as ``pmt``, but has had no release since 2019).
+
+Everything broadcasts: an input is a float, or an array of shape (samples,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+
+from perfmodel.cost.inputs import PREFIX
+from perfmodel.errors import PerfmodelError
+from perfmodel.mapping.roofline import Rate
+
+HOURS_PER_YEAR: Final = 8760
+SECONDS_PER_YEAR: Final = HOURS_PER_YEAR * 3600
+SECONDS_PER_HOUR: Final = 3600.0
+#: Interest below this is none: it would change a payment in its last digits.
+NO_INTEREST: Final = 1e-14
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is to be served: ``rate`` samples per second, all the time, for ``years``.
+
+    Raises:
+        PerfmodelError: for a rate or a time that is not positive and finite.
+    """
+
+    rate: float
+    years: float
+
+    def __post_init__(self) -> None:
+        for name, value, unit in (("rate", self.rate, " per second"), ("years", self.years, "")):
+            if not (value > 0 and np.isfinite(value)):
+                raise PerfmodelError(f"{name}: expected more than zero, found {value:g}{unit}")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Costs in US dollars; each a float, or an array of shape (samples,).
+
+    Attributes:
+        sockets, servers: how many are needed.
+        utilization: share of the sockets' throughput that is used.
+        purchase: of CPUs and servers.
+        capital, electricity, maintenance: of one year.
+        energy_kwh: of one year, cooling included.
+        per_year: all of one year.
+        total: over the demand's years.
+        per_million: for a million samples.
+    """
+
+    sockets: Rate
+    servers: Rate
+    utilization: Rate
+    purchase: Rate
+    capital: Rate
+    electricity: Rate
+    maintenance: Rate
+    energy_kwh: Rate
+    per_year: Rate
+    total: Rate
+    per_million: Rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python objects for JSON, units in the keys; of a cost without samples."""
+        counts = ("sockets", "servers")
+        plain = ("utilization", "energy_kwh")
+        return {
+            name if name in (*counts, *plain) else f"{name}_usd": int(value)
+            if name in counts
+            else float(value)
+            for name, value in ((f.name, getattr(self, f.name)) for f in fields(self))
+        }
+
+
+def annuity(rate: Rate, years: float) -> Rate:
+    """Yearly payment that pays off 1 over ``years`` at interest ``rate`` (0: in equal parts)."""
+    rate = np.asarray(rate, dtype=np.float64)
+    # expm1 and log1p keep the digits of small rates; of smaller ones nothing is left to keep.
+    shrunk = -np.expm1(-years * np.log1p(rate))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        payment: Rate = np.where(rate > NO_INTEREST, rate / shrunk, 1 / years)
+    return payment
+
+
+def cost(
+    demand: Demand,
+    throughput_fps: Rate,
+    load_w: Rate,
+    idle_w: Rate,
+    cpu_price: Rate,
+    inputs: Mapping[str, Rate],
+) -> Cost:
+    """What serving ``demand`` costs.
+
+    Args:
+        throughput_fps: samples per second of one socket; where zero, the cost is infinite.
+        load_w, idle_w: power of one package at that throughput and with nothing to do, in W.
+        cpu_price: of one socket, in USD.
+        inputs: by dotted path, those of :meth:`perfmodel.cost.inputs.Inputs.figures`, in SI.
+    """
+
+    def value(path: str) -> Rate:
+        return inputs[f"{PREFIX}{path}"]
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sockets = np.ceil(_whole(demand.rate / (throughput_fps * value("service.utilization"))))
+        servers = np.ceil(_whole(sockets / value("server.sockets")))
+        used = demand.rate / (sockets * throughput_fps)
+        used = np.where(np.isfinite(sockets), used, 0.0)
+    purchase = sockets * cpu_price + servers * value("server.price")
+    mean_w = idle_w + (load_w - idle_w) * used
+    drawn_w = value("energy.pue") * (sockets * mean_w + servers * value("server.power"))
+    joules = drawn_w * SECONDS_PER_YEAR
+    electricity = joules * value("energy.price")
+    capital = purchase * annuity(value("purchase.capital_rate"), demand.years)
+    maintenance = purchase * value("purchase.maintenance")
+    per_year = capital + electricity + maintenance
+    return Cost(
+        sockets=sockets,
+        servers=servers,
+        utilization=used,
+        purchase=purchase,
+        capital=capital,
+        electricity=electricity,
+        maintenance=maintenance,
+        energy_kwh=joules / 1e3 / SECONDS_PER_HOUR,
+        per_year=per_year,
+        total=per_year * demand.years,
+        per_million=per_year / (demand.rate * SECONDS_PER_YEAR) * 1e6,
+    )
+
+
+def _whole(count: Rate) -> Rate:
+    """A count that misses a whole number by a rounding error alone, as that number."""
+    nearest = np.round(count)
+    close = np.isclose(count, nearest, rtol=1e-12, atol=0)
+    result: Rate = np.where(close, nearest, count)
+    return result
+
+
+@dataclass(frozen=True)
+class SimpleCost:
+    """Price and power of one CPU, and nothing else, in US dollars over some years."""
+
+    price: float
+    power: float
+
+    @property
+    def total(self) -> float:
+        """Both."""
+        return self.price + self.power
+
+
+def simple_cost(price: float, tdp_w: float, years: float, electricity: float) -> SimpleCost:
+    """The simple form: price + rating x 8760 h x years x electricity.
+
+    It leaves out the server, cooling, interest, maintenance and how much the CPU serves, and takes
+    the vendor's rating for the power.
+
+    Args:
+        electricity: in USD per joule.
+    """
+    return SimpleCost(price, tdp_w * SECONDS_PER_YEAR * years * electricity)

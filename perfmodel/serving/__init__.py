@@ -1,0 +1,31 @@
+"""Serving: several instances of a model on one socket, and the fastest way to divide it.
+
+::
+
+    machine = load_machine("epyc_9654")
+    served = serve(workload, machine, Partition(instances=12, cores=8), "fp32")
+    served.throughput_fps, served.latency_ms
+
+    found = search(source.workload, machine, max_latency_s=0.05)
+    found.best.partition, found.best.batch, found.frontier
+"""
+
+from __future__ import annotations
+
+from perfmodel.serving.instance import WEIGHTS, instance, shares
+from perfmodel.serving.partition import Partition, partition_of, partitions
+from perfmodel.serving.search import Search, search
+from perfmodel.serving.serve import Served, serve
+
+__all__ = [
+    "WEIGHTS",
+    "Partition",
+    "Search",
+    "Served",
+    "instance",
+    "partition_of",
+    "partitions",
+    "search",
+    "serve",
+    "shares",
+]

@@ -1,0 +1,113 @@
+"""What one of several instances on a socket has of it: its own cores, and a share of the rest.
+
+All instances run at once and ask for the same, so each gets an equal share of what they share:
+
+* **memory bandwidth**: an N-th of what the socket sustains, as when all of them stream;
+* **last-level cache**: where it is one for the socket, an N-th; where it is divided into domains
+  (CCDs), instances are pinned to neighbouring cores, so that one of C cores spans
+  S = ceil(C / cores per domain) of the D domains, each of which serves max(1, N S / D) instances;
+* **links of the domains** to memory, where they limit: as their caches.
+
+Clocks, private caches, engines and the cost of a parallel region stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from perfmodel.errors import UnknownName
+from perfmodel.machine import Figure, Machine
+from perfmodel.mapping.columns import Columns
+from perfmodel.mapping.roofline import FloatArray
+from perfmodel.serving.partition import Partition, total_cores
+from perfmodel.workload.workload import Workload
+
+#: Whether instances hold their weights each on their own, as processes do, or all the same ones, as
+#: threads of one process do.
+SEPARATE: Final = "separate"
+SHARED: Final = "shared"
+WEIGHTS: Final = (SEPARATE, SHARED)
+
+
+def check_weights(weights: str) -> None:
+    """Raises :class:`UnknownName` for anything but one of :data:`WEIGHTS`."""
+    if weights not in WEIGHTS:
+        raise UnknownName("way to hold weights", weights, WEIGHTS)
+
+
+def spanned_domains(machine: Machine, partition: Partition) -> int:
+    """L3 domains that one instance spans."""
+    total, domains = total_cores(machine), int(machine.cache.l3_domains.typical)
+    return -(-partition.cores * domains // total)
+
+
+def instances_per_domain(machine: Machine, partition: Partition) -> float:
+    """Instances among which one L3 domain is divided; at least 1, and not always whole."""
+    domains = machine.cache.l3_domains.typical
+    return max(1.0, partition.instances * spanned_domains(machine, partition) / domains)
+
+
+def shares(machine: Machine, partition: Partition) -> dict[str, float]:
+    """By what each shared figure of the machine is multiplied for one instance, by dotted path."""
+    in_domain = 1 / instances_per_domain(machine, partition)
+    spanned = spanned_domains(machine, partition) / machine.cache.l3_domains.typical
+    wanted = {
+        "memory.sustained": 1 / partition.instances,
+        "memory.per_domain": in_domain,
+        "cache.l3": spanned * in_domain,
+        "core.cache_bandwidth.l3_domain": in_domain,
+    }
+    stated = machine.figures()
+    return {path: share for path, share in wanted.items() if path in stated and share != 1.0}
+
+
+def instance(machine: Machine, partition: Partition) -> Machine:
+    """The machine that one instance of ``partition`` sees; ranges of figures shrink with them.
+
+    One instance on all cores sees the machine itself.
+    """
+    figures = machine.figures()
+    values: dict[str, Figure | float] = {
+        path: _scaled(figures[path], share) for path, share in shares(machine, partition).items()
+    }
+    if partition.cores != total_cores(machine):
+        values["cores.count"] = float(partition.cores)
+        values["cache.l3_domains"] = float(spanned_domains(machine, partition))
+    return machine.with_values(values) if values else machine
+
+
+def instance_values(
+    values: Mapping[str, FloatArray], machine: Machine, partition: Partition
+) -> dict[str, FloatArray]:
+    """Sampled figures of ``machine`` as one instance has them."""
+    factors = shares(machine, partition)
+    return {path: value * factors.get(path, 1.0) for path, value in values.items()}
+
+
+def instance_columns(
+    workload: Workload, table: Columns, machine: Machine, partition: Partition, weights: str
+) -> Columns:
+    """Columns of the workload as one instance keeps them in the caches.
+
+    Where instances share their weights, each needs room in its share of a cache for its share of
+    them alone: n instances in a domain with room L keep one copy W and an activation A each if
+    W + n A <= L, that is W / n + A <= L / n. State (a KV cache) is never shared.
+    """
+    if weights == SEPARATE:
+        return table
+    held = workload.weight_bytes(table.precision)
+    common = held * (1 - 1 / instances_per_domain(machine, partition))
+    return replace(table, resident_bytes=table.resident_bytes - common)
+
+
+def _scaled(figure: Figure, share: float) -> Figure:
+    return Figure(
+        figure.low * share,
+        figure.typical * share,
+        figure.high * share,
+        figure.unit,
+        figure.confidence,
+        figure.source,
+    )

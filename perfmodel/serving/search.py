@@ -1,0 +1,179 @@
+"""The partition and batch with the highest throughput within a latency limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from perfmodel.errors import PerfmodelError
+from perfmodel.machine import Machine, load_machine, quantity
+from perfmodel.serving.instance import SEPARATE
+from perfmodel.serving.partition import Partition, partitions
+from perfmodel.serving.serve import NoRoom, Served, serve
+from perfmodel.workload.workload import Workload
+
+#: Samples per run that a search tries: powers of two.
+BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found on one CPU.
+
+    Attributes:
+        max_latency_ms: the limit, or None.
+        tried: every combination of partition and batch that was evaluated. Batches end where even
+            the fastest partition exceeds the limit.
+        left_out: why partitions were not evaluated, if some were not.
+    """
+
+    cpu: str
+    max_latency_ms: float | None
+    tried: tuple[Served, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def fastest(self) -> Served:
+        """The lowest latency that this CPU reaches, limit or not."""
+        return min(self.tried, key=lambda served: (served.latency_ms, -served.throughput_fps))
+
+    @property
+    def within(self) -> tuple[Served, ...]:
+        """Those within the limit."""
+        limit = self.max_latency_ms
+        return tuple(s for s in self.tried if limit is None or s.latency_ms <= limit)
+
+    @property
+    def best(self) -> Served | None:
+        """The highest throughput within the limit; None where nothing is within it."""
+        return min(
+            self.within,
+            key=lambda served: (-served.throughput_fps, served.latency_ms),
+            default=None,
+        )
+
+    @property
+    def frontier(self) -> tuple[Served, ...]:
+        """Within the limit, what no other beats in both latency and throughput; by latency."""
+        found: list[Served] = []
+        for served in sorted(self.within, key=lambda s: (s.latency_ms, -s.throughput_fps)):
+            if not found or served.throughput_fps > found[-1].throughput_fps:
+                found.append(served)
+        return tuple(found)
+
+    def buckets(self, per_decade: int = 10) -> tuple[Served, ...]:
+        """The frontier thinned out: its last point in each of ``per_decade`` steps of latency."""
+        last: dict[int, Served] = {}
+        for served in self.frontier:
+            last[math.floor(math.log10(served.latency_ms) * per_decade)] = served
+        return tuple(last.values())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader must know: of the estimates, and of partitions that were left out."""
+        return (*self.fastest.estimate.notes, *self.left_out)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The best, the fastest and the frontier as plain Python objects."""
+        return {
+            "cpu": self.cpu,
+            "max_latency_ms": self.max_latency_ms,
+            "best": None if self.best is None else self.best.to_dict(),
+            "fastest": self.fastest.to_dict(),
+            "frontier": [served.to_dict() for served in self.frontier],
+            "tried": len(self.tried),
+            "left_out": list(self.left_out),
+        }
+
+
+def search(
+    workload: Callable[[int], Workload],
+    cpu: str | Path | Machine,
+    max_latency_s: float | None = None,
+    precision: str = "int8",
+    state: str = "steady",
+    runtime: str = "compiled",
+    weights: str = SEPARATE,
+    *,
+    batches: Sequence[int] = BATCHES,
+    divisions: Sequence[Partition] | None = None,
+) -> Search:
+    """The fastest ways to serve a model on one socket.
+
+    Args:
+        workload: gives the model at a batch.
+        max_latency_s: longest time that a batch may be computed, in seconds; None for no limit.
+        precision, state, runtime, weights: see :func:`serve`.
+        batches: samples per run to try, ascending.
+        divisions: partitions to try; by default :func:`partitions`.
+
+    Raises:
+        PerfmodelError: a limit that is not positive.
+        NoRoom: no partition has room for the weights in the socket's memory.
+        UnknownName, MachineError: as :func:`serve`.
+    """
+    if max_latency_s is not None and not max_latency_s > 0:
+        raise PerfmodelError(f"the latency limit must be above zero, not {max_latency_s:g} s")
+    machine = load_machine(cpu)
+    tried: list[Served] = []
+    left_out: dict[str, None] = {}
+    for batch in batches:
+        found = list(
+            _at_batch(
+                workload(batch),
+                machine,
+                partitions(machine) if divisions is None else divisions,
+                (precision, state, runtime, weights),
+                left_out,
+            )
+        )
+        tried += found
+        # A larger batch is never faster.
+        least_ms = min((served.latency_ms for served in found), default=0.0)
+        if max_latency_s is not None and least_ms > max_latency_s * 1e3:
+            break
+    if not tried:
+        raise NoRoom(next(iter(left_out)))
+    limit = None if max_latency_s is None else max_latency_s * 1e3
+    return Search(machine.id, limit, tuple(tried), tuple(left_out))
+
+
+def require_best(found: Sequence[Search]) -> tuple[str, ...]:
+    """One line for each CPU that misses its limit, with the best latency it reaches.
+
+    Raises:
+        PerfmodelError: those lines as one, where every CPU misses it.
+    """
+    missed = [result for result in found if result.best is None]
+    if missed and len(missed) == len(found):
+        reached = "; ".join(f"{result.cpu} {_reached(result)}" for result in missed)
+        limit = quantity.render((missed[0].max_latency_ms or 0.0) / 1e3, "s")
+        raise PerfmodelError(f"no CPU meets {limit}; the best each reaches: {reached}")
+    return tuple(
+        f"{result.cpu} cannot meet the limit; the best it reaches is {_reached(result)}"
+        for result in missed
+    )
+
+
+def _reached(result: Search) -> str:
+    fastest = result.fastest
+    latency = quantity.render(fastest.latency_ms / 1e3, "s")
+    number, _, unit = latency.partition(" ")
+    return f"{float(number):.4g} {unit} ({fastest.partition}, batch {fastest.batch})"
+
+
+def _at_batch(
+    workload: Workload,
+    machine: Machine,
+    divisions: Sequence[Partition],
+    options: tuple[str, str, str, str],
+    left_out: dict[str, None],
+) -> Iterator[Served]:
+    for partition in divisions:
+        try:
+            yield serve(workload, machine, partition, *options)
+        except NoRoom as error:
+            left_out[str(error)] = None

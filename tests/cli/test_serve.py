@@ -1,0 +1,78 @@
+"""``perfmodel serve``: the partition and batch that serve most within a latency."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+CPUS = ("-c", "xeon_8490h", "-c", "epyc_9654")
+
+
+def test_json_holds_the_best_the_fastest_and_the_frontier(run: Run, saved: Path) -> None:
+    result = run("serve", saved, *CPUS, "--max-latency", "1 ms", "-f", "json")
+    assert result.exit_code == 0, result.stderr
+    intel, amd = json.loads(result.stdout)
+    assert (intel["cpu"], amd["cpu"]) == ("xeon_8490h", "epyc_9654")
+    for found in (intel, amd):
+        assert found["max_latency_ms"] == 1.0
+        assert found["best"]["latency_ms"] <= 1.0
+        assert found["fastest"]["latency_ms"] <= found["best"]["latency_ms"]
+        assert found["frontier"][-1] == found["best"]
+
+
+def test_the_table_shows_the_partition_and_what_more_latency_buys(run: Run, saved: Path) -> None:
+    result = run("serve", saved, *CPUS, "--max-latency", "30us", "--weights", "shared")
+    assert result.exit_code == 0, result.stderr
+    assert "at most 0.0300 ms, shared weights" in result.stdout
+    assert "Highest throughput by latency" in result.stdout
+    assert "note: epyc_9654 cannot meet the limit; the best it reaches is" in result.stderr
+
+
+def test_csv_is_the_frontier(run: Run, saved: Path) -> None:
+    result = run("serve", saved, *CPUS, "-f", "csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert {row["cpu"] for row in rows} == {"xeon_8490h", "epyc_9654"}
+    assert sum(row["best"] == "True" for row in rows) == 2
+
+
+def test_a_fixed_partition_is_the_only_one(run: Run, saved: Path) -> None:
+    result = run("serve", saved, "-c", "epyc_9654", "--cores-per-instance", "8", "-f", "json")
+    (found,) = json.loads(result.stdout)
+    assert found["tried"] == 1
+    best = found["best"]
+    assert (best["instances"], best["cores_per_instance"]) == (12, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-c", "epyc_9654"], "two CPUs have the id 'epyc_9654'"),
+        (["--max-latency", "50"], "has no unit"),
+        (["--max-latency", "0 ms"], "positive quantity"),
+        (["--max-latency", "5 MB"], "cannot be read as s"),
+        (["--max-latency", "soon"], "not a number"),
+        (["--max-latency", "1 ns"], "no CPU meets 1 ns; the best each reaches: xeon_8490h"),
+        (["--instances", "0"], "at least 1"),
+        (["--instances", "some"], "a whole number or auto"),
+        (["--instances", "31", "--cores-per-instance", "2"], "need 62; xeon_8490h has 60"),
+        (["--batch", "4"], "was traced at batch 1, not 4"),
+        (["--weights", "borrowed"], "'separate', 'shared'"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    run: Run,
+    saved: Path,
+    arguments: list[str],
+    expected: str,
+) -> None:
+    result = run("serve", saved, *CPUS, *arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert expected in result.stderr

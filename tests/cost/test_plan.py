@@ -1,0 +1,130 @@
+"""The cheapest CPU for a demand, and how sure that is."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from perfmodel.cost.inputs import load_inputs
+from perfmodel.cost.plan import Plans, plans, prices
+from perfmodel.cost.tco import Demand
+from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.machine import Machine, load_machine
+from perfmodel.serving import search
+from perfmodel.workload.workload import Workload
+from tests.builder import Builder
+
+#: A seed with which two samples are both slower than typical figures.
+MISSING = 0
+INTEL, AMD, AMPERE = "xeon_8490h", "epyc_9654", "ampereone_192"
+
+
+@functools.cache
+def layers(batch: int = 1) -> Workload:
+    b = Builder("layers", batch=batch)
+    x = b.input(batch * 64 * 1024)
+    for _ in range(4):
+        x = b.linear(x, batch * 64, 1024, 1024)
+    return b.workload()
+
+
+def planned(
+    cpus: list[str | Machine],
+    limit_s: float | None = 1e-3,
+    rate: float = 1e6,
+    samples: int = 64,
+    **options: object,
+) -> Plans:
+    machines = [load_machine(cpu) for cpu in cpus]
+    found = [search(layers, machine, limit_s, batches=(1, 4)) for machine in machines]
+    demand = Demand(rate, 3)
+    return plans(layers, machines, found, demand, load_inputs(), samples=samples, **options)
+
+
+def test_cpus_come_cheapest_first_and_one_is_cheapest_in_each_sample() -> None:
+    found = planned([INTEL, AMD, AMPERE])
+    totals = [plan.cost.total for plan in found.plans]
+    assert totals == sorted(totals)
+    assert sum(plan.cheapest for plan in found.plans) == pytest.approx(1)
+    for plan in found.plans:
+        assert plan.meets == 1
+        low, high = plan.per_million_low, plan.per_million_high
+        assert low < high
+        # Typical figures are within their ranges, so this is within reach of the interval.
+        assert low / 2 < plan.cost.per_million < high * 2
+        assert plan.served is not None
+    # The same seed, the same answer.
+    assert planned([INTEL, AMD, AMPERE]).to_dict() == found.to_dict()
+
+
+def test_two_names_for_one_cpu_are_equally_cheap() -> None:
+    """What they share is drawn once, so that neither wins by luck."""
+    twin = load_machine(AMD).model_copy(update={"id": "twin"})
+    found = planned([AMD, twin])
+    first, second = found.plans
+    assert first.cost == second.cost
+    assert first.per_million_low == pytest.approx(second.per_million_low)
+    assert {first.cheapest, second.cheapest} == {0.0, 1.0}
+
+
+def test_a_lower_price_is_never_less_likely_cheapest() -> None:
+    shares = []
+    for price in (40_000.0, 12_000.0, 1_000.0):
+        found = planned([INTEL, AMD], given_prices={AMD: price})
+        plan = next(plan for plan in found.plans if plan.cpu == AMD)
+        assert plan.price == price
+        shares.append(plan.cheapest)
+    assert shares == sorted(shares)
+    assert shares[0] < shares[-1]
+
+
+def test_an_input_that_is_stated_is_exact() -> None:
+    found = planned([INTEL, AMD], fixed={"energy.price": 1e-7, "energy.pue": 1.2})
+    drawn = {unknown.path for unknown in found.drawn.unknowns}
+    assert not {"cost.energy.price", "cost.energy.pue"} & drawn
+    assert {"cost.server.price", "energy.byte.DRAM", "power.idle"} <= drawn
+    dearer = planned([INTEL, AMD], fixed={"energy.price": 2e-7, "energy.pue": 1.2})
+    for before, after in zip(found.plans, dearer.plans, strict=True):
+        assert after.cost.electricity == pytest.approx(2 * before.cost.electricity)
+
+
+def test_a_latency_on_the_edge_is_met_in_some_samples_only() -> None:
+    machine = load_machine(AMD)
+    typical_s = search(layers, machine, batches=(1,)).fastest.latency_ms / 1e3
+    found = planned([machine], limit_s=typical_s * 1.001)
+    (plan,) = found.plans
+    assert 0 < plan.meets < 1
+    assert plan.cheapest == plan.meets
+    # Two samples in neither of which it is met: there is no interval, and JSON has no NaN.
+    (never,) = planned([machine], limit_s=typical_s * 1.001, samples=2, seed=MISSING).plans
+    assert (never.meets, never.cheapest) == (0, 0)
+    assert never.to_dict()["per_million_low_usd"] is None
+
+
+def test_a_cpu_that_misses_the_latency_or_has_no_price_is_named() -> None:
+    fast, slow = (
+        search(layers, cpu, batches=(1,)).fastest.latency_ms / 1e3 for cpu in (INTEL, AMD)
+    )
+    found = planned([INTEL, AMD, "graviton3"], limit_s=(fast + slow) / 2)
+    assert [plan.cpu for plan in found.plans] == [INTEL]
+    assert len(found.excluded) == 2
+    assert "graviton3 is left out: it has no list price" in found.excluded[0]
+    assert "epyc_9654 cannot meet the limit" in found.excluded[1]
+    with pytest.raises(PerfmodelError, match=r"no CPU meets .*xeon_8490h .*epyc_9654"):
+        planned([INTEL, AMD], limit_s=fast / 2)
+
+
+def test_prices() -> None:
+    machines = [load_machine(cpu) for cpu in (AMD, "graviton3")]
+    known, lines = prices(machines, {})
+    assert known == {AMD: 11805.0}
+    assert len(lines) == 1
+    known, lines = prices(machines, {"graviton3": 3000.0})
+    assert (known["graviton3"], lines) == (3000.0, ())
+    with pytest.raises(PerfmodelError, match=r"no CPU here has a list price .*--price graviton3="):
+        prices(machines[1:], {})
+    with pytest.raises(UnknownName, match="epyc_9654"):
+        prices(machines, {"epyc_9655": 1.0})
+    with pytest.raises(PerfmodelError, match="expected more than zero"):
+        prices(machines, {AMD: 0.0})

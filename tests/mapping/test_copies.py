@@ -1,0 +1,119 @@
+"""What eager runtimes do beside a kernel; machines that state figures of a runtime themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perfmodel.errors import MachineError
+from perfmodel.machine import load_machine
+from perfmodel.mapping import estimate
+from perfmodel.mapping.runtimes import get_runtime
+from perfmodel.mapping.variants import latency_variants
+from perfmodel.ranking.unknowns import unknowns
+from perfmodel.workload.workload import Workload
+from tests.builder import Builder
+
+RUNTIME = """
+base = "epyc_9654"
+[runtime.eager.dispatch]
+default = "40 us"
+matmul = "1 us"
+[runtime.eager]
+repacking = 1
+"""
+
+
+def product(m: int, n: int, k: int) -> Workload:
+    b = Builder()
+    b.kernel("mm", "matmul", [b.input(m * k), b.input(k * n)], gemm=(1, m, n, k))
+    return b.workload()
+
+
+def layer(m: int, n: int, k: int) -> Workload:
+    b = Builder()
+    b.linear(b.input(m * k), m, n, k)
+    return b.workload()
+
+
+def overhead_us(workload: Workload, cpu: object = "epyc_9654", runtime: str = "eager") -> float:
+    (kernel,) = estimate(workload, cpu, "fp32", "cold", runtime).kernels  # type: ignore[arg-type]
+    machine = load_machine(cpu)  # type: ignore[arg-type]
+    region = machine.parallel_region
+    shared = region.base.typical + region.per_doubling.typical * np.log2(kernel.cores)
+    return kernel.overhead_ms * 1e3 - (shared * 1e6 if kernel.cores > 1 else 0.0)
+
+
+def test_weights_are_packed_on_every_eager_call_with_several_rows() -> None:
+    machine = load_machine("epyc_9654")
+    dispatch_us, times = 5.2, 3
+    bandwidth = machine.sustained_bandwidth
+    # 64 MB of weights, cold: from memory, at what all cores draw.
+    expected = dispatch_us + times * 4096 * 4096 * 4 / bandwidth * 1e6
+    assert overhead_us(layer(64, 4096, 4096)) == pytest.approx(expected)
+    assert overhead_us(layer(1, 4096, 4096)) == pytest.approx(dispatch_us)
+    assert overhead_us(layer(64, 4096, 4096), runtime="compiled") == pytest.approx(1.5)
+
+
+def test_the_second_activation_of_a_product_is_packed_too() -> None:
+    wide, tall = overhead_us(product(64, 8192, 512)), overhead_us(product(8192, 64, 512))
+    assert wide > 5 * tall
+
+
+def test_outputs_that_are_mapped_anew_fault_when_written() -> None:
+    mib = 2**20
+    just, below = (
+        estimate(product(1024, n, 1), "epyc_9654", "fp32", runtime="eager").latency_ms
+        for n in (8 * 1024, 8 * 1024 - 16)
+    )
+    bandwidth = 13e9
+    assert just - below == pytest.approx(32 * mib / bandwidth * 1e3, rel=0.02)
+
+
+def test_a_machine_file_may_state_what_its_runtime_costs(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(RUNTIME)
+    machine = load_machine(path)
+    assert overhead_us(layer(1, 64, 64), machine) == pytest.approx(40)
+    assert overhead_us(product(1, 64, 64), machine) == pytest.approx(1)
+    assert overhead_us(layer(1, 64, 64), machine, "compiled") == pytest.approx(1.5)
+    packed = overhead_us(layer(64, 4096, 4096), machine) - 40
+    assert packed == pytest.approx(4096 * 4096 * 4 / machine.sustained_bandwidth * 1e6)
+    # Samples of such a figure are of the machine, and move its estimates.
+    seconds = np.array([10e-6, 30e-6])
+    values = {"runtime.eager.dispatch.default": seconds}
+    fast, slow = latency_variants(layer(1, 64, 64), machine, values, "fp32", runtime="eager")
+    assert slow - fast == pytest.approx(20e-3)
+
+
+def test_a_runtime_s_own_figures_are_unknowns_of_that_runtime_alone(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    ranged = '{ low = "20 us", typical = "40 us", high = "50 us" }'
+    path.write_text(RUNTIME.replace('"40 us"', ranged))
+    machine = load_machine(path)
+    wanted = "runtime.eager.dispatch.default"
+    assert wanted in [u.path for u in unknowns([machine], "eager")]
+    assert wanted not in [u.path for u in unknowns([machine], "compiled")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[runtime.eager.dispatch]\nconv = "1 us"', "dispatch.default: missing"),
+        ('[runtime.eager.dispatch]\ndefault = "1 us"\ncnv = "1 us"', "did you mean 'conv'"),
+        ('[runtime.eager.dispatch]\ndefault = "1"', "has no unit"),
+    ],
+)
+def test_a_runtime_that_is_wrong_is_said(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(f'base = "epyc_9654"\n{text}\n')
+    with pytest.raises(MachineError, match=expected):
+        load_machine(path)
+
+
+def test_an_eager_runtime_says_what_it_copies() -> None:
+    eager, compiled = get_runtime("eager"), get_runtime("compiled")
+    assert (eager.repacking, eager.fresh_threshold) == (3, 32 * 2**20)
+    assert (compiled.repacking, compiled.fresh_threshold) == (0, np.inf)

@@ -1,0 +1,124 @@
+"""What must hold for any workload on any socket, however it is divided."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfmodel.machine import Machine
+from perfmodel.mapping import estimate
+from perfmodel.precision import PRECISIONS
+from perfmodel.serving import Partition, instance, serve
+from perfmodel.serving.instance import WEIGHTS
+from perfmodel.workload.workload import Workload
+from tests.mapping.machines import machines
+from tests.strategies import workloads
+
+PRECISION = st.sampled_from(sorted(PRECISIONS))
+STATE = st.sampled_from(["steady", "cold"])
+HELD = st.sampled_from(WEIGHTS)
+#: Sums of many terms differ in their last bits.
+SLACK = 1 + 1e-9
+
+
+@st.composite
+def divided(draw: st.DrawFn) -> tuple[Machine, Partition]:
+    """A machine and some partition of it, not always of all its cores."""
+    machine = draw(machines())
+    total = int(machine.cores.count.typical)
+    cores = draw(st.integers(1, total), label="cores per instance")
+    return machine, Partition(draw(st.integers(1, total // cores), label="instances"), cores)
+
+
+@given(workloads(), divided(), PRECISION, STATE, HELD)
+def test_one_instance_alone_is_the_most_each_can_be(
+    workload: Workload, division: tuple[Machine, Partition], precision: str, state: str, held: str
+) -> None:
+    machine, partition = division
+    together = serve(workload, machine, partition, precision, state, weights=held)
+    alone = serve(workload, machine, Partition(1, partition.cores), precision, state, weights=held)
+    assert together.throughput_fps <= partition.instances * alone.throughput_fps * SLACK
+
+
+@given(workloads(), divided(), PRECISION, STATE, HELD, st.data())
+def test_latency_of_an_instance_never_falls_with_their_number(
+    workload: Workload,
+    division: tuple[Machine, Partition],
+    precision: str,
+    state: str,
+    held: str,
+    data: st.DataObject,
+) -> None:
+    machine, many = division
+    fewer = Partition(data.draw(st.integers(1, many.instances)), many.cores)
+    latency = [
+        serve(workload, machine, partition, precision, state, weights=held).latency_ms
+        for partition in (fewer, many)
+    ]
+    assert latency[0] <= latency[1] * SLACK
+
+
+@given(workloads(), machines(), PRECISION, STATE, HELD)
+def test_one_instance_on_all_cores_is_the_plain_estimate(
+    workload: Workload, machine: Machine, precision: str, state: str, held: str
+) -> None:
+    whole = Partition(1, int(machine.cores.count.typical))
+    served = serve(workload, machine, whole, precision, state, weights=held)
+    plain = estimate(workload, machine, precision, state)
+    assert served.estimate.to_dict() == plain.to_dict()
+    for name in ("latency_ms", "throughput_fps", "fps_per_watt", "utilization", "batch"):
+        assert getattr(served, name) == getattr(plain, name)
+
+
+@given(workloads(), divided(), PRECISION, STATE, HELD)
+def test_all_traffic_fits_the_sustained_bandwidth(
+    workload: Workload, division: tuple[Machine, Partition], precision: str, state: str, held: str
+) -> None:
+    machine, partition = division
+    served = serve(workload, machine, partition, precision, state, weights=held)
+    assert 0 <= served.dram_gb_s * 1e9 <= machine.sustained_bandwidth * SLACK
+    assert 0 <= served.utilization <= 1
+
+
+@given(workloads(), divided(), PRECISION)
+def test_sharing_weights_never_costs_time(
+    workload: Workload, division: tuple[Machine, Partition], precision: str
+) -> None:
+    separate, shared = (
+        serve(workload, *division, precision, weights=held).latency_ms for held in WEIGHTS
+    )
+    assert shared <= separate * SLACK
+
+
+@given(divided())
+def test_the_shares_of_all_instances_are_no_more_than_the_socket_has(
+    division: tuple[Machine, Partition],
+) -> None:
+    machine, partition = division
+    own = instance(machine, partition)
+    count = partition.instances
+    assert count * own.cores.count.typical <= machine.cores.count.typical
+    assert count * own.cache.l3.typical <= machine.cache.l3.typical * SLACK
+    assert count * own.sustained_bandwidth <= machine.sustained_bandwidth * SLACK
+    if machine.memory.per_domain is not None:
+        assert own.memory.per_domain is not None
+        links = [
+            m.cache.l3_domains.typical * m.memory.per_domain.typical  # type: ignore[union-attr]
+            for m in (own, machine)
+        ]
+        assert count * links[0] <= links[1] * SLACK
+    # A core reaches no more of an L3 than before, and the figures stay ranges.
+    assert own.l3_per_domain <= machine.l3_per_domain * SLACK
+    assert own.memory.sustained.is_range == machine.memory.sustained.is_range
+
+
+@given(workloads(), divided(), PRECISION)
+def test_throughput_is_what_instances_and_latency_make_it(
+    workload: Workload, division: tuple[Machine, Partition], precision: str
+) -> None:
+    machine, partition = division
+    served = serve(workload, machine, partition, precision)
+    runs_per_s = partition.instances * 1e3 / served.latency_ms
+    assert served.throughput_fps == pytest.approx(workload.batch * runs_per_s)
+    assert served.fps_per_watt * machine.power.tdp.typical == pytest.approx(served.throughput_fps)

@@ -1,0 +1,150 @@
+"""Finding a partition: what is tried, what is best, what is said where nothing is."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.machine import catalogue, load_machine
+from perfmodel.serving import Partition, partition_of, partitions, search, serve, shares
+from perfmodel.serving.search import require_best
+from perfmodel.serving.serve import NoRoom
+from perfmodel.workload.workload import Workload
+from tests.builder import Builder
+
+AMD = "epyc_9654"
+INTEL = "xeon_8490h"
+
+
+def layers(batch: int = 1, rows: int = 16, width: int = 1024, count: int = 4) -> Workload:
+    b = Builder("layers", batch=batch)
+    x = b.input(batch * rows * width)
+    for _ in range(count):
+        x = b.linear(x, batch * rows, width, width)
+    return b.workload()
+
+
+@pytest.mark.parametrize("cpu", catalogue())
+def test_every_partition_uses_cores_the_socket_has_and_none_is_tried_twice(cpu: str) -> None:
+    machine = load_machine(cpu)
+    total = machine.cores.count.typical
+    found = partitions(machine)
+    assert found[0] == Partition(1, total)
+    assert found[-1] == Partition(total, 1)
+    assert len({partition.instances for partition in found}) == len(found)
+    for partition in found:
+        assert total - partition.cores < partition.instances * partition.cores <= total
+
+
+@given(st.integers(1, 96), st.integers(1, 96))
+def test_a_count_that_is_left_out_is_as_large_as_fits(instances: int, cores: int) -> None:
+    machine = load_machine(AMD)
+    assert partition_of(machine, instances).cores == 96 // instances
+    assert partition_of(machine, cores=cores).instances == 96 // cores
+    if instances * cores > 96:
+        with pytest.raises(PerfmodelError, match=f"need {instances * cores}; epyc_9654 has 96"):
+            partition_of(machine, instances, cores)
+
+
+def test_a_core_complex_is_shared_by_the_instances_in_it_alone() -> None:
+    """By hand, of twelve CCDs of eight cores each."""
+    machine = load_machine(AMD)
+    of_ccds = shares(machine, Partition(12, 8))
+    assert of_ccds == {"memory.sustained": 1 / 12, "cache.l3": 1 / 12}
+    halves = shares(machine, Partition(24, 4))
+    assert halves["memory.per_domain"] == 1 / 2
+    assert halves["cache.l3"] == pytest.approx(1 / 24)
+    # Twelve cores on neighbouring CCDs: two of them in sight, one and a half its own.
+    straddling = shares(machine, Partition(8, 12))
+    assert straddling["cache.l3"] == pytest.approx(1 / 8)
+
+
+def test_one_cache_for_the_socket_is_divided_by_the_instances() -> None:
+    of_four = shares(load_machine(INTEL), Partition(4, 15))
+    assert of_four["memory.sustained"] == of_four["cache.l3"] == 1 / 4
+    assert set(of_four.values()) == {1 / 4}
+
+
+def test_shared_weights_stay_in_a_cache_that_separate_ones_overflow() -> None:
+    """16 MiB of INT8 weights in 112.5 MiB: once it fits, fifteen times it does not."""
+    workload, division = layers(width=2048), Partition(15, 4)
+    separate = serve(workload, INTEL, division)
+    shared = serve(workload, INTEL, division, weights="shared")
+    assert separate.dram_gb_s > 0 == shared.dram_gb_s
+    assert shared.throughput_fps > separate.throughput_fps
+
+
+LIMITS_S = (1e-5, 4e-5, 1e-4, 1e-3, 1e-1)
+
+
+@pytest.mark.parametrize("limit_s", LIMITS_S)
+def test_the_best_is_the_best_of_all_that_meet_the_limit(limit_s: float) -> None:
+    found = search(layers, INTEL, limit_s, batches=(1, 4, 16))
+    every = [
+        serve(layers(batch), INTEL, division)
+        for batch in (1, 4, 16)
+        for division in partitions(load_machine(INTEL))
+    ]
+    meeting = [served.throughput_fps for served in every if served.latency_ms <= limit_s * 1e3]
+    assert (found.best.throughput_fps if found.best else None) == max(meeting, default=None)
+    assert found.fastest.latency_ms == min(served.latency_ms for served in every)
+
+
+def test_more_time_never_costs_throughput() -> None:
+    best = [search(layers, AMD, limit_s, batches=(1, 4)).best for limit_s in LIMITS_S]
+    throughput = [0.0 if served is None else served.throughput_fps for served in best]
+    assert throughput == sorted(throughput)
+    assert throughput[0] == 0.0 < throughput[1] < throughput[-1]
+
+
+def test_the_frontier_rises_in_both_and_ends_at_the_best() -> None:
+    found = search(layers, AMD, batches=(1, 2, 4, 8))
+    frontier = found.frontier
+    assert frontier[0] is found.fastest or frontier[0].latency_ms == found.fastest.latency_ms
+    assert frontier[-1] is found.best
+    for low, high in pairwise(frontier):
+        assert low.latency_ms < high.latency_ms
+        assert low.throughput_fps < high.throughput_fps
+    assert set(found.buckets(per_decade=3)) <= set(frontier)
+    assert found.buckets(per_decade=3)[-1] is found.best
+
+
+def test_a_limit_that_only_some_meet_is_told_and_one_that_none_meets_is_an_error() -> None:
+    fast, slow = (search(layers, cpu, batches=(1,)).fastest.latency_ms for cpu in (INTEL, AMD))
+    assert fast < slow
+    between = [search(layers, cpu, (fast + slow) / 2e3, batches=(1,)) for cpu in (INTEL, AMD)]
+    (line,) = require_best(between)
+    assert line.startswith("epyc_9654 cannot meet the limit; the best it reaches is ")
+    below = [search(layers, cpu, fast / 2e3, batches=(1,)) for cpu in (INTEL, AMD)]
+    with pytest.raises(PerfmodelError, match=r"no CPU meets .*xeon_8490h .* us .*epyc_9654 "):
+        require_best(below)
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
+def test_a_limit_of_nothing_is_an_error(limit: float) -> None:
+    with pytest.raises(PerfmodelError, match="above zero"):
+        search(layers, AMD, limit)
+
+
+def test_copies_that_the_memory_cannot_hold_are_left_out_and_said() -> None:
+    machine = load_machine(AMD).with_values({"memory.capacity": "64 MiB"})
+    with pytest.raises(NoRoom, match=r"96 x 1 cores need .* GiB .* epyc_9654 has at most 64 MiB"):
+        serve(layers(width=2048), machine, Partition(96, 1))
+    found = search(lambda batch: layers(batch, width=2048), machine, batches=(1,))
+    assert max(served.partition.instances for served in found.tried) == 4
+    assert found.left_out
+    shared = search(
+        lambda batch: layers(batch, width=2048), machine, weights="shared", batches=(1,)
+    )
+    assert not shared.left_out
+    with pytest.raises(NoRoom):
+        search(lambda batch: layers(batch, width=8192), machine, batches=(1,))
+
+
+def test_a_way_to_hold_weights_that_does_not_exist() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'shared'"):
+        serve(layers(), AMD, Partition(1, 96), weights="share")
