@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from docs.generators import claims, cost, serving
+from docs.generators import claims, cost, fidelity, serving
 
 FOLDER: Final = Path(__file__).resolve().parents[1]
 #: File name in docs/ -> what renders it.
 DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "claims.md": claims.render,
+    "fidelity.md": fidelity.render,
     "serving.md": serving.render,
     "cost.md": cost.render,
 }

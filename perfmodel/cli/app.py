@@ -11,11 +11,16 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 from typer.core import TyperGroup
 
+from perfmodel.cli.calibrate import calibrate
 from perfmodel.cli.compare import compare
 from perfmodel.cli.cpus import cpus
 from perfmodel.cli.explain import explain
 from perfmodel.cli.models import models
+from perfmodel.cli.rank import rank
+from perfmodel.cli.serve import serve
+from perfmodel.cli.tco import tco
 from perfmodel.cli.trace import trace
+from perfmodel.cli.validate import validate
 from perfmodel.errors import PerfmodelError
 
 #: What a usage error, an unknown name or a file that is wrong exits with.
@@ -26,7 +31,8 @@ HELP = (
     "An analytical model: the kernels traced from a module, on CPUs described by their data sheets "
     "and by public measurements. Nothing is executed and no weights are needed.\n\n"
     "A multiply-accumulate counts as 2 FLOPs. Each figure of a CPU is in a TOML file beside its "
-    "unit, source and confidence; estimates are not calibrated against your machine. The published "
+    "unit, source and confidence; estimates are uncalibrated unless the CPU's file was fitted to "
+    "measurements (calibrate). The published "
     "method reproduces the comparison of 2025-10-24, known errors included, to compare with."
 )
 
@@ -61,7 +67,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (compare, explain, cpus, models, trace):
+for command in (compare, rank, serve, tco, explain, cpus, models, trace, calibrate, validate):
     app.command()(command)
 
 

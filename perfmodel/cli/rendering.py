@@ -239,7 +239,9 @@ def certainty(estimates: Iterable[Any]) -> str:
         label = getattr(estimate, "calibration", None)
         if label is not None:
             error = percent(estimate.expected_error)
-            text = f"{label.capitalize()}: measured points are off by {error} on average"
+            text = (
+                f"{label.capitalize()}; the nearest measured points are off by {error} on average"
+            )
             errors.setdefault(text, {})[estimate.cpu] = None
     if len(errors) == 1:
         return f" {next(iter(errors))}; see docs/fidelity.md."

@@ -1,0 +1,64 @@
+"""Predictions against measurements: no change may make the errors larger than these bounds.
+
+The figures are those of docs/fidelity.md; each bound is a little above what is reached. A change
+that improves them should lower them.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from docs.generators import fidelity
+from perfmodel.calibration.measurements import FIT
+from perfmodel.mapping.runtimes import get_runtime
+
+
+def test_unseen_desktop_networks_stay_within_15_percent() -> None:
+    cases = fidelity.points("desktops")
+    found = fidelity.of_ratios(cases, fidelity.unseen_models())
+    assert found.mape <= 0.12
+    assert found.within_25 >= 0.9
+    assert found.worst <= 1.35
+
+
+@pytest.mark.parametrize("split", ["fit", "validation"])
+def test_single_products_stay_within_25_percent(split: str) -> None:
+    cases = fidelity.points("matmul")
+    ratios = fidelity.by_fit(cases, fidelity.fitted("desktops", "matmul"))
+    kept = [(c, r) for c, r in zip(cases, ratios, strict=True) if c.split == split]
+    found = fidelity.of_ratios([c for c, _ in kept], [r for _, r in kept])
+    assert found.mape <= 0.11
+    assert found.spearman is not None
+    assert found.spearman >= 0.90
+
+
+def test_validation_points_are_no_worse_than_those_of_the_fit() -> None:
+    cases = fidelity.points("desktops")
+    ratios = fidelity.by_fit(cases, fidelity.fitted("desktops", "matmul"))
+    validation = [abs(r - 1) for c, r in zip(cases, ratios, strict=True) if c.split != FIT]
+    assert sum(validation) / len(validation) <= 0.13
+
+
+def test_server_throughputs_stay_within_a_factor_without_any_fit() -> None:
+    assert max(fidelity.factor(c.ratio) for c in fidelity.vendor("servers")) <= 1.3
+
+
+def test_decode_stays_within_a_factor_with_two_parameters() -> None:
+    cases = fidelity.points("llama_cpp")
+    found = fidelity.fitted("llama_cpp")
+    assert len(found.parameters) == 2
+    ratios = fidelity.by_fit(cases, found)
+    assert max(map(fidelity.factor, ratios)) <= 1.35
+
+
+@pytest.mark.parametrize(
+    ("file", "stated"),
+    [
+        ("desktops", get_runtime("eager").uncalibrated_error),
+        ("servers", get_runtime("compiled").uncalibrated_error),
+        ("llama_cpp", get_runtime("compiled").generation_error),
+    ],
+)
+def test_uncalibrated_estimates_state_the_error_that_was_found(file: str, stated: float) -> None:
+    found = fidelity.vendor_time_error(fidelity.vendor(file))
+    assert stated == pytest.approx(found, abs=0.015)

@@ -1,0 +1,160 @@
+"""Measured points made ready to be predicted: a machine, a workload, and seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from perfmodel.calibration.measurements import (
+    SHIPPED,
+    Matmul,
+    MeasuredSet,
+    Measurements,
+    Row,
+    load_measurements,
+    machine_of,
+)
+from perfmodel.machine import Machine, load_machine
+from perfmodel.workload.workload import Workload
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measured point.
+
+    Attributes:
+        group, row: what its file says.
+        machine: the CPU as the file names it, with no more cores than were in use.
+    """
+
+    group: MeasuredSet
+    row: Row
+    machine: Machine
+    _folder: Path = field(default=Path(), repr=False)
+
+    @property
+    def name(self) -> str:
+        """What was run; a throughput is at whatever batch is best."""
+        name = str(self.row)
+        return name.replace(", batch 1", "") if self.group.quantity == "throughput" else name
+
+    @property
+    def split(self) -> str:
+        """ "fit" or "validation"."""
+        return self.row.split
+
+    @cached_property
+    def key(self) -> tuple[str, str, str, str]:
+        """What no two points have in common."""
+        group = self.group
+        return group.machine, f"{group.precision} {group.runtime}", group.quantity, self.name
+
+    @cached_property
+    def workload(self) -> Workload:
+        """What was run, traced (seconds, the first time)."""
+        return self.at_batch(self.row.batch)
+
+    def at_batch(self, batch: int) -> Workload:
+        """The same at another batch; a product or a probe has only its own."""
+        row = self.row
+        if row.matmul is not None:
+            return matmul(row.matmul)
+        if row.probe is not None:
+            from perfmodel.calibration.probes import probe
+
+            return probe(row.probe).workload()
+        from perfmodel.workload import zoo
+
+        assert row.model is not None
+        return zoo.workload(
+            row.model, batch, phase=row.phase, tokens=row.tokens, context=row.context
+        )
+
+    @property
+    def measured(self) -> float:
+        """The value in seconds, samples per second or tokens per second."""
+        return self.row.value * self.group.factor()
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether more is better."""
+        return self.group.quantity != "latency"
+
+
+def cases(measurements: Measurements, folder: Path = Path()) -> list[Case]:
+    """Every point of a file; ``folder`` is what the paths of machines in it start from."""
+    found = []
+    for group, row in measurements.rows():
+        machine = load_machine(machine_of(group, folder))
+        found.append(Case(group, row, with_cores(machine, row.cores), folder))
+    return found
+
+
+def load_cases(files: Iterable[str | Path] = SHIPPED) -> list[Case]:
+    """Every point of some files: paths, or names of those that come with perfmodel."""
+    return [
+        case
+        for file in files
+        for case in cases(load_measurements(file), Path() if file in SHIPPED else Path(file).parent)
+    ]
+
+
+def with_cores(machine: Machine, cores: int | None) -> Machine:
+    """``machine`` with at most ``cores`` of its cores."""
+    if cores is None or cores >= machine.cores.count.typical:
+        return machine
+    # Fewer cores than caches: each has one to itself, and the share of the rest stays unused.
+    domains = machine.cache.l3_domains.typical
+    values: dict[str, float] = {"cores.count": cores}
+    if cores < domains:
+        values |= {
+            "cache.l3_domains": cores,
+            "cache.l3": machine.cache.l3.typical * cores / domains,
+        }
+    return machine.with_values(values)
+
+
+def matmul(shape: Matmul) -> Workload:
+    """One product of two activations as a workload."""
+    import numpy as np
+
+    from perfmodel.workload import families as f
+    from perfmodel.workload.workload import INPUT, KINDS, OUTPUT, Accesses, Kernels, Tensors
+
+    m, n, k = shape.m, shape.n, shape.k
+    elements = np.array([m * k, k * n, m * n], dtype=np.int64)
+    kinds = [KINDS.index("input"), KINDS.index("input"), KINDS.index("activation")]
+    return Workload(
+        name=str(shape),
+        batch=1,
+        parameters=0,
+        inputs=(),
+        tensors=Tensors(
+            name=("a", "b", "product"),
+            kind=np.array(kinds, dtype=np.int64),
+            elements=elements,
+            itemsize=np.full(3, 4, dtype=np.int64),
+            floating=np.ones(3, dtype=np.bool_),
+        ),
+        kernels=Kernels(
+            name=("matmul",),
+            operator=("aten.mm",),
+            family=np.array([f.CODE[f.MATMUL]], dtype=np.int64),
+            flops=np.array([2 * m * n * k], dtype=np.int64),
+            vector_ops=np.zeros(1, dtype=np.int64),
+            gemm=np.array([[1, m, n, k]], dtype=np.int64),
+        ),
+        accesses=Accesses(
+            kernel=np.zeros(3, dtype=np.int64),
+            tensor=np.arange(3, dtype=np.int64),
+            role=np.array([INPUT, INPUT, OUTPUT], dtype=np.int64),
+            elements=elements,
+        ),
+    )
+
+
+def of_family(points: Sequence[Case], family: str) -> list[Case]:
+    """Those whose sets name this family."""
+    return [case for case in points if case.group.family == family]

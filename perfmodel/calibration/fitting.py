@@ -1,0 +1,211 @@
+"""Fitting a machine to measured points by robust least squares.
+
+What is minimised is the logarithm of predicted over measured, so that a point of 6 us counts as
+much as one of 400 ms and a factor of two too fast as much as one too slow; with a soft L1 loss, so
+that a few points that are wrong do not decide (Huber, Robust Statistics, 1981; SciPy's
+``least_squares``). One spread away from where a parameter started costs as much as one point that
+is off by :data:`MODEL_ERROR`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from perfmodel.calibration.cases import Case
+from perfmodel.calibration.parameters import Parameter, figures, variants
+from perfmodel.errors import MeasurementError
+from perfmodel.machine import Figure, Machine
+from perfmodel.mapping.roofline import FloatArray
+from perfmodel.mapping.variants import latency_variants
+
+#: How far a good model is off on one kernel or network: the scale from which on a point counts as
+#: an outlier, and the weight of the points against what was known before.
+MODEL_ERROR: Final = 0.1
+#: Points that one set weighs at most: a hundred small products say less than ten networks.
+_WEIGHT: Final = 12
+#: Logarithmic step of the derivatives: above the kinks that whole waves make, below curvature.
+_STEP: Final = 0.01
+#: A parameter that changes no point by as much as this when it doubles is not determined.
+_NEGLIGIBLE: Final = 0.01
+#: Half of a central 90 % interval of a normal distribution, in standard deviations.
+_NINETY: Final = 1.645
+#: Figures that are shares of a peak.
+_SHARES: Final = (".efficiency.", "memory.sustained")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Parameters that were fitted together.
+
+    Attributes:
+        parameters: those that the points determine; the others stayed where they were.
+        value: of each.
+        spread: standard deviation of the logarithm of each, from the Jacobian.
+        cases: what it was fitted to.
+        ratio: predicted over measured of each.
+    """
+
+    parameters: tuple[Parameter, ...]
+    value: FloatArray
+    spread: FloatArray
+    cases: tuple[Case, ...]
+    ratio: FloatArray
+
+    def machine_figures(self, machine: Machine, runtimes: Sequence[str]) -> dict[str, Figure]:
+        """The figures of ``machine`` (and of runtimes on it) that the fit changed, by path.
+
+        Each is a range: the central 90 % of the fit's uncertainty. The end of a share is at most 1.
+
+        Raises:
+            MeasurementError: a share of a peak above 1.
+        """
+        source = "calibration"
+        found: dict[str, Figure] = {}
+        for runtime in runtimes:
+            before = figures(machine, runtime)
+            for path, figure in before.items():
+                for parameter, value, spread in self._each():
+                    if not parameter.moves(path):
+                        continue
+                    low, typical, high = (
+                        float(parameter.moved(figure, value * np.exp(step * _NINETY * spread)))
+                        for step in (-1, 0, 1)
+                    )
+                    if any(share in path for share in _SHARES):
+                        check_share(machine, path, typical)
+                        high = min(high, 1.0)
+                    found[path] = Figure(low, typical, high, figure.unit, "M", source)
+            # These tables replace the general ones, so they have to be whole.
+            for table in ("dispatch", "fresh_output"):
+                prefix = f"runtime.{runtime}.{table}."
+                if any(path.startswith(prefix) for path in found):
+                    whole = {p: v for p, v in before.items() if p.startswith(prefix)}
+                    found |= whole | {p: v for p, v in found.items() if p.startswith(prefix)}
+        return found
+
+    def _each_value(self) -> zip[tuple[Parameter, float]]:
+        return zip(self.parameters, self.value.tolist(), strict=True)
+
+    def _each(self) -> zip[tuple[Parameter, float, float]]:
+        return zip(self.parameters, self.value.tolist(), self.spread.tolist(), strict=True)
+
+
+def check_share(machine: Machine, path: str, value: float) -> None:
+    """Raises :class:`MeasurementError` for a share of a peak above 1."""
+    if value > 1:
+        raise MeasurementError(
+            f"{machine.id}: the points ask for {path} = {value:.3g}, more than the whole peak: "
+            "either the peak in the machine's file (clock, operations per cycle, bandwidth) or a "
+            "measurement is wrong"
+        )
+
+
+def predicted(case: Case, parameters: Sequence[Parameter], values: FloatArray) -> FloatArray:
+    """Seconds, or tokens per second, at each row of ``values`` (variants, parameters)."""
+    group = case.group
+    moved = variants(
+        case.machine,
+        group.runtime,
+        {parameter: values[:, i] for i, parameter in enumerate(parameters)},
+    )
+    if not moved:
+        # Nothing of this machine is moved: one figure at its own value gives the shape.
+        path, figure = next(iter(case.machine.figures().items()))
+        moved = {path: np.full(len(values), figure.typical)}
+    milliseconds = latency_variants(
+        case.workload, case.machine, moved, group.precision, group.state, group.runtime
+    )
+    seconds: FloatArray = milliseconds / 1e3
+    if group.quantity == "latency":
+        return seconds
+    if group.quantity == "token_rate":
+        rate: FloatArray = case.workload.batch * max(1, case.workload.tokens) / seconds
+        return rate
+    raise MeasurementError(
+        f"{group.name}: a throughput at the best partition and batch cannot be fitted to; "
+        "mark its rows split = 'validation'"
+    )
+
+
+def fit(points: Sequence[Case], parameters: Sequence[Parameter], near: Fit | None = None) -> Fit:
+    """The values of ``parameters``, shared by all machines among ``points``, that fit best.
+
+    Args:
+        near: a fit to most of the same points, to start the search from.
+
+    Raises:
+        MeasurementError: no points, a throughput among them, or a share of a peak above 1.
+    """
+    from scipy.optimize import least_squares
+
+    if not points:
+        raise MeasurementError("no measured points to fit to")
+    measured = np.log([case.measured for case in points])
+    weight = _weights(points)
+    wanted = _determined(points, parameters)
+    start = np.log([parameter.start for parameter in wanted])
+    prior = MODEL_ERROR / np.array([parameter.spread for parameter in wanted])
+
+    def residuals(logs: FloatArray) -> FloatArray:
+        """Rows of (variants, parameters) -> (points + parameters, variants)."""
+        logs = np.atleast_2d(logs)
+        off = np.stack([np.log(predicted(case, wanted, np.exp(logs))) for case in points])
+        held = (prior * (logs - start)).T
+        return np.concatenate([weight[:, None] * (off - measured[:, None]), held])
+
+    def jacobian(logs: FloatArray) -> FloatArray:
+        steps = np.eye(len(logs)) * _STEP
+        both = residuals(np.concatenate([logs + steps, logs - steps]))
+        slope: FloatArray = (both[:, : len(logs)] - both[:, len(logs) :]) / (2 * _STEP)
+        return slope
+
+    if not wanted:
+        off = residuals(np.empty((1, 0)))[:, 0]
+        return Fit((), np.empty(0), np.empty(0), tuple(points), np.exp(off / weight))
+    known = dict(near._each_value()) if near else {}
+    found: Any = least_squares(
+        lambda logs: residuals(logs)[:, 0],
+        np.log([known.get(parameter, parameter.start) for parameter in wanted]),
+        jac=jacobian,
+        loss="soft_l1",
+        f_scale=MODEL_ERROR,
+        xtol=1e-5,
+        ftol=1e-6,
+        max_nfev=60,
+    )
+    slope, off = jacobian(found.x), residuals(found.x)[:, 0]
+    scatter = max(MODEL_ERROR, float(np.median(np.abs(off[: len(points)]))) / 0.6745)
+    spread = scatter * np.sqrt(np.diag(np.linalg.inv(slope.T @ slope)))
+    result = Fit(
+        parameters=tuple(wanted),
+        value=np.exp(found.x),
+        spread=spread,
+        cases=tuple(points),
+        ratio=np.exp(off[: len(points)] / weight),
+    )
+    for machine in {case.machine.id: case.machine for case in points}.values():
+        result.machine_figures(machine, sorted({case.group.runtime for case in points}))
+    return result
+
+
+def _weights(points: Sequence[Case]) -> FloatArray:
+    """Square roots of the points' weights."""
+    sizes: dict[str, int] = {}
+    for case in points:
+        sizes[case.group.name] = sizes.get(case.group.name, 0) + 1
+    return np.sqrt([min(1.0, _WEIGHT / sizes[case.group.name]) for case in points])
+
+
+def _determined(points: Sequence[Case], parameters: Sequence[Parameter]) -> list[Parameter]:
+    """The parameters that move at least one point."""
+    if not parameters:
+        return []
+    start = np.array([parameter.start for parameter in parameters])
+    rows = np.concatenate([start[None], start * (1 + np.eye(len(start)))])
+    logs = np.stack([np.log(predicted(case, parameters, rows)) for case in points])
+    moved = np.max(np.abs(logs[:, 1:] - logs[:, :1]), axis=0)
+    return [p for p, m in zip(parameters, moved.tolist(), strict=True) if m > _NEGLIGIBLE]

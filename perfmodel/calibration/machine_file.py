@@ -1,0 +1,153 @@
+"""A calibrated machine as a TOML file, usable wherever a catalogue id is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from perfmodel._files import write_atomically
+from perfmodel.calibration.fitting import Fit
+from perfmodel.errors import MeasurementError
+from perfmodel.machine import Figure, Machine, quantity
+from perfmodel.machine.figure import Origin
+from perfmodel.machine.record import tree_of, validated
+from perfmodel.machine.schema import Calibration
+
+_LIBRARIES: Final = ("perfmodel", "numpy", "scipy", "torch")
+
+
+def software() -> dict[str, str]:
+    """Versions of the libraries that take part, where they are installed."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def calibration(
+    found: Fit, measurements: str, error: float, day: date | None = None
+) -> Calibration:
+    """The record of how a fit came about; ``day`` is today unless given."""
+    groups = [case.group for case in found.cases]
+    return Calibration(
+        date=(day or date.today()).isoformat(),
+        measurements=measurements,
+        rows=len(found.cases),
+        error=float(f"{max(error, 1e-6):.4g}"),
+        precisions=tuple(dict.fromkeys(group.precision for group in groups)),
+        runtimes=tuple(dict.fromkeys(group.runtime for group in groups)),
+        parameters={
+            parameter.name: float(f"{value:.4g}")
+            for parameter, value in zip(found.parameters, found.value.tolist(), strict=True)
+        },
+        residuals={
+            f"{case.group.machine}: {case.name} ({case.group.precision})": float(f"{ratio:.4g}")
+            for case, ratio in zip(found.cases, found.ratio.tolist(), strict=True)
+        },
+        software=software(),
+    )
+
+
+def applied(machine: Machine, figures: Mapping[str, Figure], record: Calibration) -> Machine:
+    """``machine`` with these figures, by dotted path, and the record of where they are from."""
+    tree: dict[str, Any] = tree_of(machine)
+    for path, figure in figures.items():
+        *parents, leaf = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = figure
+    tree["calibration"] = record.model_dump()
+    return validated(Machine, tree, Origin(machine.id, {}))
+
+
+def render(
+    base: str,
+    figures: Mapping[str, Figure],
+    record: Calibration,
+    *,
+    name: str,
+    identity: str | None = None,
+    stated: Mapping[str, object] | None = None,
+    comment: str = "",
+) -> str:
+    """The text of a machine file that rests on ``base`` and states ``figures``.
+
+    Args:
+        base: a catalogue id, or the path of a machine file.
+        identity: its id, by default its file's name.
+        stated: further fields by dotted path, as TOML values or figures.
+    """
+    head = [f"# {line}" for line in (comment or "A machine fitted to measured points.").split("\n")]
+    lines = [*head, "", f"base = {_text(base)}", f"name = {_text(name)}"]
+    lines += [f"id = {_text(identity)}"] if identity else []
+    lines += ["", f"sources.calibration = {_text(_source(record))}"]
+    own = {
+        path: figure.source for path, figure in figures.items() if figure.source != "calibration"
+    }
+    keys = {source: f"kept_{number}" for number, source in enumerate(dict.fromkeys(own.values()))}
+    lines += [f"sources.{key} = {_text(source)}" for source, key in keys.items()]
+    if stated:
+        lines += ["", *(f"{path} = {_value(value)}" for path, value in stated.items())]
+    lines += [""]
+    for path, figure in figures.items():
+        lines.append(f"{path} = {_figure(figure, keys.get(figure.source, 'calibration'))}")
+    lines += ["", "[calibration]"]
+    tables = []
+    for field, value in record.model_dump().items():
+        if isinstance(value, Mapping):
+            tables += ["", f"[calibration.{field}]"]
+            tables += [f"{_text(key)} = {_value(entry)}" for key, entry in value.items()]
+        else:
+            lines.append(f"{field} = {_value(value)}")
+    return "\n".join([*lines, *tables]) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text``: whoever looks, or interrupts, finds the old file or the new.
+
+    Raises:
+        MeasurementError: it cannot be written.
+    """
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise MeasurementError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _source(record: Calibration) -> str:
+    return f"Fitted on {record.date} to {record.rows} measured points of {record.measurements}"
+
+
+def _figure(figure: Figure, source: str) -> str:
+    bounds = {"value": figure.typical}
+    if figure.is_range:
+        bounds = {"low": figure.low, "typical": figure.typical, "high": figure.high}
+    parts = [f"{key} = {_quantity(value, figure.unit)}" for key, value in bounds.items()]
+    if figure.confidence != "stated":
+        parts += [f"confidence = {_text(figure.confidence)}", f"source = {_text(source)}"]
+    return "{ " + ", ".join(parts) + " }"
+
+
+def _quantity(value: float, unit: str) -> str:
+    return _text(quantity.render(value, unit)) if unit else f"{value:.6g}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Figure):
+        return _figure(value, "calibration")
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_value(entry) for entry in value) + "]"
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _text(text: str) -> str:
+    """A TOML basic string; JSON escapes are a subset of its own, but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

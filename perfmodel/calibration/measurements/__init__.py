@@ -1,0 +1,214 @@
+"""Measured points: the project's own, and files that say the same of other machines.
+
+A file is TOML: ``[sources]`` with full citations, and ``[[set]]`` tables, each with one machine,
+one way of running and one unit. ``docs/calibration.md`` describes every field.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import Field, StrictInt, model_validator
+
+from perfmodel.errors import MachineError, MeasurementError, UnknownName
+from perfmodel.machine import load_machine, quantity
+from perfmodel.machine.figure import Origin
+from perfmodel.machine.record import Record, fault_at, validated
+from perfmodel.mapping.runtimes import get_runtime
+from perfmodel.precision import get_precision
+
+_FOLDER: Final = Path(__file__).parent
+#: Files of measured points that come with perfmodel.
+SHIPPED: Final = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+
+Quantity = Literal["latency", "throughput", "token_rate"]
+Split = Literal["fit", "validation"]
+FIT: Final = "fit"
+VALIDATION: Final = "validation"
+#: What a value of each quantity that is not a duration is counted in.
+_RATES: Final = {"throughput": "samples/s", "token_rate": "tokens/s"}
+
+
+class Matmul(Record):
+    """One matrix product: a of m x k by b of k x n."""
+
+    m: StrictInt = Field(ge=1)
+    n: StrictInt = Field(ge=1)
+    k: StrictInt = Field(ge=1)
+
+    def __str__(self) -> str:
+        return f"matmul {self.m}x{self.n}x{self.k}"
+
+
+class Row(Record):
+    """One measured point: exactly one of ``model``, ``matmul`` and ``probe``.
+
+    Attributes:
+        model: a name that ``perfmodel models`` lists.
+        probe: a microbenchmark of :mod:`perfmodel.calibration.probes`, in its own words.
+        batch: samples per run.
+        phase, tokens, context: of a model that has them, as on the command line.
+        cores: active cores at most; all of the machine's where absent.
+        value: what was measured, in the unit of the set.
+        spread: (median - minimum) / minimum over the repeats, where it was recorded.
+        split: "fit", or "validation" for a point that no fit may see.
+    """
+
+    model: str | None = None
+    matmul: Matmul | None = None
+    probe: str | None = None
+    batch: StrictInt = Field(default=1, ge=1)
+    phase: Literal["prefill", "decode"] | None = None
+    tokens: StrictInt | None = Field(default=None, ge=1)
+    context: StrictInt | None = Field(default=None, ge=1)
+    cores: StrictInt | None = Field(default=None, ge=1)
+    value: float = Field(gt=0, allow_inf_nan=False)
+    spread: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    split: Split = "fit"
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        given = [n for n in ("model", "matmul", "probe") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise fault_at(
+                (), " and ".join(given) or "no subject", "one of model, matmul and probe in a row"
+            )
+        return self
+
+    @property
+    def subject(self) -> str:
+        """What was run, without its batch: rows of one subject are left out of a fit together."""
+        return self.model or self.probe or str(self.matmul)
+
+    def __str__(self) -> str:
+        parts = [self.subject]
+        if self.model:
+            parts += [f"batch {self.batch}"]
+            parts += [self.phase] if self.phase else []
+            parts += [f"{self.tokens} tokens"] if self.tokens else []
+            parts += [f"context {self.context}"] if self.context else []
+        if self.cores:
+            parts.append(f"{self.cores} core{'s' if self.cores > 1 else ''}")
+        return ", ".join(parts)
+
+
+class MeasuredSet(Record):
+    """Points of one machine, run in one way.
+
+    Attributes:
+        machine: catalogue id, or path of a machine file.
+        family: sets with the same one share what a fit changes.
+        sockets: of the system; throughputs are of all of them.
+        quantity: "latency" of one run, "throughput" at the best partition and batch, or
+            "token_rate" of one run.
+        unit: of the values: of time for a latency, "samples/s", or "tokens/s".
+        source: key of the file's ``[sources]``.
+    """
+
+    name: str
+    machine: str
+    family: str
+    sockets: StrictInt = Field(default=1, ge=1)
+    precision: str
+    runtime: str
+    state: Literal["steady", "cold"] = "steady"
+    quantity: Quantity
+    unit: str
+    source: str
+    rows: tuple[Row, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        try:
+            self.factor()
+        except quantity.QuantityError as error:
+            example = '"ms"' if self.quantity == "latency" else f'"{_RATES[self.quantity]}"'
+            raise fault_at(("unit",), f"{self.unit!r} {error}", f"such as {example}") from None
+        return self
+
+    def factor(self) -> float:
+        """What a value is multiplied by to be in seconds, samples or tokens per second."""
+        if self.quantity == "latency":
+            return quantity.factor(self.unit, "s")
+        wanted = _RATES[self.quantity]
+        if self.unit != wanted:
+            raise quantity.QuantityError(f"is not the unit of a {self.quantity}")
+        return 1.0
+
+
+class Measurements(Record):
+    """A file of measured points."""
+
+    sources: Mapping[str, str]
+    set: tuple[MeasuredSet, ...] = Field(min_length=1)
+
+    def rows(self) -> Iterator[tuple[MeasuredSet, Row]]:
+        """Every row with its set."""
+        return ((group, row) for group in self.set for row in group.rows)
+
+
+def load_measurements(file: str | Path) -> Measurements:
+    """The measured points in a TOML file, or those that come with perfmodel under that name.
+
+    Raises:
+        MeasurementError: the file cannot be read, is malformed, or names a machine, model,
+            precision, runtime or unit that does not exist.
+    """
+    shown = str(file)
+    path = _FOLDER / f"{file}.toml" if shown in SHIPPED else Path(file)
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise MeasurementError(
+            f"{shown}: no such file; expected measurements in TOML, or one of {', '.join(SHIPPED)}"
+        ) from None
+    except OSError as error:
+        raise MeasurementError(f"{shown}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise MeasurementError(f"{shown}: not UTF-8 text (byte {error.start})") from None
+    except ValueError as error:  # tomllib's, and a null byte in the path
+        raise MeasurementError(f"{shown}: not valid TOML: {error}") from None
+    return parsed(tree, shown, path.parent)
+
+
+def parsed(tree: Any, shown: str, folder: Path = Path()) -> Measurements:
+    """``tree`` validated, with every name in it looked up; ``folder`` is what paths start from."""
+    try:
+        found = validated(Measurements, tree, Origin(shown, {}))
+    except MachineError as error:
+        raise MeasurementError(str(error)) from None
+    for index, group in enumerate(found.set):
+        where = f"{shown}: set.{index} ({group.name})"
+        if group.source not in found.sources:
+            raise MeasurementError(
+                f"{where}: source {group.source!r}; expected a key of [sources] in this file"
+            )
+        try:
+            load_machine(machine_of(group, folder))
+            get_precision(group.precision)
+            get_runtime(group.runtime)
+            for row in group.rows:
+                _check_subject(row)
+        except (UnknownName, MachineError, MeasurementError) as error:
+            raise MeasurementError(f"{where}: {error}") from None
+    return found
+
+
+def machine_of(group: MeasuredSet, folder: Path = Path()) -> str:
+    """What :func:`load_machine` takes for this set: paths are relative to its file."""
+    return str(folder / group.machine) if group.machine.endswith(".toml") else group.machine
+
+
+def _check_subject(row: Row) -> None:
+    if row.model is not None:
+        from perfmodel.workload import zoo
+
+        if not zoo.knows(row.model):
+            raise UnknownName("model", row.model, zoo.names())
+    if row.probe is not None:
+        from perfmodel.calibration.probes import probe
+
+        probe(row.probe)

@@ -1,0 +1,212 @@
+"""What a calibration may change: few parameters, each a physical effect.
+
+A parameter moves all figures of one effect together: as a factor on what the machine's file says of
+them, or, for the cost of a call, as seconds added to each. So the differences that are known within
+a group (attention is less efficient than a linear layer) stay, and few points suffice.
+
+Every parameter starts at what the file says and is held there with a *spread*: how far (as a
+standard deviation of the logarithm) it may be off before anything is measured. What the points say
+nothing of stays where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from perfmodel.machine import Figure, Machine
+from perfmodel.mapping import runtimes
+from perfmodel.mapping.roofline import FloatArray
+from perfmodel.workload import families as f
+
+if TYPE_CHECKING:
+    from perfmodel.calibration.cases import Case
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing that a fit finds.
+
+    Attributes:
+        meaning: in words, for reports.
+        patterns: dotted paths of the figures it moves, ``*`` for any part.
+        spread: of its natural logarithm, before any measurement.
+        added: in SI units, what it starts at where it is added to the figures; 0 for a factor,
+            which starts at 1.
+    """
+
+    name: str
+    meaning: str
+    patterns: tuple[str, ...]
+    spread: float
+    added: float = 0.0
+
+    @property
+    def start(self) -> float:
+        """The value before any measurement."""
+        return self.added or 1.0
+
+    def moves(self, path: str) -> bool:
+        """Whether the figure at ``path`` is one of its own."""
+        return any(fnmatchcase(path, pattern) for pattern in self.patterns)
+
+    def moved(self, figure: Figure, value: float | FloatArray) -> float | FloatArray:
+        """A figure's typical value at this value of the parameter."""
+        return figure.typical + value if self.added else figure.typical * value
+
+
+def _efficiency(*families: str) -> tuple[str, ...]:
+    return tuple(f"core.engines.*.efficiency.{family}" for family in families)
+
+
+#: The spreads: an efficiency that nobody measured is known to about a factor of 1.4 (the ranges in
+#: the catalogue), that of less regular kernels to 1.6; what software adds, to 2 or 3.
+CONV: Final = Parameter("conv", "efficiency of convolutions", _efficiency(f.CONV), 0.35)
+DEPTHWISE: Final = Parameter(
+    "depthwise", "efficiency of depthwise convolutions", _efficiency(f.DEPTHWISE_CONV), 0.5
+)
+DENSE: Final = Parameter(
+    "dense",
+    "efficiency of linear layers, matrix products and attention",
+    _efficiency(f.LINEAR, f.MATMUL, f.ATTENTION),
+    0.35,
+)
+PRODUCTS: Final = Parameter(
+    "products",
+    "efficiency of linear layers and matrix products",
+    _efficiency(f.LINEAR, f.MATMUL),
+    0.35,
+)
+ATTENTION: Final = Parameter("attention", "efficiency of attention", _efficiency(f.ATTENTION), 0.35)
+NORM: Final = Parameter("norm", "efficiency of norms", _efficiency(f.NORM), 0.5)
+ACTIVATION: Final = Parameter(
+    "activation", "efficiency of activations and softmax", _efficiency(f.ACTIVATION, f.SOFTMAX), 0.5
+)
+#: Some runtimes have pooling kernels that are not vectorised at all.
+POOLING: Final = Parameter("pooling", "efficiency of pooling", _efficiency(f.POOLING), 1.5)
+ELEMENTWISE: Final = Parameter(
+    "elementwise",
+    "efficiency of everything else without products",
+    _efficiency(f.ELEMENTWISE, f.REDUCTION, f.RESAMPLE, f.EMBEDDING, f.DATA_MOVEMENT, f.UNMODELLED),
+    0.5,
+)
+DISPATCH: Final = Parameter(
+    "dispatch",
+    "seconds that launching one kernel takes longer, but for a lone matrix product",
+    tuple(
+        f"runtime.*.dispatch.{family}"
+        for family in ("default", *f.FAMILIES)
+        if family not in (f.MATMUL, f.UNMODELLED)
+    ),
+    1.0,
+    added=10e-6,
+)
+DISPATCH_FACTOR: Final = Parameter(
+    "launch", "time that launching one kernel takes", ("runtime.*.dispatch.*",), 0.5
+)
+REPACKING: Final = Parameter(
+    "repacking", "traffic for packing weights on every call", ("runtime.*.repacking",), 0.5
+)
+FRESH: Final = Parameter(
+    "fresh_output",
+    "bandwidth of first touching an output of 32 MiB or more",
+    ("runtime.*.fresh_output.bandwidth",),
+    0.5,
+)
+MEMORY: Final = Parameter(
+    "memory", "sustained memory bandwidth of all cores", ("memory.sustained",), 0.35
+)
+PER_CORE: Final = Parameter(
+    "memory_per_core",
+    "memory bandwidth of one core and of one L3 domain",
+    ("memory.per_core", "memory.per_domain"),
+    0.35,
+)
+CACHES: Final = Parameter(
+    "caches", "sustained bandwidth of L2 and L3", ("core.cache_bandwidth.*",), 0.35
+)
+REGION: Final = Parameter("region", "cost of a parallel region", ("parallel_region.*",), 0.5)
+
+#: For whole models and matrix products under eager PyTorch on an idle machine.
+PYTORCH: Final = (CONV, DEPTHWISE, DENSE, DISPATCH, REPACKING, FRESH)
+#: For text generation: kernels of its own, which the catalogue's figures say little of, and one
+#: process over all cores.
+GENERATION: Final = (replace(DENSE, spread=1.0), replace(MEMORY, spread=1.0))
+#: For microbenchmarks, which tell the effects apart.
+MICROBENCHMARKS: Final = (
+    CONV,
+    DEPTHWISE,
+    PRODUCTS,
+    ATTENTION,
+    NORM,
+    ACTIVATION,
+    POOLING,
+    ELEMENTWISE,
+    DISPATCH_FACTOR,
+    REPACKING,
+    FRESH,
+    MEMORY,
+    PER_CORE,
+    CACHES,
+    REGION,
+)
+
+
+def figures(machine: Machine, runtime: str) -> dict[str, Figure]:
+    """Every figure that an estimate reads, a runtime's under ``runtime.`` where the file has none.
+
+    A machine's own dispatch table replaces the general one as a whole, as in an estimate.
+    """
+    own = machine.figures()
+    prefix = f"runtime.{runtime}."
+    general = {
+        path.removeprefix(runtimes.PREFIX): figure
+        for path, figure in runtimes.figures().items()
+        if path.startswith(runtimes.PREFIX + prefix)
+    }
+    for part in ("dispatch", "repacking", "fresh_output"):
+        if any(path.startswith(prefix + part) for path in own):
+            general = {p: v for p, v in general.items() if not p.startswith(prefix + part)}
+    return {**general, **own}
+
+
+def variants(
+    machine: Machine, runtime: str, parameters: Mapping[Parameter, FloatArray]
+) -> dict[str, FloatArray]:
+    """Figures by path as :func:`~perfmodel.mapping.variants.latency_variants` takes them.
+
+    Args:
+        parameters: values of each, shape (variants,).
+    """
+    return {
+        path: np.asarray(parameter.moved(figure, parameters[parameter]), dtype=np.float64)
+        for path, figure, parameter in _moved(machine, runtime, tuple(parameters))
+    }
+
+
+@lru_cache(maxsize=512)
+def _moved(
+    machine: Machine, runtime: str, parameters: tuple[Parameter, ...]
+) -> list[tuple[str, Figure, Parameter]]:
+    """Every figure that one of the parameters moves."""
+    own = machine.figures()
+    return [
+        (path if path in own else runtimes.PREFIX + path, figure, parameter)
+        for path, figure in figures(machine, runtime).items()
+        for parameter in parameters
+        if parameter.moves(path)
+    ]
+
+
+def parameters_for(points: Sequence[Case]) -> tuple[Parameter, ...]:
+    """What a fit to these points changes, by what kind of points they are."""
+    if any(case.row.probe is not None for case in points):
+        return MICROBENCHMARKS
+    if all(case.group.quantity == "token_rate" for case in points):
+        return GENERATION
+    return PYTORCH

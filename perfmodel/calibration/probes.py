@@ -1,0 +1,140 @@
+"""Microbenchmarks by name: one operator at one size, as a module and as a workload.
+
+A name is a kind and its sizes: ``linear 64x1024x1024`` (rows, outputs, inputs),
+``conv 1x64x56x56 to 64 by 3`` (input in NCHW, output channels, kernel), ``depthwise 1x96x56x56 by
+3``, ``max_pool 1x64x112x112 by 3`` (stride 2), ``avg_pool 1x2048x7x7``, ``attention 12x196x64``
+(heads, tokens, head size), ``layer_norm 196x768``, ``batch_norm 1x64x56x56``, ``relu``, ``gelu``,
+``softmax``, ``add``, ``sum`` with a shape, and ``int_mm 256x1024x1024`` (rows, outputs, inputs;
+INT8 to INT32).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from perfmodel.errors import MeasurementError
+
+if TYPE_CHECKING:
+    import torch
+
+    from perfmodel.workload.workload import Workload
+
+_NAME: Final = re.compile(
+    r"(?P<kind>\w+) (?P<shape>\d+(x\d+)*)( to (?P<to>\d+))?( by (?P<by>\d+))?"
+)
+#: Kind -> how many sizes its shape has (0: any), and whether it takes "to" and "by".
+_KINDS: Final = {
+    "linear": (3, False, False),
+    "conv": (4, True, True),
+    "depthwise": (4, False, True),
+    "attention": (3, False, False),
+    "layer_norm": (2, False, False),
+    "batch_norm": (4, False, False),
+    "max_pool": (4, False, True),
+    "avg_pool": (4, False, False),
+    "relu": (0, False, False),
+    "gelu": (0, False, False),
+    "softmax": (2, False, False),
+    "add": (0, False, False),
+    "sum": (0, False, False),
+    "int_mm": (3, False, False),
+}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One microbenchmark."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    to: int = 0
+    by: int = 0
+
+    def module(self) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
+        """The operator and its arguments, on the current default device, in FP32.
+
+        ``int_mm`` is a linear layer here; :func:`perfmodel.calibration.host.run.timed` runs it as
+        an integer product.
+        """
+        import torch
+        from torch import nn
+
+        shape, kind = self.shape, self.kind
+        if kind in ("linear", "int_mm"):
+            rows, outputs, inputs = shape
+            return nn.Linear(inputs, outputs, bias=False), (torch.randn(rows, inputs),)
+        if kind in ("conv", "depthwise"):
+            channels = shape[1]
+            groups, out = (channels, channels) if kind == "depthwise" else (1, self.to)
+            layer = nn.Conv2d(
+                channels, out, self.by, padding=self.by // 2, groups=groups, bias=False
+            )
+            return layer, (torch.randn(shape),)
+        if kind == "attention":
+            operands = tuple(torch.randn(1, *shape) for _ in range(3))
+            return _module(nn.functional.scaled_dot_product_attention), operands
+        if kind == "add":
+            return _module(torch.add), (torch.randn(shape), torch.randn(shape))
+        makers: dict[str, Callable[[], nn.Module]] = {
+            "layer_norm": lambda: nn.LayerNorm(shape[-1]),
+            "batch_norm": lambda: nn.BatchNorm2d(shape[1]),
+            "max_pool": lambda: nn.MaxPool2d(self.by, stride=2, padding=self.by // 2),
+            "avg_pool": lambda: nn.AdaptiveAvgPool2d(1),
+            "relu": nn.ReLU,
+            "gelu": nn.GELU,
+            "softmax": lambda: nn.Softmax(dim=-1),
+            "sum": lambda: _module(torch.sum),
+        }
+        return makers[kind](), (torch.randn(shape),)
+
+    def workload(self) -> Workload:
+        """What it asks for."""
+        return _workload(self)
+
+
+def _module(function: Callable[..., Any]) -> torch.nn.Module:
+    from torch import nn
+
+    class Call(nn.Module):  # type: ignore[misc]
+        def forward(self, *operands: torch.Tensor) -> Any:
+            return function(*operands)
+
+    return Call()
+
+
+@lru_cache(maxsize=256)
+def _workload(probe: Probe) -> Workload:
+    import torch
+
+    from perfmodel.workload.tracing import trace
+
+    with torch.device("meta"):
+        module, operands = probe.module()
+    return trace(module.eval(), operands, name=probe.name, batch=1)
+
+
+def probe(name: str) -> Probe:
+    """The microbenchmark called ``name``.
+
+    Raises:
+        MeasurementError: it is none.
+    """
+    match = _NAME.fullmatch(name)
+    kind = match["kind"] if match else ""
+    if match is None or kind not in _KINDS:
+        raise MeasurementError(
+            f"probe {name!r}; expected a kind and its sizes, such as 'linear 64x1024x1024'; kinds "
+            f"are {', '.join(_KINDS)}"
+        )
+    sizes, to, by = _KINDS[kind]
+    shape = tuple(map(int, match["shape"].split("x")))
+    fits = len(shape) == (sizes or len(shape)) and bool(match["to"]) == to
+    if not fits or bool(match["by"]) != by or 0 in shape:
+        wanted = f"{sizes or 'any number of'} sizes{' to N' if to else ''}{' by N' if by else ''}"
+        raise MeasurementError(f"probe {name!r}; expected {kind} with {wanted}")
+    return Probe(name, kind, shape, int(match["to"] or 0), int(match["by"] or 0))
