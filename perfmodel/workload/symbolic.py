@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any, Final, TypeAlias
 
-import sympy  # type: ignore[import-untyped]
+import sympy
 import torch
 from torch.utils import _pytree as pytree
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-import sympy  # type: ignore[import-untyped]
+import sympy
 from torch.utils._sympy import functions as torch_functions
 
 _SUM, _PRODUCT, _ATOM = 1, 2, 3
