@@ -111,8 +111,8 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
 
 def test_compare_says_once_how_far_off_to_expect_estimates(run: Run, saved: Path) -> None:
     result = run("compare", saved)
-    assert result.stdout.count("Uncalibrated: ") == 1
+    assert result.stdout.count("Uncalibrated; ") == 1
     (record, *_) = json.loads(run("compare", saved, "-f", "json").stdout)
     assert record["calibration"] == "uncalibrated"
     assert 0 < record["expected_error"] < 1
-    assert "uncalibrated: " in run("explain", saved, "--cpu", "epyc_9654").stdout
+    assert "uncalibrated; " in run("explain", saved, "--cpu", "epyc_9654").stdout
