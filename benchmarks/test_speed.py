@@ -58,7 +58,7 @@ def test_tracing_against_bare_export(model: str, benchmark: Any, hold: Hold) -> 
 
     export()  # Not counted: what the first export of a process imports.
     bare.clear()
-    benchmark.pedantic(measured, setup=export, rounds=3)
+    benchmark.pedantic(measured, setup=export, rounds=2)
     hold(f"trace {model} / bare export", min(traced) / min(bare), 1.5, "x", limit=2)
 
 
@@ -194,7 +194,7 @@ def test_ranking_twelve_cpus_on_five_models(benchmark: Any, hold: Hold) -> None:
     def measured() -> None:
         times.append(seconds(lambda: peaks.append(float(run(sys.executable, "-c", RANK_ALL)))))
 
-    benchmark.pedantic(measured, rounds=2)
+    benchmark.pedantic(measured, rounds=1)
     hold("rank 5 models on 12 CPUs, new process", min(times), 5, "s")
     hold("peak memory of that", max(peaks), 1024, "MB")
 
@@ -311,7 +311,7 @@ def test_help_against_a_bare_typer_program(benchmark: Any, hold: Hold) -> None:
     def run_own() -> None:
         own.append(seconds(lambda: run(str(COMMAND), "--help")))
 
-    benchmark.pedantic(run_own, setup=run_bare, rounds=5)
+    benchmark.pedantic(run_own, setup=run_bare, rounds=3)
     hold("perfmodel --help / bare typer program", min(own) / min(bare), 1.5, "x")
 
 
