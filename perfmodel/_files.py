@@ -1,10 +1,36 @@
-"""Writing a file whole or not at all."""
+"""Files of users: reading TOML with one clear error, writing whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import tomllib
 from pathlib import Path
+from typing import Any
+
+from perfmodel.errors import PerfmodelError
+
+
+def read_toml(
+    path: Path, shown: str, error: type[PerfmodelError], expected: str | None = None
+) -> dict[str, Any]:
+    """The TOML table in ``path``; a byte-order mark is skipped.
+
+    Raises ``error`` with a line that begins with ``shown``: no such file (with what was
+    ``expected``), not readable, not UTF-8, not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as fault:
+        if expected is not None and isinstance(fault, FileNotFoundError):
+            raise error(f"{shown}: no such file; expected {expected}") from None
+        raise error(f"{shown}: cannot be read: {fault.strerror}") from None
+    except UnicodeDecodeError as fault:
+        raise error(f"{shown}: not UTF-8 text (byte {fault.start})") from None
+    except tomllib.TOMLDecodeError as fault:
+        raise error(f"{shown}: not valid TOML: {fault}") from None
+    except ValueError as fault:  # a null byte in the path
+        raise error(f"{shown!r}: cannot be read: {fault}") from None
 
 
 def write_atomically(path: Path, text: str) -> None:

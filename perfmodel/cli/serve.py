@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from perfmodel._text import percent, significant
 from perfmodel.cli import options
-from perfmodel.cli.rendering import Column, Table, note, progress, show
+from perfmodel.cli.rendering import Column, Table, note, show
+from perfmodel.cli.searching import search_all
 
 if TYPE_CHECKING:
     from perfmodel.serving import Search, Served
@@ -40,8 +40,7 @@ def serve(
     """
     from perfmodel.comparison import check_options
     from perfmodel.resolve import resolve_model
-    from perfmodel.serving.partition import divisions
-    from perfmodel.serving.search import BATCHES, require_best, search
+    from perfmodel.serving.search import require_best
 
     limit_s = options.latency(max_latency)
     machines = options.different_machines(cpu, set_)
@@ -49,30 +48,16 @@ def serve(
     source = resolve_model(
         model, phase=phase, tokens=tokens, context=context, allow_unmodelled=allow_unmodelled
     )
-    asked = options.batches(batch) or (BATCHES if source.fixed_batch is None else None)
-    batches = sorted(source.batches(asked))
-    count = options.count("--instances", instances)
-    cores = options.count("--cores-per-instance", cores_per_instance)
-    tried = [divisions(machine, count, cores) for machine in machines]
-    with progress() as loading:
-        loading(source.name)
-        if (reason := source.prepare(batches)) is not None:
-            note(f"{source.name}: {reason}")
-        at_batch = functools.cache(source.workload)
-        found = [
-            search(
-                at_batch,
-                machine,
-                limit_s,
-                precision,
-                state,
-                runtime,
-                weights,
-                batches=batches,
-                divisions=some,
-            )
-            for machine, some in zip(machines, tried, strict=True)
-        ]
+    found, _ = search_all(
+        source,
+        machines,
+        limit_s,
+        (precision, state, runtime),
+        batch=batch,
+        instances=instances,
+        cores_per_instance=cores_per_instance,
+        weights=weights,
+    )
     missed = require_best(found)
 
     def records() -> list[dict[str, object]]:

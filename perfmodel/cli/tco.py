@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,8 @@ import typer
 
 from perfmodel._text import percent, significant
 from perfmodel.cli import options
-from perfmodel.cli.rendering import Column, Table, note, optional, progress, show
+from perfmodel.cli.rendering import Column, Table, note, optional, show
+from perfmodel.cli.searching import search_all
 from perfmodel.errors import PerfmodelError
 
 if TYPE_CHECKING:
@@ -104,8 +104,6 @@ def tco(
     from perfmodel.cost.plan import plans
     from perfmodel.cost.tco import Demand
     from perfmodel.resolve import resolve_model
-    from perfmodel.serving.partition import divisions
-    from perfmodel.serving.search import BATCHES, search
 
     demand = Demand(rps, years)
     limit_s = options.latency(max_latency)
@@ -120,30 +118,16 @@ def tco(
     if simple:
         _show_simple(machines, prices, demand, stated, fixed, format)
         return
-    asked = options.batches(batch) or (BATCHES if source.fixed_batch is None else None)
-    batches = sorted(source.batches(asked))
-    count = options.count("--instances", instances)
-    cores = options.count("--cores-per-instance", cores_per_instance)
-    tried = [divisions(machine, count, cores) for machine in machines]
-    with progress() as loading:
-        loading(source.name)
-        if (reason := source.prepare(batches)) is not None:
-            note(f"{source.name}: {reason}")
-        at_batch = functools.cache(source.workload)
-        found = [
-            search(
-                at_batch,
-                machine,
-                limit_s,
-                precision,
-                state,
-                runtime,
-                weights,
-                batches=batches,
-                divisions=some,
-            )
-            for machine, some in zip(machines, tried, strict=True)
-        ]
+    found, at_batch = search_all(
+        source,
+        machines,
+        limit_s,
+        (precision, state, runtime),
+        batch=batch,
+        instances=instances,
+        cores_per_instance=cores_per_instance,
+        weights=weights,
+    )
     result = plans(
         at_batch,
         machines,

@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
-from perfmodel.errors import MachineError, PerfmodelError
+from perfmodel._files import read_toml
+from perfmodel.errors import MachineError
 from perfmodel.machine.figure import Count, Expect, Figure, Fraction, Origin, Power, Price
 from perfmodel.machine.record import Record, fault_at, tree_of, validated, walk
 
@@ -85,7 +86,7 @@ def load_inputs(path: str | Path | None = None) -> Inputs:
     found = validated(Inputs, tree, Origin("inputs.toml", tree["sources"]))
     if path is None:
         return found
-    own = _read(Path(path))
+    own = read_toml(Path(path), str(path), MachineError)
     sources = own.pop("sources", {})
     if not isinstance(sources, dict):
         raise MachineError(f"{path}: sources: {sources!r}; expected a table of key = citation")
@@ -95,12 +96,3 @@ def load_inputs(path: str | Path | None = None) -> Inputs:
         both = isinstance(below, dict) and isinstance(table, dict)
         merged[name] = below | table if both else table
     return validated(Inputs, merged, Origin(str(path), sources))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise PerfmodelError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MachineError(f"{path}: not valid TOML: {error}") from None

@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, UnknownName
 from perfmodel.machine.figure import Origin
 from perfmodel.machine.record import tree_of, validated
@@ -150,20 +150,7 @@ def _extended(chain: tuple[Path, ...], path: Path, shown: str) -> tuple[Path, ..
 
 def _read(path: Path, shown: str) -> tuple[dict[str, Any], Origin]:
     """The TOML table in ``path`` without its sources, and the origin of its figures."""
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise MachineError(
-            f"{shown}: no such file; expected a TOML file, see perfmodel cpus"
-        ) from None
-    except OSError as error:
-        raise MachineError(f"{shown}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise MachineError(f"{shown}: not UTF-8 text (byte {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise MachineError(f"{shown}: not valid TOML: {error}") from None
-    except ValueError as error:  # a null byte in the path
-        raise MachineError(f"{shown!r}: cannot be read: {error}") from None
+    tree = read_toml(path, shown, MachineError, "a TOML file, see perfmodel cpus")
     sources = tree.pop("sources", {})
     if not isinstance(sources, dict):
         raise MachineError(f"{shown}: sources: {sources!r}; expected a table of key = citation")

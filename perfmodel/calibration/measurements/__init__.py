@@ -6,13 +6,13 @@ one way of running and one unit. ``docs/calibration.md`` describes every field.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field, StrictInt, model_validator
 
+from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, MeasurementError, UnknownName
 from perfmodel.machine import load_machine, quantity
 from perfmodel.machine.figure import Origin
@@ -159,18 +159,8 @@ def load_measurements(file: str | Path) -> Measurements:
     """
     shown = str(file)
     path = _FOLDER / f"{file}.toml" if shown in SHIPPED else Path(file)
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise MeasurementError(
-            f"{shown}: no such file; expected measurements in TOML, or one of {', '.join(SHIPPED)}"
-        ) from None
-    except OSError as error:
-        raise MeasurementError(f"{shown}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise MeasurementError(f"{shown}: not UTF-8 text (byte {error.start})") from None
-    except ValueError as error:  # tomllib's, and a null byte in the path
-        raise MeasurementError(f"{shown}: not valid TOML: {error}") from None
+    expected = f"measurements in TOML, or one of {', '.join(SHIPPED)}"
+    tree = read_toml(path, shown, MeasurementError, expected)
     return parsed(tree, shown, path.parent)
 
 
