@@ -16,9 +16,9 @@ from perfmodel.mapping.runtimes import get_runtime
 def test_unseen_desktop_networks_stay_within_15_percent() -> None:
     cases = fidelity.points("desktops")
     found = fidelity.of_ratios(cases, fidelity.unseen_models())
-    assert found.mape <= 0.12
-    assert found.within_25 >= 0.9
-    assert found.worst <= 1.35
+    assert found.mape <= 0.09
+    assert found.within_25 == 1.0
+    assert found.worst <= 1.2
 
 
 @pytest.mark.parametrize("split", ["fit", "validation"])
@@ -36,19 +36,27 @@ def test_validation_points_are_no_worse_than_those_of_the_fit() -> None:
     cases = fidelity.points("desktops")
     ratios = fidelity.by_fit(cases, fidelity.fitted("desktops", "matmul"))
     validation = [abs(r - 1) for c, r in zip(cases, ratios, strict=True) if c.split != FIT]
-    assert sum(validation) / len(validation) <= 0.13
+    assert sum(validation) / len(validation) <= 0.09
 
 
 def test_server_throughputs_stay_within_a_factor_without_any_fit() -> None:
     assert max(fidelity.factor(c.ratio) for c in fidelity.vendor("servers")) <= 1.3
 
 
-def test_decode_stays_within_a_factor_with_two_parameters() -> None:
+def test_generation_stays_within_a_factor_with_three_parameters() -> None:
     cases = fidelity.points("llama_cpp")
     found = fidelity.fitted("llama_cpp")
-    assert len(found.parameters) == 2
+    assert len(found.parameters) == 3
     ratios = fidelity.by_fit(cases, found)
-    assert max(map(fidelity.factor, ratios)) <= 1.35
+    assert max(map(fidelity.factor, ratios)) <= 1.25
+    decode = [r for c, r in zip(cases, ratios, strict=True) if c.row.phase == "decode"]
+    assert max(map(fidelity.factor, decode)) <= 1.05
+
+
+def test_decode_on_a_machine_that_no_fit_saw_stays_within_a_factor() -> None:
+    cases = fidelity.points("llama_cpp")
+    ratios = zip(cases, fidelity.unseen_generation(), strict=True)
+    assert max(fidelity.factor(r) for c, r in ratios if c.row.phase == "decode") <= 1.37
 
 
 @pytest.mark.parametrize(
@@ -56,7 +64,7 @@ def test_decode_stays_within_a_factor_with_two_parameters() -> None:
     [
         ("desktops", get_runtime("eager").uncalibrated_error),
         ("servers", get_runtime("compiled").uncalibrated_error),
-        ("llama_cpp", get_runtime("compiled").generation_error),
+        ("llama_cpp", get_runtime("llama_cpp").generation_error),
     ],
 )
 def test_uncalibrated_estimates_state_the_error_that_was_found(file: str, stated: float) -> None:

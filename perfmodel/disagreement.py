@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfmodel._text import percent, significant
 from perfmodel.comparison import PUBLISHED, ROOFLINE, Order, Row, order_of
+from perfmodel.workload import families as f
 
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
@@ -20,8 +21,7 @@ _ALONE: Final = 0.95
 
 #: Operator families of the workload under the names of what the published method counts.
 _COUNTED_AS: Final = {
-    "conv": "convolutions",
-    "depthwise_conv": "convolutions",
+    **dict.fromkeys(f.CONVOLUTIONS, "convolutions"),
     "linear": "linear layers",
     "attention": "attention",
     "matmul": "attention",

@@ -99,7 +99,7 @@ def _policy(
     )
 
 
-_QUANTISED: Final = (f.CONV, f.DEPTHWISE_CONV, f.LINEAR)
+_QUANTISED: Final = (*f.CONVOLUTIONS, f.LINEAR)
 
 PRECISIONS: Final = {
     policy.name: policy
@@ -125,7 +125,7 @@ PRECISIONS: Final = {
             arithmetic=dict.fromkeys(_QUANTISED, "int8"),
             weight=dict.fromkeys(_QUANTISED, 8),
             read=dict.fromkeys((*_QUANTISED, f.POOLING), 8),
-            write=dict.fromkeys((f.CONV, f.DEPTHWISE_CONV, f.POOLING), 8),
+            write=dict.fromkeys((*f.CONVOLUTIONS, f.POOLING), 8),
         ),
         _policy(
             "w8",
@@ -139,7 +139,7 @@ PRECISIONS: Final = {
             "linear weights in 4 bits with a scale per 32, BF16 products and activations",
             storage=16,
             products="bf16",
-            weight={f.CONV: 8, f.DEPTHWISE_CONV: 8, f.LINEAR: 4 + 16 / 32},
+            weight=dict.fromkeys(f.CONVOLUTIONS, 8) | {f.LINEAR: 4 + 16 / 32},
         ),
     )
 }

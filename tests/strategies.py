@@ -154,6 +154,17 @@ class _Network:
                 weights={w: 9 * n * k},
                 gemm=(1, m, n, 9 * k),
             )
+        elif layer == "pointwise_conv":
+            n = self.draw(SIZES, label="n")
+            w = self.weight(n, k)
+            self.kernel(
+                "aten.conv2d",
+                f.POINTWISE_CONV,
+                [x],
+                (m, n),
+                weights={w: n * k},
+                gemm=(1, m, n, k),
+            )
         elif layer == "depthwise_conv":
             w = self.weight(k, 49)
             self.kernel(
@@ -276,6 +287,7 @@ class _Network:
 LAYERS = (
     "linear",
     "conv",
+    "pointwise_conv",
     "depthwise_conv",
     "matmul",
     "attention",

@@ -34,7 +34,7 @@ _NEGLIGIBLE: Final = 0.01
 #: Half of a central 90 % interval of a normal distribution, in standard deviations.
 _NINETY: Final = 1.645
 #: Figures that are shares of a peak.
-_SHARES: Final = (".efficiency.", "memory.sustained")
+_SHARES: Final = (".efficiency.", ".half_width.", "memory.sustained")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Fit:
                         high = min(high, 1.0)
                     found[path] = Figure(low, typical, high, figure.unit, "M", source)
             # These tables replace the general ones, so they have to be whole.
-            for table in ("dispatch", "fresh_output"):
+            for table in ("dispatch", "fresh_output", "native_convolution", "half_width"):
                 prefix = f"runtime.{runtime}.{table}."
                 if any(path.startswith(prefix) for path in found):
                     whole = {p: v for p, v in before.items() if p.startswith(prefix)}

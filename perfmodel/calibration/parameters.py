@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from perfmodel.machine import Figure, Machine
+from perfmodel.machine.schema import RuntimeFigures
 from perfmodel.mapping import runtimes
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.workload import families as f
@@ -66,7 +67,15 @@ def _efficiency(*families: str) -> tuple[str, ...]:
 
 #: The spreads: an efficiency that nobody measured is known to about a factor of 1.4 (the ranges in
 #: the catalogue), that of less regular kernels to 1.6; what software adds, to 2 or 3.
-CONV: Final = Parameter("conv", "efficiency of convolutions", _efficiency(f.CONV), 0.35)
+CONV: Final = Parameter(
+    "conv", "efficiency of convolutions", _efficiency(f.CONV, f.POINTWISE_CONV), 0.35
+)
+SPATIAL: Final = Parameter(
+    "spatial", "efficiency of convolutions over several pixels", _efficiency(f.CONV), 0.35
+)
+POINTWISE: Final = Parameter(
+    "pointwise", "efficiency of pointwise convolutions", _efficiency(f.POINTWISE_CONV), 0.35
+)
 DEPTHWISE: Final = Parameter(
     "depthwise", "efficiency of depthwise convolutions", _efficiency(f.DEPTHWISE_CONV), 0.5
 )
@@ -106,8 +115,36 @@ DISPATCH: Final = Parameter(
     1.0,
     added=10e-6,
 )
-DISPATCH_FACTOR: Final = Parameter(
-    "launch", "time that launching one kernel takes", ("runtime.*.dispatch.*",), 0.5
+LAUNCH: Final = Parameter(
+    "launch",
+    "time that launching one kernel takes",
+    (
+        "runtime.*.native_convolution.dispatch",
+        *(
+            f"runtime.*.dispatch.{family}"
+            for family in ("default", *f.FAMILIES)
+            if family not in f.CONVOLUTIONS
+        ),
+    ),
+    0.5,
+)
+LAUNCH_CONVOLUTION: Final = Parameter(
+    "launch_convolution",
+    "time that launching a convolution of the kernel library takes",
+    tuple(f"runtime.*.dispatch.{family}" for family in f.CONVOLUTIONS),
+    0.5,
+)
+RELAYOUT: Final = Parameter(
+    "relayout", "operations to change the layout around a convolution", ("runtime.*.relayout",), 0.5
+)
+CONVERSION: Final = Parameter(
+    "conversion", "operations to convert from and to 16 bits", ("runtime.*.conversion",), 0.35
+)
+HALF_WIDTH: Final = Parameter(
+    "half_width",
+    "share of the engine's rate of attention in 16 bits",
+    ("runtime.*.half_width.*",),
+    0.35,
 )
 REPACKING: Final = Parameter(
     "repacking", "traffic for packing weights on every call", ("runtime.*.repacking",), 0.5
@@ -135,11 +172,12 @@ REGION: Final = Parameter("region", "cost of a parallel region", ("parallel_regi
 #: For whole models and matrix products under eager PyTorch on an idle machine.
 PYTORCH: Final = (CONV, DEPTHWISE, DENSE, DISPATCH, REPACKING, FRESH)
 #: For text generation: kernels of its own, which the catalogue's figures say little of, and one
-#: process over all cores.
-GENERATION: Final = (replace(DENSE, spread=1.0), replace(MEMORY, spread=1.0))
+#: process whose threads meet after every kernel.
+GENERATION: Final = tuple(replace(parameter, spread=1.0) for parameter in (DENSE, MEMORY, REGION))
 #: For microbenchmarks, which tell the effects apart.
 MICROBENCHMARKS: Final = (
-    CONV,
+    SPATIAL,
+    POINTWISE,
     DEPTHWISE,
     PRODUCTS,
     ATTENTION,
@@ -147,7 +185,11 @@ MICROBENCHMARKS: Final = (
     ACTIVATION,
     POOLING,
     ELEMENTWISE,
-    DISPATCH_FACTOR,
+    LAUNCH,
+    LAUNCH_CONVOLUTION,
+    RELAYOUT,
+    CONVERSION,
+    HALF_WIDTH,
     REPACKING,
     FRESH,
     MEMORY,
@@ -169,7 +211,7 @@ def figures(machine: Machine, runtime: str) -> dict[str, Figure]:
         for path, figure in runtimes.figures().items()
         if path.startswith(runtimes.PREFIX + prefix)
     }
-    for part in ("dispatch", "repacking", "fresh_output"):
+    for part in RuntimeFigures.model_fields:
         if any(path.startswith(prefix + part) for path in own):
             general = {p: v for p, v in general.items() if not p.startswith(prefix + part)}
     return {**general, **own}

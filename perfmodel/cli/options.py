@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Format: TypeAlias = Literal["table", "json", "csv", "markdown"]
 State: TypeAlias = Literal["steady", "cold"]
-RuntimeName: TypeAlias = Literal["compiled", "eager"]
+RuntimeName: TypeAlias = Literal["compiled", "eager", "llama_cpp"]
 PhaseName: TypeAlias = Literal["prefill", "decode"]
 
 _MODEL = (
@@ -117,7 +117,11 @@ RunState: TypeAlias = Annotated[
 ]
 Runtime: TypeAlias = Annotated[
     RuntimeName,
-    typer.Option("--runtime", help="compiled: fused kernels; eager: one kernel per operator."),
+    typer.Option(
+        "--runtime",
+        help="compiled: fused kernels; eager: one kernel per operator; llama_cpp: all cores meet "
+        "after every kernel.",
+    ),
 ]
 AllowUnmodelled: TypeAlias = Annotated[
     bool,

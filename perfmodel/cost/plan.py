@@ -246,7 +246,7 @@ def _samples(
     )
     common = {**power.figures(), **inputs.figures()}
     wanted += [
-        Unknown(path, figure, ())
+        Unknown((path,), figure, ())
         for path, figure in common.items()
         if figure.is_range and path not in exact
     ]

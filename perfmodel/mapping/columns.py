@@ -25,6 +25,7 @@ class Columns:
 
     Attributes:
         precision: the policy the bytes were taken under.
+        batch: samples in one run.
         family: family code of each column, shape (K,).
         work: what each asks for. Its ``moved`` counts what is read from or written to state with
             the weights: both stay from run to run, so both are found at the same level.
@@ -36,12 +37,20 @@ class Columns:
     """
 
     precision: Precision
+    batch: int
     family: npt.NDArray[np.int64]
     work: Work
     count: FloatArray
     inverse: npt.NDArray[np.intp]
     resident_bytes: float
     second: FloatArray
+
+    def elements(self, role: int) -> FloatArray:
+        """Elements of each column by role, shape (K,); those of the state are among the weights."""
+        policy = self.precision
+        bits = (policy.weight_bits, policy.input_bits, policy.output_bits)[role]
+        found: FloatArray = self.work.moved[role] * 8 / bits[self.family]
+        return found
 
 
 def columns(workload: Workload, precision: Precision) -> Columns:
@@ -72,6 +81,7 @@ def columns(workload: Workload, precision: Precision) -> Columns:
     unique, inverse, count = np.unique(table, axis=0, return_inverse=True, return_counts=True)
     return Columns(
         precision=precision,
+        batch=workload.batch,
         family=unique[:, 0].astype(np.int64),
         work=Work(
             flops=unique[:, 1],
@@ -95,7 +105,8 @@ def _second_operand(workload: Workload, moved: FloatArray) -> FloatArray:
     """
     kernels = workload.kernels
     _, m, n, k = kernels.gemm.T.astype(np.float64)
-    packs = np.isin(kernels.family, [f.CODE[name] for name in (f.CONV, f.LINEAR, f.MATMUL)])
+    packing = (f.CONV, f.POINTWISE_CONV, f.LINEAR, f.MATMUL)
+    packs = np.isin(kernels.family, [f.CODE[name] for name in packing])
     packs &= (m > 1) & (n > 0)
     weight = np.where(packs, moved[WEIGHT], 0.0)
     # Of two activations, the second is k x n of the elements read.

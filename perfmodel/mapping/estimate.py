@@ -224,7 +224,8 @@ def estimate(
         cpu: a catalogue id, the path of a machine TOML file, or a Machine.
         precision: see :mod:`perfmodel.precision`.
         state: "steady" (the same model again and again) or "cold" (weights come from memory).
-        runtime: "compiled" (fused kernels) or "eager" (one kernel per operator).
+        runtime: "compiled" (fused kernels), "eager" (one kernel per operator) or "llama_cpp" (all
+            cores meet after every kernel).
 
     Raises:
         UnknownName: for a CPU, precision, state or runtime that does not exist.

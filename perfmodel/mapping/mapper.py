@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from perfmodel.errors import MachineError, UnknownName
 from perfmodel.machine import Machine
-from perfmodel.mapping import roofline
+from perfmodel.mapping import eager, roofline
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, FloatArray, Rate, Traffic, Vector
 from perfmodel.mapping.runtimes import Runtime, costs
@@ -37,6 +37,12 @@ WIDER: Final[Mapping[str, tuple[str, ...]]] = {
     "fp16": ("fp16", "fp32"),
     "int8": ("int8", "bf16", "fp32"),
 }
+
+#: Index of a rate by family that keeps the axis: one operation on an element.
+_SIMPLE: Final = [f.CODE[f.ELEMENTWISE]]
+
+#: Formats of 16 bits.
+HALF_WIDTH: Final = ("bf16", "fp16")
 
 _GEMM: Final = np.isin(np.arange(len(f.FAMILIES)), [f.CODE[name] for name in f.GEMM_FAMILIES])
 
@@ -127,11 +133,11 @@ class Mapper(ABC):
         path = f"clock.engine.{engine}"
         return self.figure(path if path in self._figures else "clock.sustained")
 
-    def engines(self, columns: Columns) -> tuple[Engine, ...]:
+    def engines(self, columns: Columns, runtime: Runtime) -> tuple[Engine, ...]:
         """Every engine's rates for these kernels, in the order of :attr:`engine_names`."""
-        return tuple(self._engine(name, columns) for name in self.engine_names)
+        return tuple(self._engine(name, columns, runtime) for name in self.engine_names)
 
-    def _engine(self, name: str, columns: Columns) -> Engine:
+    def _engine(self, name: str, columns: Columns, runtime: Runtime) -> Engine:
         arithmetic = columns.precision.arithmetic
         runs = [
             self.executes(name, family, fmt)
@@ -145,6 +151,7 @@ class Mapper(ABC):
             else self.figure(f"{prefix}.ops_per_cycle.{run.fmt}")
             * clock
             * self.figure(f"{prefix}.efficiency.{family}")
+            * (runtime.half_width.get(family, 1.0) if run.fmt in HALF_WIDTH else 1.0)
             for family, run in zip(f.FAMILIES, runs, strict=True)
         ]
         # Kernels without products are the vector engine's, with no work in this part.
@@ -161,18 +168,25 @@ class Mapper(ABC):
             startup=self.optional(f"{prefix}.saturation", 0.0),
         )
 
-    def vector(self, columns: Columns) -> Vector:
-        """The vector engine's FP32 rates for everything but products."""
+    def vector_rates(self) -> FloatArray:
+        """Operations per second of one core on all that is no product, (..., 1, families), FP32."""
         name = self.vector_engine
         prefix = f"core.engines.{name}"
         peak = self.figure(f"{prefix}.ops_per_cycle.fp32") * self.clock(name)
-        rates = [
-            peak * self.figure(f"{prefix}.efficiency.{_vector_family(family)}")
-            for family in f.FAMILIES
-        ]
+        return _by_family(
+            [
+                peak * self.figure(f"{prefix}.efficiency.{_vector_family(family)}")
+                for family in f.FAMILIES
+            ]
+        )
+
+    def vector(self, columns: Columns, runtime: Runtime, rates: FloatArray) -> Vector:
+        """The vector engine for everything but products, at these :meth:`vector_rates`."""
+        tile = self.machine.core.engines[self.vector_engine].tile["fp32"]
         return Vector(
-            rate=_by_family(rates)[..., columns.family],
-            lanes=float(self.machine.core.engines[name].tile["fp32"].columns),
+            rate=rates[..., columns.family],
+            lanes=float(tile.columns),
+            conversion=eager.conversions(columns, runtime) / rates[..., _SIMPLE],
         )
 
     def peak(self, columns: Columns, engine: npt.NDArray[np.intp]) -> tuple[FloatArray, Rate]:
@@ -273,30 +287,13 @@ class Mapper(ABC):
 
     def overhead(self, columns: Columns, runtime: Runtime, cores: FloatArray) -> FloatArray:
         """Seconds of dispatch and parallel region per kernel, broadcasting to (..., P, K)."""
+        meeting = np.full_like(cores, self.cores) if runtime.joined else cores
         region = self.figure("parallel_region.base") + self.figure(
             "parallel_region.per_doubling"
-        ) * np.log2(cores)
-        overhead: FloatArray = runtime.dispatch[..., columns.family] + np.where(
-            cores > 1, region, 0.0
-        )
+        ) * np.log2(meeting)
+        launch = eager.dispatch(columns, runtime, self.cores)
+        overhead: FloatArray = launch + np.where(meeting > 1, region, 0.0)
         return overhead
-
-    def copies(self, columns: Columns, runtime: Runtime, traffic: Traffic) -> FloatArray | float:
-        """Seconds of what a runtime without a plan does beside the kernel, (..., P, K).
-
-        It packs the second operand of a product on every call, and touches large outputs for the
-        first time. Neither overlaps with the arithmetic.
-        """
-        seconds: FloatArray | float = 0.0
-        if np.any(runtime.repacking):
-            weight, read, _ = traffic.bandwidth
-            first, second = columns.second
-            seconds = runtime.repacking * (first / weight + second / read)
-        if np.any(np.isfinite(runtime.fresh_threshold)):
-            written = columns.work.moved[2]
-            fresh = np.where(written >= runtime.fresh_threshold, written, 0.0)
-            seconds = seconds + fresh / runtime.fresh_bandwidth
-        return seconds
 
     def assumed(self, runtime: Runtime) -> Runtime:
         """``runtime``, with what this machine's file says of it in place of the general figures."""
@@ -348,12 +345,14 @@ class Mapper(ABC):
         runtime = self.assumed(runtime)
         traffic = self.traffic(columns, runtime, state, cores)
         overhead = self.overhead(columns, runtime, cores)
+        rates = self.vector_rates()
+        copies = eager.copies(columns, runtime, traffic, cores * rates[..., _SIMPLE], self.cores)
         grid = roofline.grid(
             columns.work,
-            self.engines(columns),
-            self.vector(columns),
+            self.engines(columns, runtime),
+            self.vector(columns, runtime, rates),
             traffic,
-            overhead + self.copies(columns, runtime, traffic),
+            overhead + copies,
             cores,
         )
         return grid, traffic

@@ -84,11 +84,13 @@ class Engine:
 class Vector:
     """The engine for everything that is not a multiply-accumulate loop.
 
-    ``rate`` is operations per second of one core, (..., 1, K); ``lanes`` its width in elements.
+    ``rate`` is operations per second of one core, (..., 1, K); ``lanes`` its width in elements;
+    ``conversion`` the seconds that an element takes beside its operations, (..., 1, K).
     """
 
     rate: Rate
     lanes: float
+    conversion: Rate = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +148,9 @@ def vector_seconds(work: Work, vector: Vector, cores: FloatArray) -> FloatArray:
     """Seconds of all other arithmetic, in whole vectors of ``lanes`` elements, (..., P, K)."""
     vectors = np.ceil(work.elements / vector.lanes)
     # A sum over fewer elements than a vector still takes the whole vector.
-    per_vector = work.vector_ops / work.elements * np.minimum(vector.lanes, work.elements)
-    seconds: FloatArray = np.ceil(vectors / cores) * per_vector / vector.rate
+    width = np.minimum(vector.lanes, work.elements)
+    per_element = work.vector_ops / work.elements / vector.rate + vector.conversion
+    seconds: FloatArray = np.ceil(vectors / cores) * width * per_element
     return seconds
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
-from typing import Final, TypedDict
+from typing import Final, Literal, TypedDict
 
 import numpy as np
 
@@ -27,6 +27,7 @@ PREFIX: Final = "assumptions."
 class _Runtime(RuntimeFigures):
     description: str
     fused: bool
+    joined: bool = False
 
 
 class _Cache(Record):
@@ -37,7 +38,7 @@ class _Assumptions(Record):
     sources: Mapping[str, str]
     cache: _Cache
     runtime: Mapping[str, _Runtime]
-    uncalibrated_error: Mapping[str, Fraction]
+    uncalibrated_error: Mapping[Literal["networks", "generation"], Mapping[str, Fraction]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,9 @@ class Runtime:
     """How a runtime launches kernels.
 
     Attributes:
-        name: "compiled" or "eager".
+        name: one of :func:`runtimes`.
         fused: whether operators are fused (:func:`perfmodel.workload.fusion.fuse`).
+        joined: whether all cores meet after every kernel, those that had no part in it included.
         dispatch: seconds on the critical path per kernel, by family code, shape (families,), or
             (samples, 1, families) where it varies.
         usable_cache: share of a cache's capacity that tensors can count on; a float, or an array of
@@ -57,11 +59,17 @@ class Runtime:
             for being packed on every call; 0 where that is done once.
         fresh_threshold, fresh_bandwidth: outputs of at least so many bytes are written into pages
             that fault, at so many bytes per second; both infinite where memory is reused.
+        native_dispatch, native_batch, native_elements: seconds to launch a convolution that is run
+            as a plain product, and which are: see
+            :class:`~perfmodel.machine.schema.NativeConvolution`; zeros where none is.
+        relayout, conversion: operations per element; 0 where there are none.
+        half_width: share of an engine's rate in 16-bit formats, for the families below 1.
     """
 
     name: str
     description: str
     fused: bool
+    joined: bool
     dispatch: FloatArray
     usable_cache: Rate
     uncalibrated_error: float
@@ -69,6 +77,12 @@ class Runtime:
     repacking: Rate = 0.0
     fresh_threshold: Rate = np.inf
     fresh_bandwidth: Rate = np.inf
+    native_dispatch: Rate = 0.0
+    native_batch: Rate = 0.0
+    native_elements: Rate = 0.0
+    relayout: Rate = 0.0
+    conversion: Rate = 0.0
+    half_width: Mapping[str, Rate] = field(default_factory=dict)
 
 
 @functools.cache
@@ -108,8 +122,9 @@ def runtime_with(name: str, values: Mapping[str, FloatArray]) -> Runtime:
         name=name,
         description=record.description,
         fused=record.fused,
-        uncalibrated_error=assumptions.uncalibrated_error[name].typical,
-        generation_error=assumptions.uncalibrated_error["generation"].typical,
+        joined=record.joined,
+        uncalibrated_error=assumptions.uncalibrated_error["networks"][name].typical,
+        generation_error=assumptions.uncalibrated_error["generation"][name].typical,
         usable_cache=value("cache.usable", assumptions.cache.usable),
         **costs(name, record, value),
     )
@@ -122,6 +137,12 @@ class Costs(TypedDict, total=False):
     repacking: Rate
     fresh_threshold: Rate
     fresh_bandwidth: Rate
+    native_dispatch: Rate
+    native_batch: Rate
+    native_elements: Rate
+    relayout: Rate
+    conversion: Rate
+    half_width: Mapping[str, Rate]
 
 
 def costs(name: str, record: RuntimeFigures, value: Callable[[str, Figure], Rate]) -> Costs:
@@ -145,6 +166,21 @@ def costs(name: str, record: RuntimeFigures, value: Callable[[str, Figure], Rate
         found["dispatch"] = seconds
     if record.repacking is not None:
         found["repacking"] = value(f"{prefix}.repacking", record.repacking)
+    if record.relayout is not None:
+        found["relayout"] = value(f"{prefix}.relayout", record.relayout)
+    if record.conversion is not None:
+        found["conversion"] = value(f"{prefix}.conversion", record.conversion)
+    if record.half_width:
+        found["half_width"] = {
+            family: value(f"{prefix}.half_width.{family}", share)
+            for family, share in record.half_width.items()
+        }
+    native = record.native_convolution
+    if native is not None:
+        path = f"{prefix}.native_convolution"
+        found["native_dispatch"] = value(f"{path}.dispatch", native.dispatch)
+        found["native_batch"] = value(f"{path}.batch", native.batch)
+        found["native_elements"] = value(f"{path}.elements", native.elements)
     fresh = record.fresh_output
     if fresh is not None:
         path = f"{prefix}.fresh_output"

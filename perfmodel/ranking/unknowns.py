@@ -2,7 +2,9 @@
 
 A figure stands for the same unknown in two machines if path, range and source are the same: what
 one does not know about a Zen 4 core does not differ between two CPUs that are built of it, and must
-not be drawn twice. Figures of the runtime are common to all machines.
+not be drawn twice. So do figures of one table with the same range and source: one estimate of how
+efficient convolutions are does not become two that cancel out by being stated for two kinds of
+them. Figures of the runtime are common to all machines.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from perfmodel.machine import Figure, Machine
 from perfmodel.mapping import runtimes
 from perfmodel.mapping.roofline import FloatArray
 
+#: A table, and the range and source that figures in it share.
 _Key = tuple[str, float, float, float, str]
 
 
@@ -24,14 +27,21 @@ class Unknown:
     """One quantity that is known only as a range.
 
     Attributes:
-        path: dotted path of the figure.
+        paths: dotted paths of the figures that state it, all in one table.
         figure: its range, confidence and source.
         machines: ids of the machines it is a figure of; empty for a figure of the runtime.
     """
 
-    path: str
+    paths: tuple[str, ...]
     figure: Figure
     machines: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """The path of its figure; of several, their table and what each is called in it."""
+        table, _, _ = self.paths[0].rpartition(".")
+        names = [path.rpartition(".")[2] for path in self.paths]
+        return f"{table}.{'/'.join(names)}" if table else "/".join(names)
 
     @property
     def label(self) -> str:
@@ -64,22 +74,48 @@ class Samples:
 
     def of(self, machine: str) -> dict[str, FloatArray]:
         """Samples by path for one machine, the runtime's included; each of shape (samples,)."""
-        return {self.unknowns[i].path: self.values[:, i] for i in self.columns([machine])}
+        return {
+            path: self.values[:, i]
+            for i in self.columns([machine])
+            for path in self.unknowns[i].paths
+        }
 
 
 def machine_unknowns(machines: Sequence[Machine], wanted: Callable[[str], bool]) -> list[Unknown]:
     """Every unknown among these machines' figures whose dotted path is ``wanted``."""
-    owners: dict[_Key, list[str]] = {}
+    owners: dict[tuple[str, _Key], list[str]] = {}
     figures: dict[_Key, Figure] = {}
     for machine in machines:
         for path, figure in machine.figures().items():
             if figure.is_range and wanted(path):
-                key = (path, figure.low, figure.typical, figure.high, figure.source)
+                key = _key(path, figure)
                 figures[key] = figure
-                owners.setdefault(key, []).append(machine.id)
+                owners.setdefault((path, key), []).append(machine.id)
+    # Only what the same machines state is one: a table may hold more in one of them.
+    shared: dict[tuple[_Key, tuple[str, ...]], list[str]] = {}
+    for (path, key), ids in owners.items():
+        shared.setdefault((key, tuple(sorted(set(ids)))), []).append(path)
     return [
-        Unknown(key[0], figure, tuple(sorted(set(owners[key])))) for key, figure in figures.items()
+        Unknown(tuple(paths), figures[key], machine_ids)
+        for (key, machine_ids), paths in shared.items()
     ]
+
+
+def runtime_unknowns(prefixes: tuple[str, ...]) -> list[Unknown]:
+    """Every unknown among the runtimes' figures whose paths begin with one of ``prefixes``."""
+    paths: dict[_Key, list[str]] = {}
+    figures: dict[_Key, Figure] = {}
+    for path, figure in runtimes.figures().items():
+        if figure.is_range and path.startswith(prefixes):
+            key = _key(path, figure)
+            figures[key] = figure
+            paths.setdefault(key, []).append(path)
+    return [Unknown(tuple(paths[key]), figure, ()) for key, figure in figures.items()]
+
+
+def _key(path: str, figure: Figure) -> _Key:
+    table, _, _ = path.rpartition(".")
+    return table, figure.low, figure.typical, figure.high, figure.source
 
 
 def unknowns(machines: Sequence[Machine], runtime: str) -> tuple[Unknown, ...]:
@@ -96,11 +132,7 @@ def unknowns(machines: Sequence[Machine], runtime: str) -> tuple[Unknown, ...]:
 
     found = machine_unknowns(machines, matters)
     prefixes = (f"{runtimes.PREFIX}cache.", f"{runtimes.PREFIX}runtime.{runtime}.")
-    found += [
-        Unknown(path, figure, ())
-        for path, figure in runtimes.figures().items()
-        if figure.is_range and path.startswith(prefixes)
-    ]
+    found += runtime_unknowns(prefixes)
     return tuple(sorted(found, key=lambda unknown: (unknown.machines, unknown.path)))
 
 

@@ -6,6 +6,8 @@ from typing import Final
 
 #: Multiply-accumulate families: their kernels carry GEMM loops and FLOPs.
 CONV: Final = "conv"
+#: Kernel of one pixel, stride 1, one group: a plain product of the pixels with the weights.
+POINTWISE_CONV: Final = "pointwise_conv"
 DEPTHWISE_CONV: Final = "depthwise_conv"
 LINEAR: Final = "linear"
 MATMUL: Final = "matmul"
@@ -22,7 +24,8 @@ EMBEDDING: Final = "embedding"
 DATA_MOVEMENT: Final = "data_movement"
 UNMODELLED: Final = "unmodelled"
 
-GEMM_FAMILIES: Final = (CONV, DEPTHWISE_CONV, LINEAR, MATMUL, ATTENTION)
+CONVOLUTIONS: Final = (CONV, POINTWISE_CONV, DEPTHWISE_CONV)
+GEMM_FAMILIES: Final = (*CONVOLUTIONS, LINEAR, MATMUL, ATTENTION)
 FAMILIES: Final = (
     *GEMM_FAMILIES,
     NORM,

@@ -20,8 +20,8 @@ from perfmodel.workload import families as f
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Accesses, Kernels, Workload
 
 _POINTWISE = frozenset((f.ACTIVATION, f.ELEMENTWISE))
-_WITH_EPILOGUE = frozenset((f.CONV, f.DEPTHWISE_CONV, f.LINEAR, f.MATMUL))
-_CONVOLUTIONS = frozenset((f.CONV, f.DEPTHWISE_CONV))
+_CONVOLUTIONS = frozenset(f.CONVOLUTIONS)
+_WITH_EPILOGUE = _CONVOLUTIONS | {f.LINEAR, f.MATMUL}
 
 #: One value that a tensor held: (tensor, how many times it had been written).
 _Version = tuple[int, int]

@@ -277,10 +277,7 @@ for _dims in (1, 2, 3):
     )
 
 
-@register(
-    *(f"aten.adaptive_{kind}_pool{d}d" for kind in ("max", "avg") for d in (1, 2, 3)),
-    *(f"aten._adaptive_avg_pool{d}d" for d in (2, 3)),
-)
+@register(*(f"aten.adaptive_max_pool{d}d" for d in (1, 2, 3)))
 def _adaptive_pool(call: Call) -> Cost:
     """Windows of the input's size over the output's, rounded up where they overlap."""
     window = prod(
@@ -288,6 +285,18 @@ def _adaptive_pool(call: Call) -> Cost:
         for before, after in zip(call.shape("self"), call.results[0], strict=True)
     )
     return Cost(f.POOLING, vector_ops=call.result_numel * window)
+
+
+@register(
+    *(f"aten.adaptive_avg_pool{d}d" for d in (1, 2, 3)),
+    *(f"aten._adaptive_avg_pool{d}d" for d in (2, 3)),
+)
+def _adaptive_mean(call: Call) -> Cost:
+    """As with the maximum; one window over all of a channel is a mean, and PyTorch runs it so."""
+    sizes = zip(call.shape("self"), call.results[0], strict=True)
+    if all(after in (1, before) for before, after in sizes):
+        return Cost(f.REDUCTION, vector_ops=call.numel("self"))
+    return _adaptive_pool(call)
 
 
 # Each of t taps is weighted and all are added: 2 t - 1 operations on an output element. The

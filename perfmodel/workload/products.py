@@ -34,7 +34,11 @@ def convolution(call: Call) -> Cost:
     out_channels, in_channels, *kernel = weight
     pixels = call.result_numel // out_channels
     gemm = (groups, pixels, out_channels // groups, in_channels * prod(kernel))
-    return _convolution(call, gemm, depthwise=groups > 1 and in_channels == 1)
+    if groups > 1 and in_channels == 1:
+        return _convolution(call, gemm, f.DEPTHWISE_CONV)
+    # One input pixel to each output pixel: no stride, and no padding either.
+    plain = groups == 1 and prod(kernel) == 1 and call.numel("input") == pixels * in_channels
+    return _convolution(call, gemm, f.POINTWISE_CONV if plain else f.CONV)
 
 
 @register("aten.conv_transpose1d", "aten.conv_transpose2d", "aten.conv_transpose3d")
@@ -45,7 +49,8 @@ def transposed_convolution(call: Call) -> Cost:
     in_channels, out_channels, *kernel = weight
     pixels = call.numel("input") // in_channels
     gemm = (groups, pixels, out_channels * prod(kernel), in_channels // groups)
-    return _convolution(call, gemm, depthwise=groups > 1 and in_channels == groups)
+    depthwise = groups > 1 and in_channels == groups
+    return _convolution(call, gemm, f.DEPTHWISE_CONV if depthwise else f.CONV)
 
 
 @register("aten.convolution", "aten._convolution")
@@ -54,9 +59,9 @@ def any_convolution(call: Call) -> Cost:
     return (transposed_convolution if call.get("transposed") else convolution)(call)
 
 
-def _convolution(call: Call, gemm: Gemm, *, depthwise: bool) -> Cost:
+def _convolution(call: Call, gemm: Gemm, family: str) -> Cost:
     return Cost(
-        f.DEPTHWISE_CONV if depthwise else f.CONV,
+        family,
         flops=_flops(gemm),
         vector_ops=call.result_numel if call.has("bias") else 0,
         gemm=gemm,

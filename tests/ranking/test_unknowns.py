@@ -15,6 +15,21 @@ def test_two_cpus_of_one_core_share_its_unknowns() -> None:
     assert (path, ("xeon_8490h",)) in owners
 
 
+def test_one_estimate_that_is_stated_for_two_families_is_one_unknown() -> None:
+    machines = [load_machine("epyc_9654"), load_machine("xeon_8490h")]
+    found = unknowns(machines, "eager")
+    prefix = "core.engines.avx512.efficiency."
+    for owner in ("epyc_9654", "xeon_8490h"):
+        (both,) = (u for u in found if f"{prefix}conv" in u.paths and u.machines == (owner,))
+        assert both.paths == (f"{prefix}conv", f"{prefix}pointwise_conv")
+        assert both.path == f"{prefix}conv/pointwise_conv"
+    # The same seed draws the same for both, and every path once.
+    drawn = sample(found, 16, 1).of("epyc_9654")
+    assert np.array_equal(drawn[f"{prefix}conv"], drawn[f"{prefix}pointwise_conv"])
+    ranged = {p for p, figure in machines[0].figures().items() if figure.is_range}
+    assert {p for p in ranged if p.startswith("core.")} <= set(drawn)
+
+
 def test_only_figures_with_a_range_that_move_latency_are_unknown() -> None:
     found = unknowns([load_machine("ampereone_192")], "compiled")
     assert all(unknown.figure.is_range for unknown in found)
@@ -24,7 +39,7 @@ def test_only_figures_with_a_range_that_move_latency_are_unknown() -> None:
 
 
 def unknown(low: float, typical: float, high: float) -> Unknown:
-    return Unknown("x", Figure(low, typical, high, ""), ("m",))
+    return Unknown(("x",), Figure(low, typical, high, ""), ("m",))
 
 
 def test_samples_follow_the_triangle_between_low_and_high() -> None:

@@ -26,6 +26,14 @@ from tests.workload.networks import Function, accesses, touched, trace_function
         (nn.Conv1d(4, 6, 5, padding="same"), (3, 4, 10), (1, 30, 6, 20), "conv"),
         (nn.Conv1d(4, 6, 5), (4, 10), (1, 6, 6, 20), "conv"),  # without a batch dimension
         (nn.Conv3d(3, 4, (1, 3, 3)), (1, 3, 2, 5, 5), (1, 18, 4, 27), "conv"),
+        # one pixel to one pixel: a plain product of pixels and weights
+        (nn.Conv2d(8, 16, 1), (2, 8, 6, 6), (1, 2 * 36, 16, 8), "pointwise_conv"),
+        (nn.Conv1d(8, 16, 1), (2, 8, 6), (1, 2 * 6, 16, 8), "pointwise_conv"),
+        (nn.Conv2d(8, 16, 1, 2), (1, 8, 6, 6), (1, 9, 16, 8), "conv"),
+        (nn.Conv2d(8, 16, 1, padding=1), (1, 8, 6, 6), (1, 64, 16, 8), "conv"),
+        (nn.Conv2d(8, 16, 1, groups=2), (1, 8, 6, 6), (2, 36, 8, 4), "conv"),
+        # as many elements go in as products have rows and depth, yet it is none: patches
+        (nn.Conv2d(3, 16, 2, 2), (1, 3, 8, 8), (1, 16, 16, 12), "conv"),
         # one input channel is no depthwise convolution
         (nn.Conv2d(1, 4, 3), (1, 1, 5, 5), (1, 9, 4, 9), "conv"),
         (nn.ConvTranspose2d(8, 4, 2, 2), (1, 8, 5, 5), (1, 25, 4 * 4, 8), "conv"),
