@@ -1,11 +1,16 @@
 """Microbenchmarks by name: one operator at one size, as a module and as a workload.
 
-A name is a kind and its sizes: ``linear 64x1024x1024`` (rows, outputs, inputs),
-``conv 1x64x56x56 to 64 by 3`` (input in NCHW, output channels, kernel), ``depthwise 1x96x56x56 by
-3``, ``max_pool 1x64x112x112 by 3`` (stride 2), ``avg_pool 1x2048x7x7``, ``attention 12x196x64``
-(heads, tokens, head size), ``layer_norm 196x768``, ``batch_norm 1x64x56x56``, ``relu``, ``gelu``,
-``softmax``, ``add``, ``sum`` with a shape, and ``int_mm 256x1024x1024`` (rows, outputs, inputs;
-INT8 to INT32).
+A name is a kind and its sizes: ``linear 64x1024x1024`` (rows, outputs, inputs), ``conv 1x64x56x56
+to 64 by 3`` (input in NCHW, output channels, kernel; ``stride 2`` may follow), ``depthwise
+1x96x56x56 by 3``, ``max_pool 1x64x112x112 by 3`` (stride 2), ``avg_pool 1x2048x7x7``, ``attention
+12x196x64`` (heads, tokens, head size), ``layer_norm 196x768``, ``batch_norm 1x64x56x56``, ``relu``,
+``gelu``, ``softmax``, ``add``, ``sum`` with a shape, and ``int_mm 256x1024x1024`` (rows, outputs,
+inputs; INT8 to INT32).
+
+Two are blocks of networks, where operators follow each other as they do in one, and launching them
+costs what it costs there: ``bottleneck 1x256x14x14 to 64`` (a residual block of three convolutions,
+its inner channels) and ``inverted_residual 1x40x14x14 to 240 by 5`` (a depthwise convolution and
+squeeze-and-excitation between two pointwise ones).
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from perfmodel.errors import MeasurementError
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(
     r"(?P<kind>\w+) (?P<shape>\d+(x\d+)*)( to (?P<to>\d+))?( by (?P<by>\d+))?"
+    r"( stride (?P<stride>\d+))?"
 )
 #: Kind -> how many sizes its shape has (0: any), and whether it takes "to" and "by".
 _KINDS: Final = {
@@ -42,6 +48,8 @@ _KINDS: Final = {
     "add": (0, False, False),
     "sum": (0, False, False),
     "int_mm": (3, False, False),
+    "bottleneck": (4, True, False),
+    "inverted_residual": (4, True, True),
 }
 
 
@@ -54,15 +62,18 @@ class Probe:
     shape: tuple[int, ...]
     to: int = 0
     by: int = 0
+    stride: int = 1
 
     def module(self) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
         """The operator and its arguments, on the current default device, in FP32.
 
-        ``int_mm`` is a linear layer here; :func:`perfmodel.calibration.host.run.timed` runs it as
-        an integer product.
+        ``int_mm`` is a linear layer here; :mod:`perfmodel.calibration.host.microbenchmarks` runs it
+        as an integer product.
         """
         import torch
         from torch import nn
+
+        from perfmodel.calibration import blocks
 
         shape, kind = self.shape, self.kind
         if kind in ("linear", "int_mm"):
@@ -72,39 +83,41 @@ class Probe:
             channels = shape[1]
             groups, out = (channels, channels) if kind == "depthwise" else (1, self.to)
             layer = nn.Conv2d(
-                channels, out, self.by, padding=self.by // 2, groups=groups, bias=False
+                channels,
+                out,
+                self.by,
+                stride=self.stride,
+                padding=self.by // 2,
+                groups=groups,
+                bias=False,
             )
             return layer, (torch.randn(shape),)
         if kind == "attention":
             operands = tuple(torch.randn(1, *shape) for _ in range(3))
-            return _module(nn.functional.scaled_dot_product_attention), operands
+            return blocks.Function(nn.functional.scaled_dot_product_attention), operands
         if kind == "add":
-            return _module(torch.add), (torch.randn(shape), torch.randn(shape))
+            return blocks.Function(torch.add), (torch.randn(shape), torch.randn(shape))
+        if kind == "bottleneck":
+            return blocks.bottleneck(shape[1], self.to), (torch.randn(shape),)
+        if kind == "inverted_residual":
+            return blocks.inverted_residual(shape[1], self.to, self.by), (torch.randn(shape),)
+        if kind == "max_pool":
+            pool = nn.MaxPool2d(self.by, stride=2, padding=(self.by - 1) // 2)
+            return pool, (blocks.feature_map(shape),)
         makers: dict[str, Callable[[], nn.Module]] = {
             "layer_norm": lambda: nn.LayerNorm(shape[-1]),
             "batch_norm": lambda: nn.BatchNorm2d(shape[1]),
-            "max_pool": lambda: nn.MaxPool2d(self.by, stride=2, padding=self.by // 2),
             "avg_pool": lambda: nn.AdaptiveAvgPool2d(1),
             "relu": nn.ReLU,
             "gelu": nn.GELU,
             "softmax": lambda: nn.Softmax(dim=-1),
-            "sum": lambda: _module(torch.sum),
+            "sum": lambda: blocks.Function(torch.sum),
         }
         return makers[kind](), (torch.randn(shape),)
 
     def workload(self) -> Workload:
         """What it asks for."""
         return _workload(self)
-
-
-def _module(function: Callable[..., Any]) -> torch.nn.Module:
-    from torch import nn
-
-    class Call(nn.Module):  # type: ignore[misc]
-        def forward(self, *operands: torch.Tensor) -> Any:
-            return function(*operands)
-
-    return Call()
 
 
 @lru_cache(maxsize=256)
@@ -131,10 +144,14 @@ def probe(name: str) -> Probe:
             f"probe {name!r}; expected a kind and its sizes, such as 'linear 64x1024x1024'; kinds "
             f"are {', '.join(_KINDS)}"
         )
-    sizes, to, by = _KINDS[kind]
+    sizes, wants_to, wants_by = _KINDS[kind]
     shape = tuple(map(int, match["shape"].split("x")))
-    fits = len(shape) == (sizes or len(shape)) and bool(match["to"]) == to
-    if not fits or bool(match["by"]) != by or 0 in shape:
-        wanted = f"{sizes or 'any number of'} sizes{' to N' if to else ''}{' by N' if by else ''}"
-        raise MeasurementError(f"probe {name!r}; expected {kind} with {wanted}")
-    return Probe(name, kind, shape, int(match["to"] or 0), int(match["by"] or 0))
+    fits = len(shape) == (sizes or len(shape)) and bool(match["to"]) == wants_to
+    strided = match["stride"] is not None and kind not in ("conv", "depthwise")
+    if not fits or strided or bool(match["by"]) != wants_by or 0 in shape:
+        parts = [f"{sizes or 'any number of'} sizes"]
+        parts += ["to N"] if wants_to else []
+        parts += ["by N"] if wants_by else []
+        raise MeasurementError(f"probe {name!r}; expected {kind} with {' '.join(parts)}")
+    to, by, stride = (int(match[part] or 0) for part in ("to", "by", "stride"))
+    return Probe(name, kind, shape, to, by, max(1, stride))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -20,6 +20,7 @@ from perfmodel.errors import MeasurementError
 if TYPE_CHECKING:
     from perfmodel.calibration.calibrate import Calibrated
     from perfmodel.calibration.host.detection import Host
+    from perfmodel.calibration.host.plan import Step
     from perfmodel.calibration.validation import Compared
     from perfmodel.machine import Machine
 
@@ -46,7 +47,9 @@ def detected() -> Host:
 
     host = detect()
     if host.recognised:
-        note(f"{host.brand}: {host.cores} cores, described by {host.base}")
+        clock = host.stated.get("clock.sustained")
+        how = "measured" if host.clock_measured else "the highest of its kind, not measured"
+        note(f"{host.brand}: {host.cores} cores at {clock} ({how}), described by {host.base}")
     else:
         note(
             f"{host.brand} is not a CPU that perfmodel knows: described by {host.base}, which has "
@@ -60,8 +63,8 @@ def calibrate_host(output: Path, budget: float, keep: Path, force: bool) -> Cali
     from perfmodel.calibration.calibrate import calibrate
     from perfmodel.calibration.cases import load_cases
     from perfmodel.calibration.host.detection import machine_text
+    from perfmodel.calibration.host.microbenchmarks import disturbed, keep_in, measure
     from perfmodel.calibration.host.plan import plan
-    from perfmodel.calibration.host.run import disturbed, keep_in, measure
     from perfmodel.calibration.machine_file import render, write
     from perfmodel.machine import load_machine
 
@@ -69,15 +72,16 @@ def calibrate_host(output: Path, budget: float, keep: Path, force: bool) -> Cali
     host = detected()
     described = keep.with_name(f"{output.stem}.detected.toml")
     write(described, machine_text(host, output.stem))
+    machine = load_machine(described)
     steps = plan(budget, host.cores, host.flags)
     if not any(step.precision == "int8" for step in steps):
         note("INT8 is not measured: too short a budget, or no instructions for it")
     day = date.today().isoformat()
     kept = 0
     try:
-        with _bar(len(steps)) as advance:
+        with _bar() as advance:
             save = keep_in(keep, described.name, host.brand, day)
-            points = measure(steps, budget, save, advance)
+            points = measure(steps, budget, machine.cache.l3.typical, save, advance)
             kept = len(points)
     except KeyboardInterrupt:
         kept = kept or (keep.read_text(encoding="utf-8").count("probe =") if keep.exists() else 0)
@@ -102,7 +106,6 @@ def calibrate_host(output: Path, budget: float, keep: Path, force: bool) -> Cali
             f"too noisy to fit: the median spread is {percent(noise)}, above "
             f"{percent(NOISE_LIMIT)}; stop other work, or use --force. The points are in {keep}"
         )
-    machine = load_machine(described)
     found = calibrate(machine, load_cases([str(keep)]), f"this computer ({host.brand})")
     text = render(
         host.base,
@@ -117,24 +120,21 @@ def calibrate_host(output: Path, budget: float, keep: Path, force: bool) -> Cali
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Any]:
+def _bar() -> Iterator[Callable[[Step, float], None]]:
     """A progress bar on stderr, if that is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda step: None
+        yield lambda step, done: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:42}"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description:48}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("starting", total=total)
-        started = False
+        task = bar.add_task("starting", total=1.0)
 
-        def advance(step: Any) -> None:
-            nonlocal started
+        def advance(step: Step, done: float) -> None:
             text = f"{step.probe}, {step.precision}, {step.threads} thread(s)"
-            bar.update(task, description=text, advance=1 if started else 0)
-            started = True
+            bar.update(task, description=text, completed=done)
 
         yield advance
 
@@ -167,7 +167,7 @@ def validate_host(
 ) -> tuple[list[Compared], list[Compared]]:
     """Models run here beside their estimates: end to end, and by kernel family."""
     from perfmodel.calibration.cases import with_cores
-    from perfmodel.calibration.host.run import time_model
+    from perfmodel.calibration.host.models import profiled_as, time_model
     from perfmodel.calibration.validation import Compared
     from perfmodel.mapping import estimate
     from perfmodel.precision import get_precision
@@ -206,7 +206,7 @@ def validate_host(
             note(f"{label}: spread {percent(timing.spread)} over {timing.samples} runs")
             by_family: dict[str, float] = {}
             for kernel in guess.kernels:
-                family = kernel.family.replace("depthwise_", "")
+                family = profiled_as(kernel.family)
                 by_family[family] = by_family.get(family, 0.0) + kernel.latency_ms
             for family, seconds in families.items():
                 if seconds * 1e3 > 0.01 * guess.latency_ms and family in by_family:

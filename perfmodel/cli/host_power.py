@@ -31,7 +31,7 @@ def validate_power(
         NoCounter: before anything is run, where there is no counter or no right to read it.
     """
     from perfmodel.calibration.cases import with_cores
-    from perfmodel.calibration.host.run import running
+    from perfmodel.calibration.host.models import running
     from perfmodel.cost.rapl import counters
     from perfmodel.cost.validation import power_point
     from perfmodel.mapping import estimate

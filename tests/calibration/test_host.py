@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from perfmodel.calibration.cases import load_cases
-from perfmodel.calibration.host import run as host_run
+from perfmodel.calibration.host import clock, microbenchmarks
 from perfmodel.calibration.host.detection import (
     Host,
     caches,
@@ -14,14 +16,16 @@ from perfmodel.calibration.host.detection import (
     machine_text,
     physical_cores,
 )
+from perfmodel.calibration.host.microbenchmarks import MIN_ROUNDS, Point, disturbed, measure
+from perfmodel.calibration.host.models import family_of, profiled_as, time_model
 from perfmodel.calibration.host.plan import Step, plan
-from perfmodel.calibration.host.run import Point, disturbed, family_of, time_model, time_step
 from perfmodel.calibration.host.timing import Timing, timed
 from perfmodel.calibration.probes import probe
 from perfmodel.errors import MachineError
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
 from perfmodel.workload import zoo
+from perfmodel.workload.families import CONVOLUTIONS
 from tests.cli.conftest import Run
 
 FLAGS = ["avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16"]
@@ -80,6 +84,35 @@ def test_cores_and_caches_are_read_from_the_system(tmp_path: Path) -> None:
     assert count("0-3,8,10-11") == 7
 
 
+def test_the_clock_is_measured_and_is_that_of_a_processor() -> None:
+    found = clock.measured_clock()
+    assert found is None or 0.5e9 < found < 8e9
+
+
+def test_additions_and_the_branch_over_them_are_encoded_as_the_manuals_say() -> None:
+    # Displacements are from the end of a branch on x86, from its start on Arm.
+    x86 = clock._x86_64()
+    back = int.from_bytes(x86[-5:-1], "little", signed=True)
+    assert x86[len(x86) - 1 + back :][:3] == bytes.fromhex("48 01 c8")
+    assert x86[: len(x86) - 1 + back] == bytes.fromhex("31 c0 48 c7 c1 01 00 00 00")
+    arm = clock._aarch64()
+    words = [int.from_bytes(arm[i : i + 4], "little") for i in range(0, len(arm), 4)]
+    (branch,) = (i for i, word in enumerate(words) if word >> 24 == 0x54)
+    offset = (words[branch] >> 5 & 0x7FFFF) - 0x80000
+    assert words[branch + offset] == 0x8B020021
+    assert words[branch + offset - 1] != 0x8B020021
+
+
+def test_a_clock_that_cannot_be_measured_is_the_highest_of_its_kind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock.platform, "machine", lambda: "riscv64")
+    assert clock.measured_clock() is None
+    found = described(GENOA | {"flags": FLAGS})
+    assert not found.clock_measured
+    assert found.stated["clock.sustained"] == "3.7 GHz"
+
+
 def test_the_machine_file_of_a_computer_is_one(tmp_path: Path) -> None:
     host = Host("A CPU", "epyc_9654", True, frozenset(FLAGS), {"cores.count": 2})
     host.stated["cache.l3_domains"] = 1
@@ -90,7 +123,7 @@ def test_the_machine_file_of_a_computer_is_one(tmp_path: Path) -> None:
     assert machine.calibration is None
 
 
-def test_a_timing_is_the_least_and_the_middle_of_its_samples() -> None:
+def test_a_timing_is_the_least_the_lower_decile_and_the_middle_of_its_samples() -> None:
     now = 0.0
     costs = [0.010, 0.010, 0.010, 0.013, 0.012, 0.020, 0.011]
     calls = iter(costs)
@@ -102,6 +135,8 @@ def test_a_timing_is_the_least_and_the_middle_of_its_samples() -> None:
     found = timed(call, 0.0, clock=lambda: now)
     assert found.minimum == pytest.approx(0.010)
     assert found.median == pytest.approx(0.012)
+    assert Timing.of([1.0 + i for i in range(11)]).decile == pytest.approx(2.0)
+    assert Timing.of([3.0]) == Timing(3.0, 3.0, 3.0, 1)
     assert found.spread == pytest.approx(0.2)
     assert found.samples == 5
 
@@ -126,6 +161,9 @@ def test_every_planned_microbenchmark_exists_and_fits_the_cpu() -> None:
     assert {step.precision for step in plan(120, 8, ["avx2"])} == {"fp32"}
     assert {step.threads for step in steps} == {1, 8}
     assert len(plan(10, 2, FLAGS)) < len(steps) / 2
+    # Those that take turns are in a row.
+    kinds = [(step.precision, step.threads) for step in steps]
+    assert len([kind for kind, _ in groupby(kinds)]) == len(set(kinds))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +173,11 @@ def test_every_planned_microbenchmark_exists_and_fits_the_cpu() -> None:
         ("conv 1x4x6x6 to 8 by 3", 2 * 36 * 8 * 4 * 9),
         ("depthwise 1x4x6x6 by 3", 2 * 36 * 4 * 9),
         ("attention 2x16x8", 2 * 2 * 2 * 16 * 16 * 8),
+        ("conv 1x4x6x6 to 8 by 3 stride 2", 2 * 9 * 8 * 4 * 9),
         ("max_pool 1x4x8x8 by 3", 0),
+        ("bottleneck 1x8x6x6 to 2", 2 * 36 * (8 * 2 + 2 * 2 * 9 + 2 * 8)),
+        # two pointwise ones, a depthwise one, and two of a single pixel
+        ("inverted_residual 1x2x6x6 to 8 by 3", 2 * 36 * (16 + 8 * 9 + 16) + 2 * (16 + 16)),
     ],
 )
 def test_a_microbenchmark_asks_for_what_its_name_says(name: str, flops: int) -> None:
@@ -144,7 +186,7 @@ def test_a_microbenchmark_asks_for_what_its_name_says(name: str, flops: int) -> 
 
 def test_several_threads_that_take_longer_than_one_are_found() -> None:
     def point(name: str, threads: int, seconds: float) -> Point:
-        return Point(Step(name, "fp32", threads), Timing(seconds, seconds, 5))
+        return Point(Step(name, "fp32", threads), Timing.of([seconds] * 5))
 
     points = [
         point("relu 64", 1, 1e-6),
@@ -163,7 +205,11 @@ def test_operators_of_the_profiler_have_families() -> None:
     assert family_of("aten::bmm") == "matmul"
     assert family_of("aten::batch_norm") == "norm"
     assert family_of("aten::max_pool2d_with_indices") == "pooling"
+    assert family_of("aten::_adaptive_avg_pool2d") == "pooling"
+    assert family_of("aten::mean") == "reduction"
     assert family_of("aten::empty") == "other"
+    assert {profiled_as(family) for family in CONVOLUTIONS} == {family_of("aten::convolution")}
+    assert profiled_as("norm") == "norm"
 
 
 # -- the command line, with times that are made up ------------------------------------------------
@@ -176,19 +222,27 @@ def fake(monkeypatch: pytest.MonkeyPatch, spread: float = 0.02, stop_after: int 
     )
     done = 0
 
-    def time_step(step: Step, budget_s: float) -> Timing:
+    def rounds(
+        steps: Sequence[Step], budget_s: float, cache_bytes: float, turn: Callable[[Step], None]
+    ) -> Iterator[list[Point]]:
         nonlocal done
-        done += 1
-        if done > stop_after:
-            raise KeyboardInterrupt
-        own = machine.with_values({"cores.count": step.threads})
-        workload = probe(step.probe).workload()
-        milliseconds = estimate(workload, own, step.precision, runtime="eager").latency_ms
-        return Timing(milliseconds / 1e3, milliseconds / 1e3 * (1 + spread), 9)
+        points: list[Point] = []
+        for step in steps:
+            done += 1
+            if done > stop_after:
+                raise KeyboardInterrupt
+            turn(step)
+            own = machine.with_values({"cores.count": step.threads})
+            workload = probe(step.probe).workload()
+            milliseconds = estimate(workload, own, step.precision, "cold", "eager").latency_ms
+            seconds = milliseconds / 1e3
+            timing = Timing(seconds, seconds, seconds * (1 + spread), 9)
+            points.append(Point(step, timing))
+            yield points
 
     host = Host("A Genoa", "epyc_9654", True, frozenset(FLAGS), {"cores.count": 2})
     host.stated.update({"cache.l3": "32 MiB", "cache.l3_domains": 1})
-    monkeypatch.setattr(host_run, "time_step", time_step)
+    monkeypatch.setattr(microbenchmarks, "rounds", rounds)
     monkeypatch.setattr("perfmodel.calibration.host.detection.detect", lambda: host)
 
 
@@ -246,9 +300,32 @@ def test_a_noisy_host_is_refused_unless_forced(
 # -- the real thing, briefly: whether it works, not how fast this computer is ----------------------
 
 
-@pytest.mark.parametrize("name", ["linear 64x64x64", "int_mm 32x64x64", "max_pool 1x4x8x8 by 3"])
-def test_a_microbenchmark_runs(name: str) -> None:
-    assert 0 < time_step(Step(name, "fp32", 1), 0.01).minimum < 1
+def test_microbenchmarks_of_every_kind_run_by_turns() -> None:
+    names = (
+        "linear 8x16x16",
+        "conv 1x4x8x8 to 4 by 3 stride 2",
+        "depthwise 1x4x8x8 by 3",
+        "attention 2x8x8",
+        "layer_norm 8x16",
+        "batch_norm 1x4x8x8",
+        "max_pool 1x4x8x8 by 3",
+        "avg_pool 1x4x8x8",
+        "add 64",
+        "bottleneck 1x8x4x4 to 2",
+        "inverted_residual 1x2x4x4 to 8 by 3",
+    )
+    steps = [Step(name, precision, 1) for precision in ("fp32", "bf16") for name in names]
+    steps.append(Step("int_mm 32x64x64", "int8", 1))
+    kept: list[int] = []
+    shares: list[float] = []
+    points = measure(
+        steps, 0.01, 2**16, lambda p: kept.append(len(p)), lambda _, done: shares.append(done)
+    )
+    assert [point.step for point in points] == steps
+    assert all(0 < point.seconds < 1 for point in points)
+    assert all(point.timing.samples >= MIN_ROUNDS for point in points)
+    assert sorted(set(kept)) == [len(names), 2 * len(names), len(steps)]
+    assert shares == sorted(shares)
 
 
 def test_a_model_runs_and_its_estimate_is_of_that_order() -> None:

@@ -2,8 +2,10 @@
 
 The microarchitecture comes from the vendor's family and model numbers; where those are not known,
 from the instruction sets alone, and that is said. Physical cores and caches come from the operating
-system. What it does not tell (clock under load, power, memory channels) stays that of the catalogue
-CPU; the fitted efficiencies and bandwidths absorb the difference.
+system, the clock from a measurement; where there can be none, it is the highest of the catalogue
+CPU, so that no efficiency is a share of too low a peak. What nothing tells (power, memory channels,
+a lower clock of wide engines) stays that of the catalogue CPU; the fitted efficiencies and
+bandwidths absorb the difference.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from perfmodel.calibration.host.clock import measured_clock
 from perfmodel.errors import MachineError
 from perfmodel.machine import load_machine
 
@@ -52,6 +55,7 @@ class Host:
         base: the catalogue CPU that it is described by.
         recognised: whether that is its own microarchitecture; else only the instruction sets fit.
         flags: instruction sets.
+        clock_measured: whether the clock is this computer's; else it is the base's highest.
         stated: fields of its machine file beside the base's, by dotted path.
     """
 
@@ -60,6 +64,7 @@ class Host:
     recognised: bool
     flags: frozenset[str]
     stated: dict[str, object]
+    clock_measured: bool = False
 
     @property
     def cores(self) -> int:
@@ -89,7 +94,14 @@ def described(info: dict[str, Any]) -> Host:
     stated: dict[str, object] = {"cores.count": cores}
     stated |= caches(allowed[0], cores)
     stated.setdefault("cache.l3_domains", _domains(base, cores))
-    return Host(info.get("brand_raw", "unknown CPU"), base, recognised, flags, stated)
+    clock = measured_clock()
+    stated["clock.sustained"] = _gigahertz(clock or load_machine(base).clock.max.typical)
+    brand = info.get("brand_raw", "unknown CPU")
+    return Host(brand, base, recognised, flags, stated, clock is not None)
+
+
+def _gigahertz(hertz: float) -> str:
+    return f"{hertz / 1e9:.3g} GHz"
 
 
 def _base(info: dict[str, Any], flags: Collection[str]) -> tuple[str, bool]:

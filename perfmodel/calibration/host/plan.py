@@ -8,14 +8,14 @@ from typing import Final
 
 #: Each effect once: enough to fit from, in a few seconds.
 _FIRST: Final = (
-    "relu 64",
+    "inverted_residual 1x16x7x7 to 64 by 3",
+    "bottleneck 1x64x7x7 to 16",
     "linear 256x1024x1024",
     "conv 1x64x56x56 to 64 by 3",
     "conv 1x256x14x14 to 256 by 1",
     "depthwise 1x144x56x56 by 3",
     "linear 1x4096x4096",
     "add 4194304",
-    "add 65536",
     "add 1048576",
     "attention 12x197x64",
     "layer_norm 197x768",
@@ -26,21 +26,36 @@ _FIRST: Final = (
 _MORE: Final = (
     "linear 64x768x768",
     "linear 197x3072x768",
+    "linear 49x3072x768",
+    "linear 3136x384x96",
     "linear 1x1000x2048",
     "linear 16x4096x1024",
     "linear 1024x1024x1024",
-    "conv 1x3x224x224 to 64 by 7",
+    "conv 1x3x224x224 to 64 by 7 stride 2",
     "conv 1x512x7x7 to 512 by 3",
     "conv 1x128x28x28 to 128 by 3",
     "conv 1x256x14x14 to 256 by 3",
-    "conv 1x64x56x56 to 256 by 1",
-    "conv 1x512x7x7 to 2048 by 1",
-    "conv 1x1024x14x14 to 256 by 1",
-    "conv 1x16x112x112 to 96 by 1",
+    "conv 1x64x112x112 to 128 by 3",
+    "conv 1x128x56x56 to 128 by 3 stride 2",
+    "conv 1x128x28x28 to 32 by 3",
     "conv 4x128x28x28 to 128 by 3",
+    "conv 1x64x56x56 to 256 by 1",
+    "conv 1x512x28x28 to 128 by 1",
+    "conv 1x1024x14x14 to 256 by 1",
+    "conv 1x512x7x7 to 2048 by 1",
+    "conv 1x16x112x112 to 96 by 1",
+    "conv 1x24x56x56 to 144 by 1",
+    "conv 1x96x14x14 to 576 by 1",
+    "conv 1x960x7x7 to 160 by 1",
     "depthwise 1x384x14x14 by 3",
     "depthwise 1x672x14x14 by 5",
+    "depthwise 1x240x28x28 by 3 stride 2",
     "depthwise 1x96x112x112 by 3",
+    "depthwise 1x960x7x7 by 3",
+    "depthwise 1x192x28x28 by 7",
+    "inverted_residual 1x40x14x14 to 240 by 5",
+    "inverted_residual 1x24x28x28 to 72 by 3",
+    "bottleneck 1x256x14x14 to 64",
     "add 262144",
     "add 16777216",
     "sum 1048576",
@@ -48,28 +63,47 @@ _MORE: Final = (
     "relu 802816",
     "relu 200704",
     "batch_norm 1x256x56x56",
+    "batch_norm 1x256x14x14",
     "softmax 2364x197",
     "layer_norm 3136x96",
     "attention 16x577x64",
     "attention 12x64x64",
-    "linear 64x64x64",
     "max_pool 1x128x56x56 by 2",
-    "conv 1x24x56x56 to 144 by 1",
-    "conv 1x96x14x14 to 576 by 1",
-    "conv 1x960x7x7 to 160 by 1",
-    "depthwise 1x960x7x7 by 3",
 )
+#: In 16 bits, the most telling first.
 _BF16: Final = (
+    "inverted_residual 1x16x7x7 to 64 by 3",
+    "bottleneck 1x64x7x7 to 16",
     "linear 256x1024x1024",
     "conv 1x64x56x56 to 64 by 3",
     "conv 1x256x14x14 to 256 by 1",
-    "linear 1x4096x4096",
     "depthwise 1x144x56x56 by 3",
+    "linear 1x4096x4096",
     "linear 197x3072x768",
+    "linear 49x3072x768",
+    "linear 3136x384x96",
     "conv 1x128x28x28 to 128 by 3",
-    "attention 12x197x64",
+    "conv 1x64x112x112 to 128 by 3",
+    "conv 1x512x7x7 to 512 by 3",
+    "conv 1x64x56x56 to 256 by 1",
+    "conv 1x512x28x28 to 128 by 1",
+    "conv 1x512x7x7 to 2048 by 1",
     "conv 1x96x14x14 to 576 by 1",
+    "conv 1x16x112x112 to 96 by 1",
     "depthwise 1x384x14x14 by 3",
+    "depthwise 1x192x28x28 by 7",
+    "inverted_residual 1x40x14x14 to 240 by 5",
+    "bottleneck 1x256x14x14 to 64",
+    "attention 12x197x64",
+    "attention 16x577x64",
+    "relu 802816",
+    "gelu 197x3072",
+    "layer_norm 197x768",
+    "batch_norm 1x64x56x56",
+    "softmax 2364x197",
+    "add 1048576",
+    "sum 1048576",
+    "max_pool 1x64x112x112 by 3",
 )
 _INT8: Final = ("int_mm 256x1024x1024", "int_mm 1024x1024x1024")
 #: Below this many seconds only the first ones are run, on one thread and on all.
@@ -88,21 +122,21 @@ class Step:
 
 
 def plan(budget_s: float, cores: int, flags: Collection[str]) -> list[Step]:
-    """What to run within ``budget_s`` seconds, the most telling first.
+    """What to run within ``budget_s`` seconds; steps that take turns are in a row.
 
     BF16 and INT8 only where the CPU has instructions for them: elsewhere PyTorch emulates them by
     conversions, which say nothing of the engine.
     """
-    quick = budget_s < QUICK_S
-    steps = [Step(probe, "fp32", 1) for probe in _FIRST]
-    every = [cores] if cores > 1 else []
-    steps += [Step(probe, "fp32", threads) for threads in every for probe in _FIRST[:7]]
-    if quick:
-        return steps
-    steps += [Step(probe, "fp32", 1) for probe in _MORE]
-    if _BF16_FLAGS & set(flags):
-        steps += [Step(probe, "bf16", 1) for probe in _BF16]
-    if _INT8_FLAGS & set(flags):
-        steps += [Step(probe, "int8", 1) for probe in _INT8]
-    steps += [Step(probe, "fp32", threads) for threads in every for probe in _FIRST[7:]]
-    return steps
+    wanted: dict[str, tuple[str, ...]] = {"fp32": _FIRST}
+    if budget_s >= QUICK_S:
+        wanted["fp32"] += _MORE
+        if _BF16_FLAGS & set(flags):
+            wanted["bf16"] = _BF16
+        if _INT8_FLAGS & set(flags):
+            wanted["int8"] = _INT8
+    return [
+        Step(name, precision, threads)
+        for threads in ([1, cores] if cores > 1 else [1])
+        for precision, names in wanted.items()
+        for name in names
+    ]
