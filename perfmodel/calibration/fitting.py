@@ -19,6 +19,7 @@ from perfmodel.calibration.cases import Case
 from perfmodel.calibration.parameters import Parameter, figures, variants
 from perfmodel.errors import MeasurementError
 from perfmodel.machine import Figure, Machine
+from perfmodel.machine.schema import RuntimeFigures
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants
 
@@ -80,7 +81,7 @@ class Fit:
                         high = min(high, 1.0)
                     found[path] = Figure(low, typical, high, figure.unit, "M", source)
             # These tables replace the general ones, so they have to be whole.
-            for table in ("dispatch", "fresh_output", "native_convolution", "half_width"):
+            for table in RuntimeFigures.model_fields:
                 prefix = f"runtime.{runtime}.{table}."
                 if any(path.startswith(prefix) for path in found):
                     whole = {p: v for p, v in before.items() if p.startswith(prefix)}

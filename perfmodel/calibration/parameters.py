@@ -96,8 +96,7 @@ NORM: Final = Parameter("norm", "efficiency of norms", _efficiency(f.NORM), 0.5)
 ACTIVATION: Final = Parameter(
     "activation", "efficiency of activations and softmax", _efficiency(f.ACTIVATION, f.SOFTMAX), 0.5
 )
-#: Some runtimes have pooling kernels that are not vectorised at all.
-POOLING: Final = Parameter("pooling", "efficiency of pooling", _efficiency(f.POOLING), 1.5)
+POOLING: Final = Parameter("pooling", "efficiency of pooling", _efficiency(f.POOLING), 0.5)
 ELEMENTWISE: Final = Parameter(
     "elementwise",
     "efficiency of everything else without products",

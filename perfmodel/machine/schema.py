@@ -353,6 +353,8 @@ class RuntimeFigures(Record):
             16-bit format to FP32 and back; absent where they are lost in the rest.
         half_width: share of an engine's rate that products of a family reach in 16-bit formats, for
             families whose kernels are not made for them.
+        unvectorised: share of the vector engine's rate that kernels without products reach, for
+            families whose kernels are loops over single elements.
         repacking: how often the weights of a product of several rows go through memory for being
             copied into the layout of the kernel on every call; absent where that is done once.
         fresh_output: absent where memory is planned and reused.
@@ -363,6 +365,7 @@ class RuntimeFigures(Record):
     relayout: Factor | None = None
     conversion: Factor | None = None
     half_width: Mapping[str, Fraction] = Field(default_factory=dict)
+    unvectorised: Mapping[str, Fraction] = Field(default_factory=dict)
     repacking: Factor | None = None
     fresh_output: FreshOutput | None = None
 
@@ -371,6 +374,7 @@ class RuntimeFigures(Record):
         for field, known in (
             ("dispatch", ("default", *families.FAMILIES)),
             ("half_width", families.GEMM_FAMILIES),
+            ("unvectorised", families.VECTOR_FAMILIES),
         ):
             for family in getattr(self, field):
                 if family not in known:

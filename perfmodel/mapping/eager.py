@@ -64,22 +64,34 @@ def dispatch(columns: Columns, runtime: Runtime, threads: int) -> FloatArray:
     return seconds
 
 
-def conversions(columns: Columns, runtime: Runtime) -> Rate:
-    """Operations per element to convert between a 16-bit format and FP32, (..., 1, K)."""
-    if not np.any(runtime.conversion):
-        return 0.0
+def conversion_seconds(columns: Columns, runtime: Runtime, rate: FloatArray) -> Rate:
+    """Seconds per element to convert between a 16-bit format and FP32, (..., 1, K).
+
+    Args:
+        rate: simple operations on elements per second of one core, (..., 1, 1).
+    """
     narrow = columns.precision.input_bits == 16
-    operations: FloatArray = runtime.conversion * (_CONVERTING & narrow)[columns.family]
-    return operations
+    converting = (_CONVERTING & narrow)[columns.family]
+    if not np.any(runtime.conversion) or not converting.any():
+        return 0.0
+    seconds: FloatArray = runtime.conversion * converting / rate
+    return seconds
 
 
 def copies(
-    columns: Columns, runtime: Runtime, traffic: Traffic, rate: Rate, threads: int
+    columns: Columns,
+    runtime: Runtime,
+    traffic: Traffic,
+    rate: FloatArray,
+    cores: FloatArray,
+    threads: int,
 ) -> FloatArray | float:
     """Seconds of layout changes, packing and first touches, (..., P, K).
 
     Args:
-        rate: simple operations on elements per second, of all active cores, (..., P, 1).
+        rate: simple operations on elements per second of one core, (..., 1, 1).
+        cores: how many share the layout changes, (P, 1) or (P, K).
+        threads: how many the runtime has.
     """
     seconds: FloatArray | float = 0.0
     family = columns.family
@@ -92,12 +104,12 @@ def copies(
     if np.any(runtime.relayout):
         changed = _CONVOLUTION[family] & ~native(columns, runtime, threads)
         elements = np.where(changed, columns.elements(INPUT) + columns.elements(OUTPUT), 0.0)
-        seconds = seconds + (runtime.relayout + converted) * elements / rate
+        seconds = seconds + (runtime.relayout + converted) * elements / (rate * cores)
     if np.any(runtime.conversion):
         # A product of one row, in 16 bits, reads its matrix element by element in FP32.
-        vector = _DENSE[family] & (columns.work.loops[:, 1] == 1)
-        elements = np.where(vector, columns.elements(WEIGHT), 0.0)
-        seconds = seconds + converted * elements / rate
+        one_row = _DENSE[family] & (columns.work.loops[:, 1] == 1)
+        elements = np.where(one_row, columns.elements(WEIGHT), 0.0)
+        seconds = seconds + converted * elements / (rate * cores)
     if np.any(np.isfinite(runtime.fresh_threshold)):
         written = columns.work.moved[OUTPUT]
         fresh = np.where(written >= runtime.fresh_threshold, written, 0.0)

@@ -183,10 +183,13 @@ class Mapper(ABC):
     def vector(self, columns: Columns, runtime: Runtime, rates: FloatArray) -> Vector:
         """The vector engine for everything but products, at these :meth:`vector_rates`."""
         tile = self.machine.core.engines[self.vector_engine].tile["fp32"]
+        if runtime.unvectorised:
+            shares = [runtime.unvectorised.get(family, 1.0) for family in f.FAMILIES]
+            rates = rates * _by_family(shares)
         return Vector(
             rate=rates[..., columns.family],
             lanes=float(tile.columns),
-            conversion=eager.conversions(columns, runtime) / rates[..., _SIMPLE],
+            conversion=eager.conversion_seconds(columns, runtime, rates[..., _SIMPLE]),
         )
 
     def peak(self, columns: Columns, engine: npt.NDArray[np.intp]) -> tuple[FloatArray, Rate]:
@@ -346,7 +349,7 @@ class Mapper(ABC):
         traffic = self.traffic(columns, runtime, state, cores)
         overhead = self.overhead(columns, runtime, cores)
         rates = self.vector_rates()
-        copies = eager.copies(columns, runtime, traffic, cores * rates[..., _SIMPLE], self.cores)
+        copies = eager.copies(columns, runtime, traffic, rates[..., _SIMPLE], cores, self.cores)
         grid = roofline.grid(
             columns.work,
             self.engines(columns, runtime),

@@ -64,6 +64,7 @@ class Runtime:
             :class:`~perfmodel.machine.schema.NativeConvolution`; zeros where none is.
         relayout, conversion: operations per element; 0 where there are none.
         half_width: share of an engine's rate in 16-bit formats, for the families below 1.
+        unvectorised: share of the vector engine's rate, for the families below 1.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Runtime:
     relayout: Rate = 0.0
     conversion: Rate = 0.0
     half_width: Mapping[str, Rate] = field(default_factory=dict)
+    unvectorised: Mapping[str, Rate] = field(default_factory=dict)
 
 
 @functools.cache
@@ -143,6 +145,7 @@ class Costs(TypedDict, total=False):
     relayout: Rate
     conversion: Rate
     half_width: Mapping[str, Rate]
+    unvectorised: Mapping[str, Rate]
 
 
 def costs(name: str, record: RuntimeFigures, value: Callable[[str, Figure], Rate]) -> Costs:
@@ -171,10 +174,9 @@ def costs(name: str, record: RuntimeFigures, value: Callable[[str, Figure], Rate
     if record.conversion is not None:
         found["conversion"] = value(f"{prefix}.conversion", record.conversion)
     if record.half_width:
-        found["half_width"] = {
-            family: value(f"{prefix}.half_width.{family}", share)
-            for family, share in record.half_width.items()
-        }
+        found["half_width"] = _shares(f"{prefix}.half_width", record.half_width, value)
+    if record.unvectorised:
+        found["unvectorised"] = _shares(f"{prefix}.unvectorised", record.unvectorised, value)
     native = record.native_convolution
     if native is not None:
         path = f"{prefix}.native_convolution"
@@ -187,6 +189,12 @@ def costs(name: str, record: RuntimeFigures, value: Callable[[str, Figure], Rate
         found["fresh_threshold"] = value(f"{path}.threshold", fresh.threshold)
         found["fresh_bandwidth"] = value(f"{path}.bandwidth", fresh.bandwidth)
     return found
+
+
+def _shares(
+    prefix: str, shares: Mapping[str, Figure], value: Callable[[str, Figure], Rate]
+) -> Mapping[str, Rate]:
+    return {family: value(f"{prefix}.{family}", share) for family, share in shares.items()}
 
 
 def runtimes() -> tuple[str, ...]:

@@ -26,8 +26,7 @@ UNMODELLED: Final = "unmodelled"
 
 CONVOLUTIONS: Final = (CONV, POINTWISE_CONV, DEPTHWISE_CONV)
 GEMM_FAMILIES: Final = (*CONVOLUTIONS, LINEAR, MATMUL, ATTENTION)
-FAMILIES: Final = (
-    *GEMM_FAMILIES,
+VECTOR_FAMILIES: Final = (
     NORM,
     SOFTMAX,
     ACTIVATION,
@@ -39,4 +38,5 @@ FAMILIES: Final = (
     DATA_MOVEMENT,
     UNMODELLED,
 )
+FAMILIES: Final = (*GEMM_FAMILIES, *VECTOR_FAMILIES)
 CODE: Final = {family: code for code, family in enumerate(FAMILIES)}

@@ -21,6 +21,8 @@ from tests.mapping.machines import machines
 from tests.strategies import workloads
 
 EAGER = get_runtime("eager")
+#: One core of a CPU with all of the cache of its complex.
+ALONE = load_machine("epyc_9654").with_values({"cores.count": 1, "cache.l3_domains": 1})
 
 
 def convolution(family: str, pixels: int, channels: int = 64, batch: int = 1) -> Workload:
@@ -73,16 +75,15 @@ def test_which_convolutions_are_plain_products(
 
 
 def test_a_plain_product_launches_faster_and_changes_no_layout() -> None:
-    alone = load_machine("epyc_9654").with_values({"cores.count": 1, "cache.l3_domains": 1})
     workload = convolution(f.POINTWISE_CONV, 3136)
-    (native,) = estimate(workload, alone, "fp32", runtime="eager").kernels
+    (native,) = estimate(workload, ALONE, "fp32", runtime="eager").kernels
     packing = EAGER.repacking * 64 * 64 * 4
-    level = alone.core.cache_bandwidth.l3.typical * alone.clock.sustained.typical
+    level = ALONE.core.cache_bandwidth.l3.typical * ALONE.clock.sustained.typical
     assert native.overhead_ms * 1e3 == pytest.approx(10.5 + packing / level * 1e6)
 
-    (library,) = estimate(workload, alone, "bf16", runtime="eager").kernels
-    vector = alone.core.engines["avx512"]
-    rate = vector.ops_per_cycle["fp32"].typical * alone.engine_clock("avx512").typical
+    (library,) = estimate(workload, ALONE, "bf16", runtime="eager").kernels
+    vector = ALONE.core.engines["avx512"]
+    rate = vector.ops_per_cycle["fp32"].typical * ALONE.engine_clock("avx512").typical
     rate *= vector.efficiency["elementwise"].typical
     elements = 2 * 3136 * 64
     moved = (EAGER.relayout + EAGER.conversion) * elements / rate + packing / 2 / level
@@ -113,8 +114,7 @@ def test_a_16_bit_product_of_one_row_converts_its_matrix() -> None:
         b.linear(b.input(rows * 4096), rows, 4096, 4096)
         runtime = replace(EAGER, repacking=0.0)
         table = columns(b.workload(), get_precision(precision))
-        alone = load_machine("epyc_9654").with_values({"cores.count": 1, "cache.l3_domains": 1})
-        return float(mapper_for(alone).times(table, runtime).overhead[0])
+        return float(mapper_for(ALONE).times(table, runtime).overhead[0])
 
     assert overhead(1, "fp32") == pytest.approx(overhead(2, "bf16"))
     assert overhead(1, "bf16") > overhead(1, "fp32") + 1e-3
@@ -135,6 +135,16 @@ def test_attention_in_16_bits_is_no_faster_than_in_32_and_only_in_eager_mode() -
         assert fp32 / bf16 == pytest.approx(ratio, rel=0.01)
 
 
+def test_pooling_is_a_loop_over_single_elements_in_eager_mode_alone() -> None:
+    b = Builder()
+    b.kernel("max_pool", f.POOLING, [b.input(10**6)], elements=10**5, vector_ops=9 * 10**5)
+    eager_ms, compiled_ms = (
+        estimate(b.workload(), ALONE, "fp32", runtime=runtime).kernels[0].compute_ms
+        for runtime in ("eager", "compiled")
+    )
+    assert compiled_ms / eager_ms == pytest.approx(EAGER.unvectorised[f.POOLING])
+
+
 @given(workloads(), machines(), st.sampled_from(["fp32", "bf16"]))
 def test_a_runtime_that_plans_does_none_of_it(
     workload: Workload, machine: Machine, precision: str
@@ -142,11 +152,12 @@ def test_a_runtime_that_plans_does_none_of_it(
     runtime = get_runtime("compiled")
     table = columns(workload, get_precision(precision))
     assert not eager.native(table, runtime, 1).any()
-    assert eager.conversions(table, runtime) == 0.0
+    assert eager.conversion_seconds(table, runtime, np.full((1, 1), 1e9)) == 0.0
     mapper = mapper_for(machine)
     cores = mapper.candidates()
     traffic = mapper.traffic(table, runtime, "steady", cores)
-    assert np.all(eager.copies(table, runtime, traffic, 1e9 * cores, 1) == 0.0)
+    rate = np.full((1, 1), 1e9)
+    assert np.all(eager.copies(table, runtime, traffic, rate, cores, 1) == 0.0)
 
 
 def test_all_threads_of_llama_cpp_meet_after_every_kernel() -> None:
