@@ -111,6 +111,10 @@ def test_a_clock_that_cannot_be_measured_is_the_highest_of_its_kind(
     found = described(GENOA | {"flags": FLAGS})
     assert not found.clock_measured
     assert found.stated["clock.sustained"] == "3.7 GHz"
+    # Engines with a clock of their own have no lower one here: efficiencies are shares of it.
+    xeon = described({"flags": [*FLAGS, "amx_int8", "amx_bf16"]})
+    assert xeon.base == "xeon_8490h"
+    assert {xeon.stated[f"clock.engine.{name}"] for name in ("avx512", "amx")} == {"3.5 GHz"}
 
 
 def test_the_machine_file_of_a_computer_is_one(tmp_path: Path) -> None:

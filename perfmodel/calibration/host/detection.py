@@ -3,9 +3,9 @@
 The microarchitecture comes from the vendor's family and model numbers; where those are not known,
 from the instruction sets alone, and that is said. Physical cores and caches come from the operating
 system, the clock from a measurement; where there can be none, it is the highest of the catalogue
-CPU, so that no efficiency is a share of too low a peak. What nothing tells (power, memory channels,
-a lower clock of wide engines) stays that of the catalogue CPU; the fitted efficiencies and
-bandwidths absorb the difference.
+CPU. It counts for wide engines, too, whatever they do to it: no efficiency is a share of too low a
+peak. What nothing tells (power, memory channels) stays that of the catalogue CPU; the fitted
+efficiencies and bandwidths absorb the difference.
 """
 
 from __future__ import annotations
@@ -94,14 +94,12 @@ def described(info: dict[str, Any]) -> Host:
     stated: dict[str, object] = {"cores.count": cores}
     stated |= caches(allowed[0], cores)
     stated.setdefault("cache.l3_domains", _domains(base, cores))
-    clock = measured_clock()
-    stated["clock.sustained"] = _gigahertz(clock or load_machine(base).clock.max.typical)
+    clock, own = measured_clock(), load_machine(base).clock
+    hertz = f"{(clock or own.max.typical) / 1e9:.3g} GHz"
+    stated["clock.sustained"] = hertz
+    stated |= {f"clock.engine.{engine}": hertz for engine in own.engine}
     brand = info.get("brand_raw", "unknown CPU")
     return Host(brand, base, recognised, flags, stated, clock is not None)
-
-
-def _gigahertz(hertz: float) -> str:
-    return f"{hertz / 1e9:.3g} GHz"
 
 
 def _base(info: dict[str, Any], flags: Collection[str]) -> tuple[str, bool]:
