@@ -85,6 +85,8 @@ def validate(
             raise PerfmodelError("validate takes either --measurements or --host")
         if not models:
             raise PerfmodelError("--host needs models to run, such as resnet50")
+        if runtime == "llama_cpp":
+            raise PerfmodelError("--host runs models under PyTorch: eager or compiled")
         if cpu and len(cpu) > 1:
             raise PerfmodelError("--host runs on one computer: give one --cpu")
         if power:
