@@ -19,7 +19,7 @@ from perfmodel.calibration.cases import Case
 from perfmodel.calibration.parameters import Parameter, figures, variants
 from perfmodel.errors import MeasurementError
 from perfmodel.machine import Figure, Machine
-from perfmodel.machine.schema import RuntimeFigures
+from perfmodel.machine.runtime_figures import RuntimeFigures
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants
 

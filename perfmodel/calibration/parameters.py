@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from perfmodel.machine import Figure, Machine
-from perfmodel.machine.schema import RuntimeFigures
+from perfmodel.machine.runtime_figures import RuntimeFigures
 from perfmodel.mapping import runtimes
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.workload import families as f

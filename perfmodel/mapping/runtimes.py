@@ -16,7 +16,8 @@ import numpy as np
 
 from perfmodel.errors import UnknownName
 from perfmodel.machine.record import walk
-from perfmodel.machine.schema import Figure, Fraction, Origin, Record, RuntimeFigures
+from perfmodel.machine.runtime_figures import RuntimeFigures
+from perfmodel.machine.schema import Figure, Fraction, Origin, Record
 from perfmodel.mapping.roofline import FloatArray, Rate
 from perfmodel.workload import families
 
