@@ -75,6 +75,6 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write the generated documents (docs/claims.md); the benchmarks hold them to be current."""
+    """Write the generated documents of docs/; the benchmarks hold them to be current."""
     install(session, "benchmark", ".[torch,transformers]")
     session.run("python", "-m", "docs.generators", *session.posargs)

@@ -7,6 +7,7 @@ so that the formula's cost follows the number of different kernels, not the dept
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +98,14 @@ def columns(workload: Workload, precision: Precision) -> Columns:
     )
 
 
+def mask_of(*families: str) -> npt.NDArray[np.bool_]:
+    """Whether a family is among these, by family code: shape (families,)."""
+    return np.isin(np.arange(len(f.FAMILIES)), [f.CODE[family] for family in families])
+
+
+_PACKING: Final = mask_of(f.CONV, f.POINTWISE_CONV, f.LINEAR, f.MATMUL)
+
+
 def _second_operand(workload: Workload, moved: FloatArray) -> FloatArray:
     """Bytes of the (k, n) operand of convolutions, linear layers and matrix products, (2, K).
 
@@ -105,9 +114,7 @@ def _second_operand(workload: Workload, moved: FloatArray) -> FloatArray:
     """
     kernels = workload.kernels
     _, m, n, k = kernels.gemm.T.astype(np.float64)
-    packing = (f.CONV, f.POINTWISE_CONV, f.LINEAR, f.MATMUL)
-    packs = np.isin(kernels.family, [f.CODE[name] for name in packing])
-    packs &= (m > 1) & (n > 0)
+    packs = _PACKING[kernels.family] & (m > 1) & (n > 0)
     weight = np.where(packs, moved[WEIGHT], 0.0)
     # Of two activations, the second is k x n of the elements read.
     both = np.where(packs, m * k + k * n, 1.0)

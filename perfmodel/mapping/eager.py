@@ -17,24 +17,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.mapping.columns import Columns
+from perfmodel.mapping.columns import Columns, mask_of
 from perfmodel.mapping.roofline import FloatArray, Rate, Traffic
 from perfmodel.mapping.runtimes import Runtime
 from perfmodel.workload import families as f
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT
 
-
-def _mask(*families: str) -> npt.NDArray[np.bool_]:
-    """By family code, whether a family is among these."""
-    return np.isin(np.arange(len(f.FAMILIES)), [f.CODE[family] for family in families])
-
-
-_CONVOLUTION: Final = _mask(*f.CONVOLUTIONS)
-_UNGROUPED: Final = _mask(f.CONV, f.POINTWISE_CONV)
-_DENSE: Final = _mask(f.LINEAR, f.MATMUL)
-_POINTWISE: Final = _mask(f.POINTWISE_CONV)
+_CONVOLUTION: Final = mask_of(*f.CONVOLUTIONS)
+_UNGROUPED: Final = mask_of(f.CONV, f.POINTWISE_CONV)
+_DENSE: Final = mask_of(f.LINEAR, f.MATMUL)
+_POINTWISE: Final = mask_of(f.POINTWISE_CONV)
 #: Kernels that read elements and calculate with them, but multiply no matrices.
-_CONVERTING: Final = _mask(
+_CONVERTING: Final = mask_of(
     f.NORM, f.SOFTMAX, f.ACTIVATION, f.ELEMENTWISE, f.POOLING, f.REDUCTION, f.RESAMPLE
 )
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from perfmodel.errors import MachineError, UnknownName
 from perfmodel.machine import Machine
 from perfmodel.mapping import eager, roofline
-from perfmodel.mapping.columns import Columns
+from perfmodel.mapping.columns import Columns, mask_of
 from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, FloatArray, Rate, Traffic, Vector
 from perfmodel.mapping.runtimes import Runtime, costs
 from perfmodel.precision import Precision
@@ -44,7 +44,7 @@ _SIMPLE: Final = [f.CODE[f.ELEMENTWISE]]
 #: Formats of 16 bits.
 HALF_WIDTH: Final = ("bf16", "fp16")
 
-_GEMM: Final = np.isin(np.arange(len(f.FAMILIES)), [f.CODE[name] for name in f.GEMM_FAMILIES])
+_GEMM: Final = mask_of(*f.GEMM_FAMILIES)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Runtime:
             that fault, at so many bytes per second; both infinite where memory is reused.
         native_dispatch, native_batch, native_elements: seconds to launch a convolution that is run
             as a plain product, and which are: see
-            :class:`~perfmodel.machine.schema.NativeConvolution`; zeros where none is.
+            :class:`~perfmodel.machine.runtime_figures.NativeConvolution`; zeros where none is.
         relayout, conversion: operations per element; 0 where there are none.
         half_width: share of an engine's rate in 16-bit formats, for the families below 1.
         unvectorised: share of the vector engine's rate, for the families below 1.
