@@ -10,7 +10,7 @@ import pytest
 
 from docs.generators import fidelity
 from perfmodel.calibration.measurements import FIT
-from perfmodel.mapping.runtimes import get_runtime
+from perfmodel.software.runtimes import get_runtime
 
 
 def test_unseen_desktop_networks_stay_within_15_percent() -> None:

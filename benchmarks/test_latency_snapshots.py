@@ -22,7 +22,7 @@ from benchmarks.test_costs import cost_snapshot
 from benchmarks.test_rankings import ROOFLINE, probability_snapshot
 from perfmodel import estimate
 from perfmodel.machine import catalogue
-from perfmodel.precision import PRECISIONS
+from perfmodel.vocabulary.precision import PRECISIONS
 
 IDS: Final = [case.name for case in CASES]
 

@@ -19,9 +19,9 @@ from benchmarks.support.ledger import Hold, seconds
 from perfmodel import estimate, load_machine, published
 from perfmodel.mapping.columns import columns
 from perfmodel.mapping.variants import latency_variants
-from perfmodel.precision import get_precision
+from perfmodel.models import zoo
 from perfmodel.ranking import rank
-from perfmodel.workload import zoo
+from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.fusion import fuse
 from perfmodel.workload.workload import Workload
 
@@ -44,7 +44,7 @@ def test_tracing_against_bare_export(model: str, benchmark: Any, hold: Hold) -> 
     """Trace, and before each round bare torch.export.export of the same module."""
     import torch
 
-    from perfmodel.workload.tracing import trace
+    from perfmodel.tracing.tracing import trace
 
     module, inputs = zoo.build(model)
     bare: list[float] = []
@@ -166,7 +166,7 @@ with open("/proc/self/status") as status:
 
 RANK_ALL: Final = f"""
 from perfmodel.ranking import rank
-from perfmodel.workload import zoo
+from perfmodel.models import zoo
 for model in ("resnet50", "deeplabv3_resnet50", "vit_b_16", "vit_l_16", "convnext_large"):
     found = rank(zoo.workload(model), {SERVERS!r})
     assert len(found.to_dict()["cpus"]) == 12
@@ -211,7 +211,7 @@ def test_tracing_a_language_model(
 ) -> None:
     """In a new process, with the imports of torch and transformers and without the disk cache."""
     code = (
-        "from perfmodel.workload import zoo\n"
+        "from perfmodel.models import zoo\n"
         f"spec = zoo.spec({model!r})\n"
         f"assert len(zoo.trace_run(spec, spec.run(phase={phase!r}))) > 800\n"
         f"{PEAK_MEMORY}"

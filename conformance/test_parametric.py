@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from perfmodel.workload import zoo
-from perfmodel.workload.symbolic import trace_parametric
-from perfmodel.workload.tracing import trace
+from perfmodel.models import zoo
+from perfmodel.tracing.symbolic import trace_parametric
+from perfmodel.tracing.tracing import trace
 
 
 @pytest.mark.parametrize("name", ["resnet50", "vit_b_16"])

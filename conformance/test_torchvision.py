@@ -16,10 +16,10 @@ from torch import fx
 
 from conformance.counting import counted_flops, fx_counts
 from perfmodel.errors import TraceError
-from perfmodel.workload import torchvision_models as tv
-from perfmodel.workload import zoo
-from perfmodel.workload._torchvision import build_model, import_torchvision
-from perfmodel.workload.tracing import trace
+from perfmodel.models import torchvision_models as tv
+from perfmodel.models import zoo
+from perfmodel.models._torchvision import build_model, import_torchvision
+from perfmodel.tracing.tracing import trace
 from perfmodel.workload.workload import Workload
 
 models = import_torchvision().models

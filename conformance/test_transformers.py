@@ -8,8 +8,8 @@ import pytest
 from torch import fx
 
 from conformance.counting import counted_flops
-from perfmodel.workload import zoo
-from perfmodel.workload.huggingface import SPECS
+from perfmodel.models import zoo
+from perfmodel.models.huggingface import SPECS
 
 RUNS = [(spec.name, phase) for spec in SPECS for phase in spec.phases or (None,)]
 

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from perfmodel.machine import Machine, load_machine
     from perfmodel.machine import catalogue as cpus
     from perfmodel.mapping import AmdMapper, AmpereMapper, Estimate, IntelMapper, estimate
+    from perfmodel.models.zoo import names as model_names
+    from perfmodel.models.zoo import parametric as model_parametric
+    from perfmodel.models.zoo import workload as model_workload
     from perfmodel.ranking import Ranking, rank
-    from perfmodel.workload.parametric import ParametricWorkload
+    from perfmodel.tracing.symbolic import trace_parametric
+    from perfmodel.tracing.tracing import trace
+    from perfmodel.workload.parametric.parametric import ParametricWorkload
     from perfmodel.workload.storage import load as load_workload
-    from perfmodel.workload.symbolic import trace_parametric
-    from perfmodel.workload.tracing import trace
     from perfmodel.workload.workload import Workload
-    from perfmodel.workload.zoo import names as models
-    from perfmodel.workload.zoo import parametric as model_parametric
-    from perfmodel.workload.zoo import workload as model_workload
 
 __all__ = [
     "AmdMapper",
@@ -63,9 +63,9 @@ __all__ = [
     "estimate",
     "load_machine",
     "load_workload",
+    "model_names",
     "model_parametric",
     "model_workload",
-    "models",
     "rank",
     "rankings",
     "trace",
@@ -81,7 +81,7 @@ __getattr__, __dir__ = exports(
         "IntelMapper": "perfmodel.mapping:IntelMapper",
         "Machine": "perfmodel.machine:Machine",
         "MachineError": "perfmodel.errors:MachineError",
-        "ParametricWorkload": "perfmodel.workload.parametric:ParametricWorkload",
+        "ParametricWorkload": "perfmodel.workload.parametric.parametric:ParametricWorkload",
         "PerfmodelError": "perfmodel.errors:PerfmodelError",
         "Ranking": "perfmodel.ranking:Ranking",
         "TraceError": "perfmodel.errors:TraceError",
@@ -98,12 +98,12 @@ __getattr__, __dir__ = exports(
         "estimate": "perfmodel.mapping:estimate",
         "load_machine": "perfmodel.machine:load_machine",
         "load_workload": "perfmodel.workload.storage:load",
-        "model_parametric": "perfmodel.workload.zoo:parametric",
-        "model_workload": "perfmodel.workload.zoo:workload",
-        "models": "perfmodel.workload.zoo:names",
+        "model_parametric": "perfmodel.models.zoo:parametric",
+        "model_workload": "perfmodel.models.zoo:workload",
+        "model_names": "perfmodel.models.zoo:names",
         "rank": "perfmodel.ranking:rank",
         "rankings": "perfmodel.comparison:rankings",
-        "trace": "perfmodel.workload.tracing:trace",
-        "trace_parametric": "perfmodel.workload.symbolic:trace_parametric",
+        "trace": "perfmodel.tracing.tracing:trace",
+        "trace_parametric": "perfmodel.tracing.symbolic:trace_parametric",
     },
 )

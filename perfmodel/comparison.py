@@ -176,17 +176,17 @@ def compare(
 
     Args:
         models: see :func:`~perfmodel.resolve.resolve_model`; by default those of the published
-            table (:data:`perfmodel.workload.zoo.DEFAULT_MODELS`).
+            table (:data:`perfmodel.models.zoo.DEFAULT_MODELS`).
         cpus: catalogue ids, paths of machine files, or machines; by default
             :data:`DEFAULT_CPUS`. The published method alone also takes its own ids.
-        precision: see :mod:`perfmodel.precision`.
+        precision: see :mod:`perfmodel.vocabulary.precision`.
         batch: samples per run, or several such numbers; by default 1, and for a saved workload
             what it was traced with. For several a model is traced once, if it allows that.
         methods: out of :data:`METHODS`. By default the roofline method, and the published one
             wherever that exists; one asked for by name and not applicable is an error.
         state, runtime: of the roofline method, see :func:`perfmodel.estimate`.
         phase, tokens, context: of models that generate or take tokens, see
-            :func:`perfmodel.workload.zoo.workload`.
+            :func:`perfmodel.models.zoo.workload`.
         allow_unmodelled: of factories and saved programs, charge operators without a formula for
             their bytes only.
         instances, cores_per_instance: divide each socket into so many instances of the model that
@@ -276,8 +276,8 @@ class _Cpu:
 def check_options(precision: str, state: str, runtime: str) -> None:
     """Before anything is traced: a misspelt option should not cost seconds."""
     from perfmodel.mapping.mapper import STATES
-    from perfmodel.mapping.runtimes import get_runtime
-    from perfmodel.precision import get_precision
+    from perfmodel.software.runtimes import get_runtime
+    from perfmodel.vocabulary.precision import get_precision
 
     get_precision(precision)
     get_runtime(runtime)
@@ -292,7 +292,7 @@ def _models(
     context: int | None,
     allow_unmodelled: bool,
 ) -> list[ModelSource]:
-    from perfmodel.workload import zoo
+    from perfmodel.models import zoo
 
     given = zoo.DEFAULT_MODELS if models is None else tuple(models)
     sources: dict[str, ModelSource] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from perfmodel._text import percent, significant
 from perfmodel.comparison import PUBLISHED, ROOFLINE, Order, Row, order_of
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
 
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
@@ -209,8 +209,8 @@ def _rate(row: Row, part: str) -> str:
 def _main_engine(row: Row, machine: Machine) -> str:
     """The engine that products take most time on, with its peak in their format."""
     from perfmodel.mapping import Estimate
-    from perfmodel.precision import get_precision
-    from perfmodel.workload.families import CODE
+    from perfmodel.vocabulary.families import CODE
+    from perfmodel.vocabulary.precision import get_precision
 
     assert isinstance(row.estimate, Estimate)
     arithmetic = get_precision(row.precision).arithmetic

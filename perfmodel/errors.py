@@ -60,7 +60,7 @@ class UnmodelledOperator(PerfmodelError):
         )
         super().__init__(
             f"{model}: no formula for {places}. Register one with "
-            "@perfmodel.workload.operators.register(...), or pass allow_unmodelled=True "
+            "@perfmodel.tracing.operators.register(...), or pass allow_unmodelled=True "
             "(--allow-unmodelled) to charge only the bytes they move"
         )
 

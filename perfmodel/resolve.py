@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from perfmodel.errors import PerfmodelError, TraceError, UnknownName
 
 if TYPE_CHECKING:
-    from perfmodel.workload.parametric import ParametricWorkload
+    from perfmodel.workload.parametric.parametric import ParametricWorkload
     from perfmodel.workload.workload import Workload
 
 #: A name of the zoo, the path of a saved workload or program, a factory, or a workload.
@@ -124,9 +124,9 @@ def resolve_model(
             workload saved as JSON, the path of a saved ``torch.export`` program (``.pt2``), a
             factory (``package.module:function`` or ``file.py:function``), or a
             :class:`~perfmodel.workload.workload.Workload`.
-        phase, tokens, context: of a named model, see :func:`perfmodel.workload.zoo.workload`; a
+        phase, tokens, context: of a named model, see :func:`perfmodel.models.zoo.workload`; a
             saved workload has its own.
-        allow_unmodelled: of a factory or program, see :func:`perfmodel.workload.tracing.trace`.
+        allow_unmodelled: of a factory or program, see :func:`perfmodel.tracing.tracing.trace`.
 
     Raises:
         UnknownName: neither a name (the nearest is suggested) nor a path.
@@ -134,8 +134,8 @@ def resolve_model(
         WorkloadFormatError: the file is not a workload.
         PerfmodelError: a phase or length that the model does not have, or a factory that fails.
     """
-    from perfmodel.workload import own, zoo
-    from perfmodel.workload.torchvision_models import IN_PUBLISHED
+    from perfmodel.models import own, zoo
+    from perfmodel.models.torchvision_models import IN_PUBLISHED
 
     if not isinstance(model, (str, os.PathLike)):
         return _traced(model, f"workload {model.name}", phase, tokens, context)
@@ -174,7 +174,8 @@ def resolve_model(
     named_as_file = path.suffix == ".json" or len(path.parts) > 1 or path.is_file()
     if isinstance(model, str) and not named_as_file:
         raise UnknownName("model", text, zoo.known())
-    from perfmodel.workload import parametric_storage, storage
+    from perfmodel.workload import storage
+    from perfmodel.workload.parametric import storage as parametric_storage
 
     document = storage.read(path)
     if parametric_storage.is_parametric(document):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
 from perfmodel.workload.workload import (
     INPUT,
     KINDS,

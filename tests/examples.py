@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
 from perfmodel.workload.workload import Accesses, InputSpec, Kernels, Tensors, Workload
 
 

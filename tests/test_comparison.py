@@ -10,10 +10,10 @@ from perfmodel import comparison, disagreement, published
 from perfmodel.comparison import DEFAULT_CPUS, Row, compare, rankings
 from perfmodel.disagreement import disagreements
 from perfmodel.errors import PerfmodelError, TraceError, UnknownName
+from perfmodel.models import zoo
 from perfmodel.published.nodes import Convolution, Graph, Linear
 from perfmodel.resolve import ModelSource
-from perfmodel.workload import families as f
-from perfmodel.workload import zoo
+from perfmodel.vocabulary import families as f
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 from tests.published.builders import graph

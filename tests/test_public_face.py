@@ -36,7 +36,7 @@ def test_every_public_name_exists(package: object) -> None:
         "perfmodel.published",
         "perfmodel.workload",
         "perfmodel.workload.storage",
-        "perfmodel.workload.zoo",
+        "perfmodel.models.zoo",
     ],
 )
 def test_importing_needs_no_torch(module: str) -> None:

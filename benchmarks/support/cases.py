@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from perfmodel.workload import zoo
+from perfmodel.models import zoo
 from perfmodel.workload.workload import Workload
 
 #: Positions in the KV cache of a decode step, the new token included.

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from benchmarks.support.tolerance import close
-from perfmodel.precision import PRECISIONS
-from perfmodel.workload import families
+from perfmodel.vocabulary import families
+from perfmodel.vocabulary.precision import PRECISIONS
 from perfmodel.workload.workload import ROLES, Workload
 
 #: Kinds of kernel recorded of each estimate: those that take most of its time.

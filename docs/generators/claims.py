@@ -9,8 +9,9 @@ from functools import cache
 from perfmodel import estimate, load_machine, published
 from perfmodel._text import percent, significant
 from perfmodel.mapping import Estimate
+from perfmodel.models import zoo
 from perfmodel.ranking import Pair, Ranking, rank
-from perfmodel.workload import families, zoo
+from perfmodel.vocabulary import families
 from perfmodel.workload.workload import Workload
 
 INTEL, AMD, AMPERE = "xeon_8490h", "epyc_9654", "ampereone_192"

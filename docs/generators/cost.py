@@ -16,8 +16,8 @@ from perfmodel.cost.plan import plans
 from perfmodel.cost.power import PREFIX as ENERGY
 from perfmodel.cost.power import figures, package_power
 from perfmodel.cost.tco import Demand, simple_cost
+from perfmodel.figures.quantity import factor
 from perfmodel.machine import Figure, load_machine
-from perfmodel.machine.quantity import factor
 from perfmodel.mapping import estimate
 from perfmodel.resolve import resolve_model
 from perfmodel.serving import search

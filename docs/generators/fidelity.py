@@ -13,8 +13,8 @@ from perfmodel.calibration.measurements import FIT
 from perfmodel.calibration.parameters import parameters_for
 from perfmodel.calibration.scores import Scores, scores
 from perfmodel.calibration.validation import Compared, predict, score
+from perfmodel.models import zoo
 from perfmodel.serving import search
-from perfmodel.workload import zoo
 
 HEADER = """\
 # Does it match reality?

@@ -65,7 +65,7 @@ class Case:
             from perfmodel.calibration.probes import probe
 
             return probe(row.probe).workload()
-        from perfmodel.workload import zoo
+        from perfmodel.models import zoo
 
         assert row.model is not None
         return zoo.workload(
@@ -120,7 +120,7 @@ def matmul(shape: Matmul) -> Workload:
     """One product of two activations as a workload."""
     import numpy as np
 
-    from perfmodel.workload import families as f
+    from perfmodel.vocabulary import families as f
     from perfmodel.workload.workload import INPUT, KINDS, OUTPUT, Accesses, Kernels, Tensors
 
     m, n, k = shape.m, shape.n, shape.k

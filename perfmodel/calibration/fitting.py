@@ -19,9 +19,9 @@ from perfmodel.calibration.cases import Case
 from perfmodel.calibration.parameters import Parameter, figures, variants
 from perfmodel.errors import MeasurementError
 from perfmodel.machine import Figure, Machine
-from perfmodel.machine.runtime_figures import RuntimeFigures
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants
+from perfmodel.software.figures import RuntimeFigures
 
 #: How far a good model is off on one kernel or network: the scale from which on a point counts as
 #: an outlier, and the weight of the points against what was known before.

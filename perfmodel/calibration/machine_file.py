@@ -12,9 +12,10 @@ from typing import Any, Final
 from perfmodel._files import write_atomically
 from perfmodel.calibration.fitting import Fit
 from perfmodel.errors import MeasurementError
-from perfmodel.machine import Figure, Machine, quantity
-from perfmodel.machine.figure import Origin
-from perfmodel.machine.record import tree_of, validated
+from perfmodel.figures import quantity
+from perfmodel.figures.figure import Origin
+from perfmodel.figures.record import tree_of, validated
+from perfmodel.machine import Figure, Machine
 from perfmodel.machine.schema import Calibration
 
 _LIBRARIES: Final = ("perfmodel", "numpy", "scipy", "torch")

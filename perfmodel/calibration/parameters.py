@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from perfmodel.machine import Figure, Machine
-from perfmodel.machine.runtime_figures import RuntimeFigures
-from perfmodel.mapping import runtimes
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.workload import families as f
+from perfmodel.software import runtimes
+from perfmodel.software.figures import RuntimeFigures
+from perfmodel.vocabulary import families as f
 
 if TYPE_CHECKING:
     from perfmodel.calibration.cases import Case

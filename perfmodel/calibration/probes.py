@@ -124,7 +124,7 @@ class Probe:
 def _workload(probe: Probe) -> Workload:
     import torch
 
-    from perfmodel.workload.tracing import trace
+    from perfmodel.tracing.tracing import trace
 
     with torch.device("meta"):
         module, operands = probe.module()

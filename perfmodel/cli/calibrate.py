@@ -112,7 +112,8 @@ def table(calibrated: Calibrated) -> Table:
         before |= figures(base, runtime)
     own = machines.get(calibrated.machine.id)
     known = {} if own is None else own.figures()
-    from perfmodel.machine import Figure, quantity
+    from perfmodel.figures import quantity
+    from perfmodel.machine import Figure
 
     for path, figure in calibrated.figures.items():
         if figure.source != "calibration":

@@ -63,7 +63,7 @@ def cpus(
 
 def _show_sources(format: str, machine: Machine) -> None:
     """Every figure: path, value with range, confidence, source."""
-    from perfmodel.machine.figure import CONFIDENCES
+    from perfmodel.figures.figure import CONFIDENCES
 
     figures = machine.figures()
 

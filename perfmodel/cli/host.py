@@ -170,8 +170,8 @@ def validate_host(
     from perfmodel.calibration.host.models import profiled_as, time_model
     from perfmodel.calibration.validation import Compared
     from perfmodel.mapping import estimate
-    from perfmodel.precision import get_precision
     from perfmodel.resolve import resolve_model
+    from perfmodel.vocabulary.precision import get_precision
 
     get_precision(precision)
     sources = [resolve_model(model) for model in models]

@@ -11,7 +11,7 @@ from perfmodel.cli.rendering import Column, Table, note, optional, progress, sho
 from perfmodel.errors import PerfmodelError, WorkloadFormatError
 
 if TYPE_CHECKING:
-    from perfmodel.workload.spec import ModelSpec
+    from perfmodel.models.spec import ModelSpec
     from perfmodel.workload.workload import Workload
 
 
@@ -23,7 +23,7 @@ def models(
     format: options.OutputFormat = "table",
 ) -> None:
     """List the named models with their input, FLOPs (a multiply-accumulate is 2) and parameters."""
-    from perfmodel.workload import zoo
+    from perfmodel.models import zoo
 
     records: list[dict[str, Any]] = []
     with progress() as loading:
@@ -54,7 +54,8 @@ def models(
 def _cached(spec: ModelSpec) -> Workload | None:
     """The workload if it was traced before by this release and these libraries."""
     from perfmodel import cache
-    from perfmodel.workload import storage, zoo
+    from perfmodel.models import zoo
+    from perfmodel.workload import storage
 
     try:
         stored = cache.load(zoo.cache_key(spec))

@@ -247,7 +247,7 @@ def quantity(option: str, text: str, unit: str, example: str, *, bare: str = "")
 
     Raises :class:`~perfmodel.errors.PerfmodelError` for anything else.
     """
-    from perfmodel.machine.quantity import QuantityError, parse, split
+    from perfmodel.figures.quantity import QuantityError, parse, split
 
     expected = f'expected a positive quantity such as "{example}"'
     try:

@@ -49,9 +49,9 @@ def rank(
     under 90 % of the samples is printed as leaning.
     """
     from perfmodel.comparison import check_options
+    from perfmodel.models import zoo
     from perfmodel.ranking import rank
     from perfmodel.resolve import resolve_model
-    from perfmodel.workload import zoo
 
     machines = options.machines(cpu, set_)
     check_options(precision, state, runtime)

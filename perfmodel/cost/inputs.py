@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError
-from perfmodel.machine.figure import Count, Expect, Figure, Fraction, Origin, Power, Price
-from perfmodel.machine.record import Record, fault_at, tree_of, validated, walk
+from perfmodel.figures.figure import Count, Expect, Figure, Fraction, Origin, Power, Price
+from perfmodel.figures.record import Record, fault_at, tree_of, validated, walk
 
 EnergyPrice = Annotated[Figure, Expect("USD/J", "0.12 USD/kWh")]
 Ratio = Annotated[Figure, Expect("", "1.4")]

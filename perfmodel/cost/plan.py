@@ -16,14 +16,14 @@ from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine
 from perfmodel.mapping.estimate import prepare
 from perfmodel.mapping.roofline import FloatArray, Rate
-from perfmodel.mapping.runtimes import get_runtime
 from perfmodel.mapping.variants import latency_variants
-from perfmodel.precision import get_precision
 from perfmodel.ranking.rank import QUANTILES, SEED
 from perfmodel.ranking.unknowns import Samples, Unknown, machine_unknowns, sample, unknowns
 from perfmodel.serving.instance import instance, instance_columns, instance_values
 from perfmodel.serving.search import Search, require_best
 from perfmodel.serving.serve import Served
+from perfmodel.software.runtimes import get_runtime
+from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 
 #: Samples by default: the standard error of a probability is then under 1.6 %.

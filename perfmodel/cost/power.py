@@ -23,15 +23,15 @@ from typing import Annotated, Final
 
 import numpy as np
 
+from perfmodel.figures.figure import Expect, Figure, Fraction, Origin
+from perfmodel.figures.record import Record, walk
 from perfmodel.machine import Machine
-from perfmodel.machine.figure import Expect, Figure, Fraction, Origin
-from perfmodel.machine.record import Record, walk
 from perfmodel.mapping import mapper_for
 from perfmodel.mapping.estimate import Estimate
 from perfmodel.mapping.roofline import FloatArray, Rate
-from perfmodel.precision import get_precision
 from perfmodel.serving.partition import Partition
-from perfmodel.workload.families import CODE
+from perfmodel.vocabulary.families import CODE
+from perfmodel.vocabulary.precision import get_precision
 
 TDP: Final = "tdp"
 MODELLED: Final = "modelled"

@@ -12,8 +12,8 @@
 
 from __future__ import annotations
 
+from perfmodel.figures.figure import CONFIDENCES, Figure
 from perfmodel.machine.catalog import catalogue, cores, load_machine
-from perfmodel.machine.figure import CONFIDENCES, Figure
 from perfmodel.machine.schema import (
     MAPPERS,
     CacheBandwidth,

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, UnknownName
-from perfmodel.machine.figure import Origin
-from perfmodel.machine.record import tree_of, validated
+from perfmodel.figures.figure import Origin
+from perfmodel.figures.record import tree_of, validated
 from perfmodel.machine.schema import BANDWIDTH_PARTS, Core, Machine
 
 _CATALOG: Final = Path(__file__).parent / "catalog"

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 from pydantic import Field, StrictInt, ValidationInfo, model_validator
 
 from perfmodel.errors import MachineError, UnknownName, UnsupportedPrecision
-from perfmodel.machine.figure import (
+from perfmodel.figures.figure import (
     Bandwidth,
     BytesPerCycle,
     Count,
@@ -36,10 +36,10 @@ from perfmodel.machine.figure import (
     nearest,
     provenance,
 )
-from perfmodel.machine.record import Record, fault_at, settable, tree_of, validated, walk
-from perfmodel.machine.runtime_figures import RuntimeFigures
-from perfmodel.precision import FORMATS
-from perfmodel.workload import families
+from perfmodel.figures.record import Record, fault_at, settable, tree_of, validated, walk
+from perfmodel.software.figures import RuntimeFigures
+from perfmodel.vocabulary import families
+from perfmodel.vocabulary.precision import FORMATS
 
 __all__ = [
     "BANDWIDTH_PARTS",

@@ -10,7 +10,7 @@ import numpy as np
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.roofline import FloatArray, Rate
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
 
 
 class AmdMapper(Mapper):

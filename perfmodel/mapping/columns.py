@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.mapping.roofline import FloatArray, Work
-from perfmodel.precision import Precision
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.precision import Precision
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Workload
 
 _ROLES = (WEIGHT, INPUT, OUTPUT)

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from perfmodel.mapping.columns import Columns, mask_of
 from perfmodel.mapping.roofline import FloatArray, Rate, Traffic
-from perfmodel.mapping.runtimes import Runtime
-from perfmodel.workload import families as f
+from perfmodel.software.runtimes import Runtime
+from perfmodel.vocabulary import families as f
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT
 
 _CONVOLUTION: Final = mask_of(*f.CONVOLUTIONS)

@@ -17,11 +17,11 @@ from perfmodel.mapping.columns import Columns, columns
 from perfmodel.mapping.intel import IntelMapper
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.roofline import BOUNDS, LEVELS, FloatArray, Times
-from perfmodel.mapping.runtimes import Runtime, get_runtime
-from perfmodel.precision import Precision, get_precision
-from perfmodel.workload.families import FAMILIES
+from perfmodel.models.spec import describe_phase
+from perfmodel.software.runtimes import Runtime, get_runtime
+from perfmodel.vocabulary.families import FAMILIES
+from perfmodel.vocabulary.precision import Precision, get_precision
 from perfmodel.workload.fusion import fuse
-from perfmodel.workload.spec import describe_phase
 from perfmodel.workload.workload import ROLES, Workload
 
 MAPPERS: Mapping[str, type[Mapper]] = {
@@ -222,7 +222,7 @@ def estimate(
     Args:
         workload: a traced or loaded model.
         cpu: a catalogue id, the path of a machine TOML file, or a Machine.
-        precision: see :mod:`perfmodel.precision`.
+        precision: see :mod:`perfmodel.vocabulary.precision`.
         state: "steady" (the same model again and again) or "cold" (weights come from memory).
         runtime: "compiled" (fused kernels), "eager" (one kernel per operator) or "llama_cpp" (all
             cores meet after every kernel).

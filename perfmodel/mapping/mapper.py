@@ -22,9 +22,9 @@ from perfmodel.machine import Machine
 from perfmodel.mapping import eager, roofline
 from perfmodel.mapping.columns import Columns, mask_of
 from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, FloatArray, Rate, Traffic, Vector
-from perfmodel.mapping.runtimes import Runtime, costs
-from perfmodel.precision import Precision
-from perfmodel.workload import families as f
+from perfmodel.software.runtimes import Runtime, costs
+from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.precision import Precision
 
 #: Run states: the same model again and again, or its first run with nothing in the caches.
 STATES: Final = ("steady", "cold")

@@ -16,8 +16,8 @@ from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.estimate import mapper_for, prepare
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.mapping.runtimes import PREFIX, Runtime, figures, get_runtime, runtime_with
-from perfmodel.precision import get_precision
+from perfmodel.software.runtimes import PREFIX, Runtime, figures, get_runtime, runtime_with
+from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 
 #: Array elements of (variants, core counts, kernels) evaluated at once: a few arrays of this size
@@ -43,7 +43,7 @@ def latency_variants(
 
     Args:
         values: figures by dotted path, of the machine (``machine.figures()`` lists them) or of the
-            runtime (:func:`perfmodel.mapping.runtimes.figures`), each an array of shape (variants,)
+            runtime (:func:`perfmodel.software.runtimes.figures`), each of shape (variants,)
             in SI units; all other figures stay at their typical values.
         every_core_count: try every active-core count for every variant. Otherwise only those that
             are best in a spread of pilot variants: some ten times faster, and never below the exact

@@ -31,7 +31,7 @@ def build(model: str) -> torch.nn.Module:
     Raises:
         UnknownName: torchvision has no such model, or it is of another kind.
     """
-    from perfmodel.workload._torchvision import import_torchvision, parameters_on_meta
+    from perfmodel.models._torchvision import import_torchvision, parameters_on_meta
 
     models = import_torchvision().models
     segmentation = models.list_models(module=models.segmentation)

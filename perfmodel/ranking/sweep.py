@@ -20,7 +20,7 @@ from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimate import estimate
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.workload.parametric import ParametricWorkload
+from perfmodel.workload.parametric.parametric import ParametricWorkload
 
 #: Each point of a range is this many times the one before it.
 _STEP: Final = 2

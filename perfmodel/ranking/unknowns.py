@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.machine import Figure, Machine
-from perfmodel.mapping import runtimes
 from perfmodel.mapping.roofline import FloatArray
+from perfmodel.software import runtimes
 
 #: A table, and the range and source that figures in it share.
 _Key = tuple[str, float, float, float, str]

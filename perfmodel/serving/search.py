@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.errors import PerfmodelError
-from perfmodel.machine import Machine, load_machine, quantity
+from perfmodel.figures import quantity
+from perfmodel.machine import Machine, load_machine
 from perfmodel.serving.instance import SEPARATE
 from perfmodel.serving.partition import Partition, partitions
 from perfmodel.serving.serve import NoRoom, Served, serve

@@ -9,10 +9,10 @@ from typing import Any
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimate import Estimate, estimate_columns, prepare
-from perfmodel.mapping.runtimes import get_runtime
-from perfmodel.precision import get_precision
 from perfmodel.serving.instance import SEPARATE, check_weights, instance, instance_columns
 from perfmodel.serving.partition import Partition, partition_of, total_cores
+from perfmodel.software.runtimes import get_runtime
+from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 
 

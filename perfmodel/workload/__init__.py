@@ -1,6 +1,6 @@
-"""What a model asks for: tracing, the Workload, its file format, and the zoo of named models.
+"""What a model asks for: the Workload, its file format, its fusion. No hardware, software or torch.
 
-No hardware is in here. Reading a workload imports no torch.
+:mod:`perfmodel.tracing` makes workloads from modules, :mod:`perfmodel.models` from names.
 """
 
 from __future__ import annotations
@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING
 from perfmodel._lazy import exports
 
 if TYPE_CHECKING:
-    from perfmodel.workload.exported import from_exported
-    from perfmodel.workload.parametric import ParametricWorkload
+    from perfmodel.workload.parametric.parametric import ParametricWorkload
     from perfmodel.workload.storage import load
-    from perfmodel.workload.symbolic import trace_parametric
-    from perfmodel.workload.tracing import trace
     from perfmodel.workload.workload import Accesses, InputSpec, Kernels, Tensors, Workload
 
 __all__ = [
@@ -24,10 +21,7 @@ __all__ = [
     "ParametricWorkload",
     "Tensors",
     "Workload",
-    "from_exported",
     "load",
-    "trace",
-    "trace_parametric",
 ]
 
 __getattr__, __dir__ = exports(
@@ -36,12 +30,9 @@ __getattr__, __dir__ = exports(
         "Accesses": "perfmodel.workload.workload:Accesses",
         "InputSpec": "perfmodel.workload.workload:InputSpec",
         "Kernels": "perfmodel.workload.workload:Kernels",
-        "ParametricWorkload": "perfmodel.workload.parametric:ParametricWorkload",
+        "ParametricWorkload": "perfmodel.workload.parametric.parametric:ParametricWorkload",
         "Tensors": "perfmodel.workload.workload:Tensors",
         "Workload": "perfmodel.workload.workload:Workload",
-        "from_exported": "perfmodel.workload.exported:from_exported",
         "load": "perfmodel.workload.storage:load",
-        "trace": "perfmodel.workload.tracing:trace",
-        "trace_parametric": "perfmodel.workload.symbolic:trace_parametric",
     },
 )

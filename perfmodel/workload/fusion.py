@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Accesses, Kernels, Workload
 
 _POINTWISE = frozenset((f.ACTIVATION, f.ELEMENTWISE))

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from perfmodel._files import write_atomically
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName, WorkloadFormatError
-from perfmodel.workload.families import CODE, FAMILIES
+from perfmodel.vocabulary.families import CODE, FAMILIES
 from perfmodel.workload.workload import (
     KINDS,
     ROLES,
@@ -176,7 +176,7 @@ def load(path: str | Path, **sizes: int) -> Workload:
         UnknownName: a dimension that the workload lacks.
         UncoveredSize: a size at which the trace does not hold.
     """
-    from perfmodel.workload import parametric_storage
+    from perfmodel.workload.parametric import storage as parametric_storage
 
     source = str(path)
     document = read(path)

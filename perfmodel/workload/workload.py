@@ -21,8 +21,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from perfmodel.precision import Precision, get_precision
-from perfmodel.workload import families
+from perfmodel.vocabulary import families
+from perfmodel.vocabulary.precision import Precision, get_precision
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]

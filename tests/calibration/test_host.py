@@ -24,8 +24,8 @@ from perfmodel.calibration.probes import probe
 from perfmodel.errors import MachineError
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
-from perfmodel.workload import zoo
-from perfmodel.workload.families import CONVOLUTIONS
+from perfmodel.models import zoo
+from perfmodel.vocabulary.families import CONVOLUTIONS
 from tests.cli.conftest import Run
 
 FLAGS = ["avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16"]

@@ -12,8 +12,8 @@ from perfmodel.calibration.parameters import DENSE, FRESH, REPACKING
 from perfmodel.errors import MeasurementError
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
-from perfmodel.mapping.runtimes import get_runtime
 from perfmodel.ranking.unknowns import unknowns
+from perfmodel.software.runtimes import get_runtime
 from tests.calibration.synthetic import made
 
 TRUTH = {DENSE: 0.7, REPACKING: 1.25, FRESH: 0.8}

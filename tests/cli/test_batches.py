@@ -9,7 +9,7 @@ import pytest
 
 from perfmodel.comparison import DEFAULT_CPUS, compare, rankings
 from perfmodel.errors import TraceError
-from perfmodel.workload import zoo
+from perfmodel.models import zoo
 from tests.cli.conftest import Run
 from tests.ranking.test_sweep import layer
 

@@ -10,7 +10,7 @@ from perfmodel.cli.explain import common_name, grouped
 from perfmodel.comparison import compare
 from perfmodel.machine import catalogue, load_machine
 from perfmodel.mapping import estimate
-from perfmodel.workload import zoo
+from perfmodel.models import zoo
 from perfmodel.workload.workload import Workload
 from tests.cli.conftest import Run
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from perfmodel import load_workload
-from perfmodel.workload import zoo
-from perfmodel.workload.huggingface import with_layers
+from perfmodel.models import zoo
+from perfmodel.models.huggingface import with_layers
 from tests.cli.conftest import Run
 
 

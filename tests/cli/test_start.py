@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import perfmodel
-from perfmodel.precision import PRECISIONS
-from perfmodel.workload import zoo
+from perfmodel.models import zoo
+from perfmodel.vocabulary.precision import PRECISIONS
 from tests.cli.conftest import Run, process
 
 LOADED = "print(*sys.modules, file=sys.stderr)"

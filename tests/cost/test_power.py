@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from perfmodel.cost.power import PackagePower, figures, package_power
 from perfmodel.machine import CONFIDENCES, Machine, catalogue, load_machine
 from perfmodel.mapping import estimate
-from perfmodel.precision import PRECISIONS
 from perfmodel.serving import Partition, serve
+from perfmodel.vocabulary.precision import PRECISIONS
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 from tests.mapping.machines import machines, scaled

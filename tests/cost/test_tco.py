@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from perfmodel.cost.inputs import load_inputs
 from perfmodel.cost.tco import Cost, Demand, annuity, cost, simple_cost
 from perfmodel.errors import MachineError, PerfmodelError
+from perfmodel.figures.quantity import parse
 from perfmodel.machine import load_machine
-from perfmodel.machine.quantity import parse
 
 SLACK = 1 + 1e-9
 KWH = 3.6e6

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from perfmodel.errors import UnknownName, UnsupportedPrecision
+from perfmodel.figures.figure import CONFIDENCES, RANGED
 from perfmodel.machine import Figure, Machine, catalog, catalogue, cores, load_machine
-from perfmodel.machine.figure import CONFIDENCES, RANGED
-from perfmodel.precision import FORMATS
-from perfmodel.workload import families
+from perfmodel.vocabulary import families
+from perfmodel.vocabulary.precision import FORMATS
 
 CATALOG = resources.files("perfmodel.machine") / "catalog"
 FILES = [f"{name}.toml" for name in catalogue()] + [f"cores/{name}.toml" for name in cores()]

@@ -9,8 +9,8 @@ import pytest
 
 from perfmodel.machine import catalogue, load_machine
 from perfmodel.mapping import estimate, mapper_for
-from perfmodel.precision import PRECISIONS
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.precision import PRECISIONS
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from perfmodel.figures.figure import CONFIDENCES
 from perfmodel.machine import catalogue, load_machine
-from perfmodel.machine.figure import CONFIDENCES
 
 DOC = (Path(__file__).parents[2] / "docs" / "machines.md").read_text(encoding="utf-8")
 TOML = re.findall(r"```toml\n(.*?)```", DOC, flags=re.DOTALL)

@@ -10,7 +10,7 @@ import pytest
 
 from perfmodel.errors import MachineError, UnknownName
 from perfmodel.machine import load_machine
-from perfmodel.workload import families
+from perfmodel.vocabulary import families
 
 EFFICIENCY = "\n".join(f"{family} = 0.5" for family in families.FAMILIES)
 CORE = f"""

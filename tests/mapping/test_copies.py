@@ -10,9 +10,9 @@ import pytest
 from perfmodel.errors import MachineError
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
-from perfmodel.mapping.runtimes import get_runtime
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.unknowns import unknowns
+from perfmodel.software.runtimes import get_runtime
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 

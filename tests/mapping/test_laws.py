@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from perfmodel.machine import Machine
 from perfmodel.mapping import Estimate, estimate, mapper_for
 from perfmodel.mapping.columns import columns
-from perfmodel.mapping.runtimes import get_runtime, runtimes
-from perfmodel.precision import PRECISIONS, get_precision
-from perfmodel.workload import families as f
+from perfmodel.software.runtimes import get_runtime, runtimes
+from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.precision import PRECISIONS, get_precision
 from perfmodel.workload.fusion import fuse
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Accesses, Kernels, Workload
 from tests.builder import Builder

@@ -9,9 +9,9 @@ from perfmodel.errors import MachineError, UnknownName
 from perfmodel.machine import load_machine
 from perfmodel.mapping import AmdMapper, AmpereMapper, Estimate, IntelMapper, estimate, mapper_for
 from perfmodel.mapping.columns import columns
-from perfmodel.mapping.runtimes import get_runtime
-from perfmodel.precision import get_precision
-from perfmodel.workload import families as f
+from perfmodel.software.runtimes import get_runtime
+from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 

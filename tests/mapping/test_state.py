@@ -8,9 +8,9 @@ import pytest
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate, mapper_for
 from perfmodel.mapping.columns import columns
-from perfmodel.mapping.runtimes import get_runtime
-from perfmodel.precision import get_precision
-from perfmodel.workload import families as f
+from perfmodel.software.runtimes import get_runtime
+from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Workload
 from tests.builder import Builder
 

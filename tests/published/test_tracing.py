@@ -9,9 +9,9 @@ from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
 from perfmodel import published
 from perfmodel.errors import PerfmodelError, TraceError, UnknownName
+from perfmodel.models._torchvision import import_torchvision
 from perfmodel.published import tracing
 from perfmodel.published.nodes import Convolution, Graph, Linear, Node
-from perfmodel.workload._torchvision import import_torchvision
 
 IMAGE = torch.empty(1, 3, 8, 8, device="meta")
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from perfmodel.machine import Machine
 from perfmodel.mapping import estimate
-from perfmodel.precision import PRECISIONS
 from perfmodel.serving import Partition, instance, serve
 from perfmodel.serving.instance import WEIGHTS
+from perfmodel.vocabulary.precision import PRECISIONS
 from perfmodel.workload.workload import Workload
 from tests.mapping.machines import machines
 from tests.strategies import workloads

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
 from perfmodel.workload.fusion import fuse
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Workload
 from tests.builder import Builder

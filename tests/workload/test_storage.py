@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 
 from perfmodel.errors import PerfmodelError, WorkloadFormatError
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
 from perfmodel.workload.storage import VERSION, from_dict, load, save, to_dict
 from perfmodel.workload.workload import Workload
 from tests.examples import make_workload

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
 from perfmodel.workload.workload import INPUT, KINDS, OUTPUT, Workload
 from tests.strategies import workloads
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from perfmodel.calibration.host.timing import Timing, denormals_as_zero, threads, timed
 from perfmodel.errors import PerfmodelError
-from perfmodel.workload import families as f
+from perfmodel.vocabulary import families as f
 
 
 def time_model(
@@ -53,7 +53,7 @@ def _real(name: str, batch: int) -> tuple[Any, tuple[Any, ...]]:
     """The module with random weights, and inputs for it."""
     import torch
 
-    from perfmodel.workload import zoo
+    from perfmodel.models import zoo
 
     module, inputs = zoo.build(name, batch)
     module = module.to_empty(device="cpu").eval()

@@ -14,11 +14,12 @@ from pydantic import Field, StrictInt, model_validator
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, MeasurementError, UnknownName
-from perfmodel.machine import load_machine, quantity
-from perfmodel.machine.figure import Origin
-from perfmodel.machine.record import Record, fault_at, validated
-from perfmodel.mapping.runtimes import get_runtime
-from perfmodel.precision import get_precision
+from perfmodel.figures import quantity
+from perfmodel.figures.figure import Origin
+from perfmodel.figures.record import Record, fault_at, validated
+from perfmodel.machine import load_machine
+from perfmodel.software.runtimes import get_runtime
+from perfmodel.vocabulary.precision import get_precision
 
 _FOLDER: Final = Path(__file__).parent
 #: Files of measured points that come with perfmodel.
@@ -194,7 +195,7 @@ def machine_of(group: MeasuredSet, folder: Path = Path()) -> str:
 
 def _check_subject(row: Row) -> None:
     if row.model is not None:
-        from perfmodel.workload import zoo
+        from perfmodel.models import zoo
 
         if not zoo.knows(row.model):
             raise UnknownName("model", row.model, zoo.names())

@@ -1,0 +1,225 @@
+"""Figures: one physical quantity each, as a range with confidence and source."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from pydantic_core import PydanticCustomError, core_schema
+
+from perfmodel.figures import quantity
+
+#: What each confidence letter means.
+CONFIDENCES: Final = {
+    "V": "read in the named source",
+    "M": "measured",
+    "D": "derived from such figures",
+    "R": "recalled or estimated: carries a range",
+    "U": "sources conflict: carries a range",
+    "stated": "given by a user's file or option",
+}
+#: Confidences that are not worth a single number.
+RANGED: Final = ("R", "U")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One physical figure: a range of SI values, how sure it is, and where it is from.
+
+    Attributes:
+        low, typical, high: in ``unit``; all three are equal where the figure is not a range.
+        unit: the SI unit of the three ("Hz", "B/s", "" for counts and fractions ...).
+        confidence: a key of :data:`CONFIDENCES`.
+        source: full citation.
+    """
+
+    low: float
+    typical: float
+    high: float
+    unit: str
+    confidence: str = "stated"
+    source: str = "stated by the caller"
+
+    @property
+    def is_range(self) -> bool:
+        """Whether low and high differ."""
+        return self.low < self.high
+
+    def __float__(self) -> float:
+        """The typical value."""
+        return self.typical
+
+    def __str__(self) -> str:
+        """For people: ``2.1 GHz (1.9 GHz to 2.6 GHz)``."""
+        if not self.is_range:
+            return quantity.render(self.typical, self.unit)
+        low, typical, high = (
+            quantity.render(value, self.unit) for value in (self.low, self.typical, self.high)
+        )
+        return f"{typical} ({low} to {high})"
+
+
+#: Keys an inline figure table may have.
+_FIGURE_KEYS: Final = ("value", "low", "typical", "high", "confidence", "source")
+_BOUNDS: Final = ("low", "typical", "high")
+
+
+def nearest(name: str, valid: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """`` (did you mean 'x'?)``, or nothing where no valid name is near."""
+    near = difflib.get_close_matches(name, list(valid), n=1, cutoff=cutoff)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Validation context: the file a description comes from, and its ``[sources]``."""
+
+    file: str
+    sources: Mapping[str, str]
+
+
+def bad(found: str, expected: str) -> PydanticCustomError:
+    """The error of a figure that is not as expected."""
+    return PydanticCustomError("figure", "{found}; expected {expected}", _text(found, expected))
+
+
+def _text(found: str, expected: str) -> dict[str, Any]:
+    return {"found": found, "expected": expected}
+
+
+def provenance(raw: Mapping[str, Any], origin: Origin | None) -> tuple[str, str]:
+    """Confidence and full citation of a table with ``confidence`` and ``source`` keys."""
+    confidence, key = raw.get("confidence", "stated"), raw.get("source")
+    if confidence not in CONFIDENCES:
+        letters = ", ".join(CONFIDENCES)
+        raise bad(f"confidence {confidence!r}", f"a confidence out of {letters}")
+    if key is None:
+        if confidence != "stated":
+            raise bad(f"confidence {confidence!r} without a source", "source = a key of [sources]")
+        return confidence, origin.file if origin else "stated by the caller"
+    sources = origin.sources if origin else {}
+    if not isinstance(key, str) or key not in sources:
+        raise bad(f"source {key!r}{nearest(str(key), sources)}", "a key of [sources] in this file")
+    return confidence, sources[key]
+
+
+@dataclass(frozen=True)
+class Expect:
+    """Pydantic annotation: how one figure field is written, and its permitted values.
+
+    Attributes:
+        unit: SI unit the values are converted to.
+        example: how a person writes it, quoted in errors.
+        kind: "quantity" (positive), "count" (whole, at least 1) or "fraction" (in (0, 1]).
+    """
+
+    unit: str
+    example: str
+    kind: Literal["quantity", "count", "fraction"] = "quantity"
+
+    @property
+    def description(self) -> str:
+        """The expectation as the end of an error message."""
+        if self.kind == "count":
+            return f"a whole number of at least 1, such as {self.example}"
+        if self.kind == "fraction":
+            return f"a fraction in (0, 1], such as {self.example}"
+        return f'a positive quantity with a unit of {self.unit}, such as "{self.example}"'
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """Validate by :meth:`figure`, with the :class:`Origin` that is the context."""
+        return core_schema.with_info_plain_validator_function(self._validate)
+
+    def _validate(self, raw: Any, info: core_schema.ValidationInfo) -> Figure:
+        origin = info.context if isinstance(info.context, Origin) else None
+        return self.figure(raw, origin)
+
+    def figure(self, raw: Any, origin: Origin | None) -> Figure:
+        """The figure ``raw`` states: a Figure, a number, a text, or a table of them."""
+        if isinstance(raw, Figure):
+            if raw.unit != self.unit:
+                raise bad(f"a figure in {raw.unit or 'no unit'}", self.description)
+            return self._checked(raw, raw.typical)
+        if not isinstance(raw, dict):
+            value = self._number(raw)
+            _, source = provenance({}, origin)
+            return self._checked(Figure(value, value, value, self.unit, "stated", source), raw)
+        for key in raw:
+            if key not in _FIGURE_KEYS:
+                raise bad(
+                    f"unknown key {key!r}{nearest(key, _FIGURE_KEYS)}",
+                    "a figure: value, or low, typical and high; confidence; source",
+                )
+        low, typical, high = self._bounds(raw)
+        if not low <= typical <= high:
+            written = ", ".join(f"{bound} = {raw[bound]!r}" for bound in _BOUNDS)
+            raise bad(written, "low <= typical <= high")
+        confidence, source = provenance(raw, origin)
+        if confidence in RANGED and "value" in raw:
+            raise bad(
+                f"one value with confidence {confidence!r} ({CONFIDENCES[confidence]})",
+                "low, typical and high",
+            )
+        return self._checked(Figure(low, typical, high, self.unit, confidence, source), raw)
+
+    def _bounds(self, raw: dict[str, Any]) -> tuple[float, float, float]:
+        given = [bound for bound in _BOUNDS if bound in raw]
+        if "value" in raw:
+            if given:
+                raise bad(f"both value and {given[0]}", "either value, or low, typical and high")
+            value = self._number(raw["value"])
+            return value, value, value
+        absent = [bound for bound in _BOUNDS if bound not in raw]
+        if absent:
+            found = f"no {' and no '.join(absent)}" if given else "a table without a value"
+            raise bad(found, f"value, or low, typical and high: {self.description}")
+        low, typical, high = (self._number(raw[bound]) for bound in _BOUNDS)
+        return low, typical, high
+
+    def _number(self, raw: Any) -> float:
+        """One value in SI; a bare number is accepted where the figure has no unit."""
+        if isinstance(raw, str):
+            try:
+                value = quantity.parse(raw, self.unit)
+            except quantity.QuantityError as error:
+                raise bad(f"{raw!r} {error}", self.description) from None
+        elif isinstance(raw, (int, float)) and not isinstance(raw, bool):
+            if self.unit:
+                raise bad(f"{raw!r} has no unit", self.description)
+            value = float(raw)
+        else:
+            raise bad(f"{raw!r}", self.description)
+        self._check(value, raw)
+        return value
+
+    def _checked(self, figure: Figure, raw: Any) -> Figure:
+        for value in (figure.low, figure.typical, figure.high):
+            self._check(value, raw)
+        if not figure.low <= figure.typical <= figure.high:
+            raise bad(f"low, typical, high = {figure}", "low <= typical <= high")
+        return figure
+
+    def _check(self, value: float, raw: Any) -> None:
+        """Positive and finite; a fraction is at most 1."""
+        if not (math.isfinite(value) and value > 0) or (self.kind == "fraction" and value > 1):
+            raise bad(f"{raw!r}", self.description)
+        if self.kind == "count" and not (value >= 1 and value.is_integer()):
+            raise bad(f"{raw!r}", self.description)
+
+
+Frequency = Annotated[Figure, Expect("Hz", "2.4 GHz")]
+Size = Annotated[Figure, Expect("B", "32 MiB")]
+Bandwidth = Annotated[Figure, Expect("B/s", "460.8 GB/s")]
+TransferRate = Annotated[Figure, Expect("T/s", "4800 MT/s")]
+Duration = Annotated[Figure, Expect("s", "1.2 us")]
+Power = Annotated[Figure, Expect("W", "360 W")]
+Price = Annotated[Figure, Expect("USD", "11805 USD")]
+Operations = Annotated[Figure, Expect("op", "1e6 op")]
+OpsPerCycle = Annotated[Figure, Expect("op/cycle", "128 op/cycle")]
+BytesPerCycle = Annotated[Figure, Expect("B/cycle", "64 B/cycle")]
+Count = Annotated[Figure, Expect("", "96", "count")]
+Fraction = Annotated[Figure, Expect("", "0.82", "fraction")]
+Factor = Annotated[Figure, Expect("", "3")]

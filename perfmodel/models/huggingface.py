@@ -1,0 +1,409 @@
+"""Transformers of Hugging Face, written out as configurations: nothing is ever downloaded.
+
+Each is built on the meta device from its published hyper-parameters. Models that generate run in
+two phases, *prefill* (the whole prompt, logits of its last position) and *decode* (one token with a
+KV cache); docs/transformers.md says what is counted in each.
+
+FLOPs of a decoder with ``P`` parameters in its linear layers (head included, embedding not), for
+one sample, a multiply-accumulate being 2 FLOPs::
+
+    decode at context L:   2 P + layers * 4 L heads head_dim
+    prefill of S tokens:   2 (P - head) S + 2 head + layers * 4 S^2 heads head_dim
+
+The KV cache holds ``2 * layers * kv_heads * head_dim * L`` elements; decode reads all of them and
+writes one row, prefill writes S rows. A causal mask is not discounted, as in
+``torch.utils.flop_counter``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from perfmodel.models.spec import CacheLayer, ModelInput, ModelSpec, Run
+
+if TYPE_CHECKING:
+    import torch
+
+LIBRARY: Final = "transformers"
+#: Lengths of a model that generates, where the user names none.
+DEFAULT_TOKENS: Final = 512
+DEFAULT_CONTEXT: Final = 1024
+
+
+def encoder(
+    name: str,
+    title: str,
+    model: str,
+    config: Mapping[str, Any],
+    *,
+    task: str,
+    layers: int,
+    inputs: Callable[[int], tuple[ModelInput, ...]],
+    tokens: int = 0,
+    longest: int = 0,
+    notes: str = "",
+) -> ModelSpec:
+    """The spec of a model that takes its input at once.
+
+    Args:
+        model: class of transformers; ``config`` are the arguments of its configuration.
+        layers: of the encoder.
+        inputs: its arguments for a sequence of so many tokens.
+        tokens, longest: default and longest sequence; 0 where it takes none.
+    """
+
+    def build(run: Run) -> torch.nn.Module:
+        from perfmodel.models import decoding
+
+        return decoding.encoder(model, {**config, "num_hidden_layers": layers})
+
+    return ModelSpec(
+        name=name,
+        title=title,
+        task=task,
+        inputs=inputs(tokens),
+        library=LIBRARY,
+        build=build,
+        notes=notes,
+        extra=LIBRARY,
+        tokens=tokens,
+        longest=longest,
+        arguments=lambda run: inputs(run.tokens),
+    )
+
+
+def causal_lm(
+    name: str,
+    title: str,
+    model: str,
+    config: Mapping[str, Any],
+    *,
+    layers: int,
+    kv_heads: int,
+    head_dim: int,
+    longest: int,
+    notes: str = "",
+) -> ModelSpec:
+    """The spec of a decoder that generates text.
+
+    Args:
+        model: class of transformers; ``config`` are the arguments of its configuration.
+        layers, kv_heads, head_dim: extents of the KV cache.
+        longest: positions it was trained for.
+    """
+
+    def arguments(run: Run) -> tuple[ModelInput, ...]:
+        return (ModelInput("input_ids", (run.tokens,), "int64"),)
+
+    def cache(run: Run) -> tuple[CacheLayer, ...]:
+        return (_cache_layer("", kv_heads, run.context or run.tokens, head_dim),) * layers
+
+    def build(run: Run) -> torch.nn.Module:
+        from perfmodel.models import decoding
+
+        return decoding.causal_lm(model, {**config, "num_hidden_layers": layers}, run)
+
+    return _generating(
+        name, title, "text generation", arguments, cache, build, longest=longest, notes=notes
+    )
+
+
+def speech_to_text(
+    name: str,
+    title: str,
+    config: Mapping[str, Any],
+    *,
+    layers: int,
+    heads: int,
+    head_dim: int,
+    frames: int,
+    longest: int,
+    prompt: int,
+    notes: str = "",
+) -> ModelSpec:
+    """The spec of a Whisper model: an encoder of speech and a decoder of text.
+
+    Prefill runs the encoder and the decoder's prompt. Decode has two caches: of the text so far,
+    which grows, and of the encoded speech, which every token only reads.
+
+    Args:
+        layers: of the encoder, and as many of the decoder.
+        heads, head_dim: of both.
+        frames: positions of encoded speech; the spectrogram has twice as many.
+        prompt: tokens the decoder starts from.
+    """
+    bins = config["num_mel_bins"]
+
+    def arguments(run: Run) -> tuple[ModelInput, ...]:
+        text = ModelInput("decoder_input_ids", (run.tokens,), "int64")
+        if run.phase == "decode":
+            return (text,)
+        return (ModelInput("input_features", (bins, 2 * frames)), text)
+
+    def cache(run: Run) -> tuple[CacheLayer, ...]:
+        text = _cache_layer("", heads, run.context or run.tokens, head_dim)
+        speech = _cache_layer("encoder_", heads, frames, head_dim)
+        return (text,) * layers + (speech,) * layers
+
+    def build(run: Run) -> torch.nn.Module:
+        from perfmodel.models import decoding
+
+        extents = {"encoder_layers": layers, "decoder_layers": layers}
+        return decoding.speech_to_text({**config, **extents}, run)
+
+    return _generating(
+        name,
+        title,
+        "speech recognition",
+        arguments,
+        cache,
+        build,
+        longest=longest,
+        tokens=prompt,
+        notes=notes,
+    )
+
+
+def _generating(
+    name: str,
+    title: str,
+    task: str,
+    arguments: Callable[[Run], tuple[ModelInput, ...]],
+    cache: Callable[[Run], tuple[CacheLayer, ...]],
+    build: Callable[[Run], torch.nn.Module],
+    *,
+    longest: int,
+    tokens: int = DEFAULT_TOKENS,
+    notes: str,
+) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        title=title,
+        task=task,
+        inputs=arguments(Run(phase="prefill", tokens=tokens)),
+        library=LIBRARY,
+        build=build,
+        notes=notes,
+        extra=LIBRARY,
+        phases=("prefill", "decode"),
+        tokens=tokens,
+        context=min(DEFAULT_CONTEXT, longest),
+        longest=longest,
+        arguments=arguments,
+        cache=cache,
+    )
+
+
+def _cache_layer(prefix: str, heads: int, length: int, head_dim: int) -> CacheLayer:
+    shape = (heads, length, head_dim)
+    return ModelInput(f"{prefix}keys", shape), ModelInput(f"{prefix}values", shape)
+
+
+def _text(tokens: int) -> tuple[ModelInput, ...]:
+    return (
+        ModelInput("input_ids", (tokens,), "int64"),
+        ModelInput("attention_mask", (tokens,), "int64"),
+    )
+
+
+def _image(_tokens: int) -> tuple[ModelInput, ...]:
+    return (ModelInput("pixel_values", (3, 224, 224)),)
+
+
+#: How each model is made; its layers can be chosen, which tests do.
+_FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
+    # Devlin et al. 2018, arXiv:1810.04805; sequence and head as in MLPerf Inference.
+    partial(
+        encoder,
+        "bert_large",
+        "BERT-large",
+        "BertForQuestionAnswering",
+        {
+            "vocab_size": 30522,
+            "hidden_size": 1024,
+            "num_attention_heads": 16,
+            "intermediate_size": 4096,
+            "max_position_embeddings": 512,
+        },
+        task="question answering",
+        layers=24,
+        inputs=_text,
+        tokens=384,
+        longest=512,
+        notes="with the question-answering head and without the pooler; all tokens are computed, "
+        "those the attention mask leaves out too",
+    ),
+    # Dosovitskiy et al. 2020, arXiv:2010.11929.
+    partial(
+        encoder,
+        "vit_b_16_hf",
+        "ViT-B/16 (Transformers)",
+        "ViTForImageClassification",
+        {
+            "hidden_size": 768,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+            "num_labels": 1000,
+        },
+        task="image classification",
+        layers=12,
+        inputs=_image,
+        notes="the same network as torchvision's vit_b_16, to check one against the other",
+    ),
+    # Radford et al. 2019; the 1.5 B model.
+    partial(
+        causal_lm,
+        "gpt2_xl",
+        "GPT-2 XL (1.5B)",
+        "GPT2LMHeadModel",
+        {
+            "vocab_size": 50257,
+            "n_positions": 1024,
+            "n_embd": 1600,
+            "n_head": 25,
+            # The function of GPT-2's own "gelu_new", as one operator instead of eight.
+            "activation_function": "gelu_pytorch_tanh",
+        },
+        layers=48,
+        kv_heads=25,
+        head_dim=64,
+        longest=1024,
+        notes="embedding and head share their weight",
+    ),
+    # Touvron et al. 2023, arXiv:2307.09288.
+    partial(
+        causal_lm,
+        "llama_7b",
+        "Llama-2-7B",
+        "LlamaForCausalLM",
+        {
+            "vocab_size": 32000,
+            "hidden_size": 4096,
+            "intermediate_size": 11008,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 32,
+            "max_position_embeddings": 4096,
+        },
+        layers=32,
+        kv_heads=32,
+        head_dim=128,
+        longest=4096,
+    ),
+    partial(
+        causal_lm,
+        "llama_2_70b",
+        "Llama-2-70B",
+        "LlamaForCausalLM",
+        {
+            "vocab_size": 32000,
+            "hidden_size": 8192,
+            "intermediate_size": 28672,
+            "num_attention_heads": 64,
+            "num_key_value_heads": 8,
+            "max_position_embeddings": 4096,
+        },
+        layers=80,
+        kv_heads=8,
+        head_dim=128,
+        longest=4096,
+    ),
+    # Grattafiori et al. 2024, arXiv:2407.21783. The rescaled rotary frequencies of Llama 3.2 are
+    # left out: they are other values of the same buffer.
+    partial(
+        causal_lm,
+        "llama_3_8b",
+        "Llama-3-8B",
+        "LlamaForCausalLM",
+        {
+            "vocab_size": 128256,
+            "hidden_size": 4096,
+            "intermediate_size": 14336,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "max_position_embeddings": 8192,
+        },
+        layers=32,
+        kv_heads=8,
+        head_dim=128,
+        longest=8192,
+    ),
+    partial(
+        causal_lm,
+        "llama_3_2_3b",
+        "Llama-3.2-3B",
+        "LlamaForCausalLM",
+        {
+            "vocab_size": 128256,
+            "hidden_size": 3072,
+            "intermediate_size": 8192,
+            "num_attention_heads": 24,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "max_position_embeddings": 131072,
+            "tie_word_embeddings": True,
+        },
+        layers=28,
+        kv_heads=8,
+        head_dim=128,
+        longest=131072,
+        notes="embedding and head share their weight",
+    ),
+    # Jiang et al. 2024, arXiv:2401.04088.
+    partial(
+        causal_lm,
+        "mixtral_8x7b",
+        "Mixtral-8x7B",
+        "MixtralForCausalLM",
+        {
+            "vocab_size": 32000,
+            "hidden_size": 4096,
+            "intermediate_size": 14336,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "num_local_experts": 8,
+            "num_experts_per_tok": 2,
+            "max_position_embeddings": 32768,
+        },
+        layers=32,
+        kv_heads=8,
+        head_dim=128,
+        longest=32768,
+        notes="routing is assumed even: every token runs exactly 2 of 8 experts, and the tokens of "
+        "a run spread evenly, so the weights of min(8, 2 * batch * tokens) experts are read",
+    ),
+    # Radford et al. 2022, arXiv:2212.04356.
+    partial(
+        speech_to_text,
+        "whisper_small",
+        "Whisper small",
+        {
+            "vocab_size": 51865,
+            "num_mel_bins": 80,
+            "d_model": 768,
+            "encoder_attention_heads": 12,
+            "decoder_attention_heads": 12,
+            "encoder_ffn_dim": 3072,
+            "decoder_ffn_dim": 3072,
+            "max_source_positions": 1500,
+            "max_target_positions": 448,
+        },
+        layers=12,
+        heads=12,
+        head_dim=64,
+        frames=1500,
+        longest=448,
+        prompt=4,
+        notes="prefill encodes 30 s of speech and runs a prompt of 4 tokens; decode generates text",
+    ),
+)
+
+#: All models, in the order in which tables show them.
+SPECS: Final = tuple(factory() for factory in _FACTORIES)
+
+
+def with_layers(name: str, layers: int) -> ModelSpec:
+    """The spec called ``name`` with another number of layers; KeyError for an unknown one."""
+    factories = {spec.name: factory for spec, factory in zip(SPECS, _FACTORIES, strict=True)}
+    return factories[name](layers=layers)

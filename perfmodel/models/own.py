@@ -1,0 +1,233 @@
+"""The user's own models: a function in a module or file that makes one, or a saved program.
+
+A *factory* is named ``package.module:function`` or ``path/to/file.py:function``. It returns
+``(module, example_inputs)`` or ``(module, args, kwargs)``. If it has a parameter ``batch`` it is
+called with the number of samples asked for, and returns inputs for as many; else the first
+dimension of its first tensor says how many there are.
+
+Naming a factory or a program runs code of its author. Nothing but what the user names is loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from perfmodel.errors import PerfmodelError, UnknownName
+
+if TYPE_CHECKING:
+    from perfmodel.workload.workload import Workload
+
+_FACTORY: Final = re.compile(
+    r"(?P<place>[^:]*\.py|[A-Za-z_][\w.]*|[A-Za-z]:.*\.py):(?P<name>[A-Za-z_][\w.]*)"
+)
+_RETURNS: Final = "it must return (module, example_inputs) or (module, args, kwargs)"
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """A model of the user's that has been found, but not traced.
+
+    Attributes:
+        name: what tables call it.
+        fixed_batch: samples in its inputs, or None if it can be made for any.
+        trace: its workload for so many samples, traced on the first call.
+    """
+
+    name: str
+    fixed_batch: int | None
+    trace: Callable[[int], Workload]
+
+
+def is_program(text: str) -> bool:
+    """Whether ``text`` names a saved ``torch.export`` program."""
+    return text.endswith(".pt2")
+
+
+def is_factory(text: str) -> bool:
+    """Whether ``text`` names a factory."""
+    return _FACTORY.fullmatch(text) is not None
+
+
+def program(path: str, *, allow_unmodelled: bool = False) -> OwnModel:
+    """The model in the saved program at ``path``.
+
+    Raises :class:`~perfmodel.errors.TraceError` where it cannot be loaded.
+    """
+    _require_torch()
+    from perfmodel.tracing import exported
+
+    loaded = exported.load(path)
+    name = Path(path).stem
+    batch = exported.batch_size(loaded, name)
+
+    @functools.cache
+    def trace(batch: int) -> Workload:
+        return exported.from_exported(loaded, name=name, allow_unmodelled=allow_unmodelled)
+
+    return OwnModel(name, batch, trace)
+
+
+def factory(text: str, *, allow_unmodelled: bool = False) -> OwnModel:
+    """The model that the factory ``text`` makes; the factory is called if it takes no ``batch``.
+
+    Raises:
+        UnknownName: the module has no such function; the nearest is suggested.
+        PerfmodelError: it cannot be imported, called, or returns something else.
+    """
+    _require_torch()
+    match = _FACTORY.fullmatch(text)
+    if match is None:
+        raise PerfmodelError(f"{text}: expected package.module:function or file.py:function")
+    place = match["place"]
+    function = _attribute(text, _import(text, place), match["name"])
+    stem = Path(place).stem if place.endswith(".py") else place.rpartition(".")[2]
+    name = f"{stem}:{match['name']}"
+    if _takes_batch(function):
+
+        @functools.cache
+        def trace(batch: int) -> Workload:
+            made = _make(text, functools.partial(function, batch=batch))
+            return _trace(name, made, batch, allow_unmodelled)
+
+        return OwnModel(name, None, trace)
+
+    from perfmodel.tracing.tracing import batch_of
+
+    made = _make(text, function)
+    fixed = batch_of(name, None, [made[1], made[2]])
+
+    @functools.cache
+    def trace_made(batch: int) -> Workload:
+        return _trace(name, made, batch, allow_unmodelled)
+
+    return OwnModel(name, fixed, trace_made)
+
+
+def _require_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise PerfmodelError(
+            "this needs torch, which is not installed: pip install 'perfmodel[torch]'"
+        )
+
+
+def _import(text: str, place: str) -> ModuleType:
+    """The module or file that ``place`` names, as if Python ran in its folder."""
+    path = Path(place)
+    by_file = place.endswith(".py")
+    if by_file and not path.is_file():
+        raise PerfmodelError(f"{text}: there is no file {place}")
+    try:
+        with _on_path(path.resolve().parent if by_file else Path.cwd()):
+            if by_file:
+                return _run_file(path)
+            importlib.invalidate_caches()
+            return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        # The user misspelt the place, or the place imports something that is not there.
+        if not by_file and place.split(".")[: len(str(error.name).split("."))] == str(
+            error.name
+        ).split("."):
+            raise PerfmodelError(
+                f"{text}: there is no module {error.name} in the current folder or on Python's path"
+            ) from error
+        raise PerfmodelError(f"{text}: cannot be imported{_failure(error)}") from error
+    # A user's module may raise anything while it is imported.
+    except Exception as error:
+        raise PerfmodelError(f"{text}: cannot be imported{_failure(error)}") from error
+
+
+def _run_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses and pickles look their module up by name; a module of that name stays where it is.
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _on_path(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _attribute(text: str, module: ModuleType, name: str) -> Callable[..., Any]:
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            members = getattr(found, "__dict__", {}).items()
+            public = [key for key, value in members if callable(value) and key[0] != "_"]
+            raise UnknownName(f"factory of {text.rpartition(':')[0]}", part, public)
+        found = getattr(found, part)
+    if not callable(found):
+        raise PerfmodelError(f"{text}: is {_kind(found)}, not a function; {_RETURNS}")
+    return found  # type: ignore[no-any-return]
+
+
+def _takes_batch(function: Callable[..., Any]) -> bool:
+    try:
+        return "batch" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a callable without a signature
+        return False
+
+
+def _make(text: str, function: Callable[[], Any]) -> tuple[Any, Any, Any]:
+    """Module, positional and keyword arguments, as the factory returns them."""
+    import torch
+
+    try:
+        made = function()
+    except Exception as error:
+        raise PerfmodelError(f"{text}: the factory failed{_failure(error)}") from error
+    if not isinstance(made, tuple) or len(made) not in (2, 3):
+        raise PerfmodelError(f"{text}: returned {_kind(made)}; {_RETURNS}")
+    module, args, kwargs = made if len(made) == 3 else (*made, None)
+    if not isinstance(module, torch.nn.Module):
+        raise PerfmodelError(
+            f"{text}: returned {_kind(module)} where the module was expected; {_RETURNS}"
+        )
+    return module, args, kwargs
+
+
+def _trace(name: str, made: tuple[Any, Any, Any], batch: int, allow_unmodelled: bool) -> Workload:
+    from perfmodel.tracing.tracing import trace
+
+    module, args, kwargs = made
+    return trace(
+        module, args, kwargs=kwargs, name=name, batch=batch, allow_unmodelled=allow_unmodelled
+    )
+
+
+def _failure(error: Exception) -> str:
+    """Where in the user's source, why, and the way out where there is a known one."""
+    from perfmodel.tracing.trace_errors import place, reason
+
+    text = f"{place(error)}: {reason(error)}"
+    if "meta tensor" in str(error) or "device meta" in str(error):
+        text += (
+            ". A tensor on the meta device has no values: build what computes with values on the "
+            "CPU, or give those values as numbers"
+        )
+    return text
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -1,0 +1,407 @@
+"""From an exported graph to the columns of a Workload.
+
+The one idea: a tensor is its storage. Every value in the graph carries shape, strides and the
+identity of its storage, so a view is a result that shares the storage of an argument, whatever the
+operator is called, and ``reshape`` or ``contiguous`` is a copy exactly when it makes a new storage.
+An access counts the distinct elements a view touches: a dimension of stride 0 counts once.
+
+A size may be a symbol (``torch.SymInt``), and what is computed from it is one, too, then. A
+comparison of symbols is decided as the traced sizes decide it, and noted by the shape environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import fx
+from torch.export.graph_signature import InputKind
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
+
+from perfmodel.errors import TraceError, UnmodelledOperator
+from perfmodel.tracing import operators
+from perfmodel.tracing.operators import Call, Cost, Formula
+from perfmodel.tracing.trace_errors import unknown_size
+from perfmodel.vocabulary import families
+from perfmodel.workload.workload import (
+    INPUT,
+    KINDS,
+    OUTPUT,
+    WEIGHT,
+    Accesses,
+    IntArray,
+    Kernels,
+    Tensors,
+)
+
+#: Higher-order operators that run a subgraph once, with arguments from this position on.
+INLINED: Final = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
+_WEIGHTS: Final = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+_UNKNOWN: Final = ("", "")
+_NO_LOOPS: Final = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The tables of a Workload, and the operators in it that have no formula."""
+
+    tensors: Tensors
+    kernels: Kernels
+    accesses: Accesses
+    unmodelled: tuple[str, ...]
+
+
+def record(
+    program: torch.export.ExportedProgram,
+    name: str,
+    *,
+    allow_unmodelled: bool,
+    state: frozenset[str] = frozenset(),
+    symbolic: bool = False,
+) -> Recording:
+    """The kernels of ``program`` in graph order, with the tensors they access.
+
+    ``state`` names the placeholders of arguments that outlive a run. ``symbolic``: the columns of
+    sizes are arrays of objects, integers and ``torch.SymInt``.
+    Raises :class:`~perfmodel.errors.UnmodelledOperator` naming every operator without a formula
+    (``allow_unmodelled``: charges their bytes instead).
+    """
+    recorder = _Recorder(name)
+    specs = program.graph_signature.input_specs
+    placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
+    for node, spec in zip(placeholders, specs, strict=True):
+        kind = "weight" if spec.kind in _WEIGHTS else "state" if node.name in state else "input"
+        recorder.declare(node.meta.get("val"), spec.target or node.name, kind)
+    recorder.run(program.graph_module)
+    if recorder.unmodelled and not allow_unmodelled:
+        raise UnmodelledOperator(name, recorder.unmodelled)
+    return recorder.finish(np.object_ if symbolic else np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Operator:
+    """What is the same for all calls of one overload."""
+
+    name: str
+    formula: Formula | None = None
+    free: bool = False
+    arguments: tuple[str, ...] = ()
+    written: frozenset[str] = frozenset()
+    #: ``out`` arguments: written, never read.
+    out: frozenset[str] = frozenset()
+
+
+def _operator(target: Any) -> _Operator:
+    arguments = target._schema.arguments
+    name = operator_name(target)
+    return _Operator(
+        name=operators.canonical(name),
+        formula=operators.find(name),
+        free=name in operators.FREE,
+        arguments=tuple(a.name for a in arguments),
+        written=frozenset(
+            a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write
+        ),
+        out=frozenset(a.name for a in arguments if a.is_out),
+    )
+
+
+def operator_name(target: Any) -> str:
+    """Namespace and name of an operator without its overload, as formulas are registered."""
+    return str(target._schema.name).replace("::", ".")
+
+
+class _Recorder:
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.unmodelled: dict[str, list[str]] = {}
+        # Storages: what is known of each, and its row once a kernel has touched it.
+        self._known: dict[int, tuple[str, str]] = {}
+        self._alias: dict[int, int] = {}
+        self._row: dict[int, int] = {}
+        self._tensors: list[tuple[str, int, int, int, bool]] = []
+        self._kernels: list[tuple[str, str, int, int, int, tuple[int, int, int, int]]] = []
+        self._accesses: list[tuple[int, int, int, int]] = []
+        self._names: dict[str, int] = {}
+        self._operators: dict[Any, _Operator] = {}
+
+    # Storages and tensors
+
+    def _storage(self, value: torch.Tensor) -> int:
+        key: int = value.untyped_storage()._cdata
+        return self._alias.get(key, key)
+
+    def declare(self, value: object, name: str, kind: str) -> None:
+        """Say what the storage of ``value`` is; the first to say so of a shared one is believed."""
+        if isinstance(value, torch.Tensor):
+            self._known.setdefault(self._storage(value), (name, kind))
+
+    def _is_weight(self, value: torch.Tensor) -> bool:
+        return self._known.get(self._storage(value), _UNKNOWN)[1] == "weight"
+
+    def _tensor(self, value: torch.Tensor) -> int:
+        """The row of the storage of ``value``."""
+        storage = self._storage(value)
+        row = self._row.get(storage)
+        if row is None:
+            row = self._row[storage] = len(self._tensors)
+            name, kind = self._known[storage]
+            itemsize = value.element_size()
+            elements = value.untyped_storage().nbytes() // itemsize
+            # Complex values keep their traced size: no precision policy speaks of them.
+            floating = value.dtype.is_floating_point
+            self._tensors.append((name, KINDS.index(kind), elements, itemsize, floating))
+        return row
+
+    # Nodes
+
+    def run(self, module: fx.GraphModule) -> None:
+        """Record the nodes of ``module`` in order."""
+        for node in module.graph.nodes:
+            if node.op == "call_function":
+                self._node(node, module)
+
+    def _node(self, node: fx.Node, module: fx.GraphModule) -> None:
+        target = node.target
+        results = list(_tensors_in(node.meta.get("val")))
+        if any(_is_unknown(size) for result in results for size in result.shape):
+            stack = node.meta.get("stack_trace")
+            raise TraceError(f"{self.model}: {unknown_size(str(target), stack)}")
+        if not hasattr(target, "_schema"):
+            position = INLINED.get(getattr(target, "__name__", ""))
+            if position is not None:
+                self._inline(node, module, position)
+            else:
+                self._without_schema(node, results)
+            return
+        operator = self._operators.get(target)
+        if operator is None:
+            operator = self._operators[target] = _operator(target)
+        arguments = dict(zip(operator.arguments, map(_values, node.args), strict=False))
+        arguments.update((name, _values(value)) for name, value in node.kwargs.items())
+        passed = {self._storage(tensor) for tensor in _tensors_in(list(arguments.values()))}
+        new = [result for result in results if self._storage(result) not in passed]
+        if operator.free or _onto_itself(operator, arguments):
+            for result in new:
+                self.declare(result, self._label(operator, node), "activation")
+        elif operators.is_identity(operator.name, arguments):
+            for result in new:
+                self._unite(result, next(_tensors_in(list(arguments.values()))))
+        elif new or operator.written:
+            call = Call(
+                arguments,
+                tuple(tuple(result.shape) for result in results),
+                in_place=bool(operator.written - operator.out),
+                weights=frozenset(
+                    name
+                    for name, value in arguments.items()
+                    if any(self._is_weight(tensor) for tensor in _tensors_in(value))
+                ),
+            )
+            self._kernel(operator, node, call, new)
+        # Otherwise it returns views of its arguments, or no tensor at all: a shape read, a check.
+
+    def _without_schema(self, node: fx.Node, results: list[torch.Tensor]) -> None:
+        """Python's own operators (getitem, arithmetic on sizes); anything else is unmodelled."""
+        arguments = {"args": [_values(argument) for argument in node.args]}
+        passed = {self._storage(tensor) for tensor in _tensors_in(arguments["args"])}
+        new = [result for result in results if self._storage(result) not in passed]
+        if new:
+            name = getattr(node.target, "__name__", str(node.target))
+            self._kernel(_Operator(f"higher_order.{name}"), node, Call(arguments, ()), new)
+
+    def _inline(self, node: fx.Node, module: fx.GraphModule, position: int) -> None:
+        subgraph = getattr(module, node.args[position].target)
+        inner = [n for n in subgraph.graph.nodes if n.op == "placeholder"]
+        for placeholder, argument in zip(inner, node.args[position + 1 :], strict=True):
+            self._unite(placeholder.meta.get("val"), _values(argument))
+        self.run(subgraph)
+        (output,) = (n for n in subgraph.graph.nodes if n.op == "output")
+        returned = _tensors_in(_values(output.args[0]))
+        for outer, value in zip(_tensors_in(node.meta.get("val")), returned, strict=True):
+            self._unite(outer, value)
+
+    def _unite(self, alias: object, original: object) -> None:
+        if isinstance(alias, torch.Tensor) and isinstance(original, torch.Tensor):
+            storage = self._storage(original)
+            key = alias.untyped_storage()._cdata
+            if key != storage:
+                self._alias[key] = storage
+
+    # Kernels
+
+    def _label(self, operator: _Operator, node: fx.Node) -> str:
+        """Module path and operator, numbered where a module calls the operator again."""
+        path = _path(node)
+        label = operator.name.rpartition(".")[2]
+        label = f"{path}/{label}" if path else label
+        count = self._names[label] = self._names.get(label, 0) + 1
+        return label if count == 1 else f"{label}#{count}"
+
+    def _cost(self, operator: _Operator, node: fx.Node, call: Call) -> Cost:
+        if operator.formula is None:
+            self.unmodelled.setdefault(operator.name, []).append(_path(node) or "the top level")
+            return Cost(families.UNMODELLED)
+        try:
+            return operator.formula(call)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # An overload or a combination of arguments that the formula was not written for.
+            raise TraceError(
+                f"{self.model}: the formula of {node.target} does not fit its call at "
+                f"{_path(node) or 'the top level'} ({type(error).__name__}: {error}); register a "
+                "better one with @perfmodel.tracing.operators.register(..., replace=True)"
+            ) from error
+
+    def _kernel(
+        self, operator: _Operator, node: fx.Node, call: Call, new: list[torch.Tensor]
+    ) -> None:
+        """Record one kernel; ``new`` are those of its results that are not views of arguments."""
+        index, label = len(self._kernels), self._label(operator, node)
+        cost = self._cost(operator, node, call)
+        family = families.CODE[cost.family]
+        self._kernels.append(
+            (label, operator.name, family, cost.flops, cost.vector_ops, cost.gemm or _NO_LOOPS)
+        )
+
+        touched: dict[tuple[int, int], dict[object, int]] = {}
+        for name, value in call.arguments.items():
+            for tensor in _tensors_in(value):
+                self.declare(tensor, label, "activation")
+                if name not in operator.out:
+                    role = WEIGHT if self._is_weight(tensor) else INPUT
+                    self._touch(touched, tensor, role, cost.reads.get(name))
+                if name in operator.written:
+                    self._touch(touched, tensor, OUTPUT, cost.writes)
+        for position, result in enumerate(new):
+            self.declare(result, f"{label}:{position}" if position else label, "activation")
+            self._touch(touched, result, OUTPUT, cost.writes)
+        for (row, role), views in touched.items():
+            # Views of one storage may overlap: together they touch no more than all of it.
+            elements = _least(sum(views.values()), self._tensors[row][2])
+            self._accesses.append((index, row, role, elements))
+
+    def _touch(
+        self,
+        touched: dict[tuple[int, int], dict[object, int]],
+        value: torch.Tensor,
+        role: int,
+        limit: int | None,
+    ) -> None:
+        """Note that ``value`` is touched, ``limit`` elements at most; the same view only once."""
+        elements = _distinct(value)
+        if limit is not None:
+            elements = _least(elements, limit)
+        if elements == 0:
+            return
+        row = self._tensor(value)
+        itemsize = self._tensors[row][3]
+        if value.element_size() != itemsize:  # a view as another type
+            elements = elements * value.element_size() // itemsize
+        view = _view(value)
+        views = touched.setdefault((row, role), {})
+        views[view] = -_least(-elements, -views[view]) if view in views else elements
+
+    def finish(self, integer: type[np.int64 | np.object_]) -> Recording:
+        """The columns, those of sizes as arrays of ``integer``."""
+        kernels, tensors = self._kernels, self._tensors
+        names, kinds, elements, itemsizes, floating = _columns(tensors, 5)
+        labels, operator, family, flops, vector_ops, gemm = _columns(kernels, 6)
+        kernel, tensor, role, touched = _columns(self._accesses, 4)
+        return Recording(
+            tensors=Tensors(
+                name=names,
+                kind=_integers(kinds),
+                elements=_integers(elements, integer),
+                itemsize=_integers(itemsizes),
+                floating=np.array(floating, dtype=np.bool_),
+            ),
+            kernels=Kernels(
+                name=labels,
+                operator=operator,
+                family=_integers(family),
+                flops=_integers(flops, integer),
+                vector_ops=_integers(vector_ops, integer),
+                gemm=_integers(gemm, integer).reshape(-1, 4),
+            ),
+            accesses=Accesses(
+                kernel=_integers(kernel),
+                tensor=_integers(tensor),
+                role=_integers(role),
+                elements=_integers(touched, integer),
+            ),
+            unmodelled=tuple(sorted(self.unmodelled)),
+        )
+
+
+def _columns(rows: list[Any], width: int) -> list[tuple[Any, ...]]:
+    return [tuple(column) for column in zip(*rows, strict=True)] or [()] * width
+
+
+def _integers(values: tuple[Any, ...], integer: type[np.generic] = np.int64) -> IntArray:
+    return np.array(values, dtype=integer)
+
+
+def _values(argument: Any) -> Any:
+    """An argument of a node with each node in it replaced by the value it stands for."""
+    if isinstance(argument, fx.Node):
+        return argument.meta.get("val")
+    if isinstance(argument, list | tuple):
+        return [_values(item) for item in argument]
+    return argument
+
+
+def _tensors_in(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors_in(item)
+
+
+def _onto_itself(operator: _Operator, arguments: dict[str, Any]) -> bool:
+    """A copy whose source is its destination: torch.export ends ``self.buffer += 1`` with one."""
+    return operator.name == "aten.copy" and _view(arguments["self"]) == _view(arguments["src"])
+
+
+def _view(value: torch.Tensor) -> tuple[object, ...]:
+    offset = value.storage_offset()
+    if _is_unknown(offset):  # a row chosen by a value: which one costs the same
+        offset = -1
+    places = (offset, *value.shape, *value.stride())
+    if any(isinstance(place, torch.SymInt) for place in places):
+        # A symbol cannot be looked up in a dict, its expression can.
+        places = tuple(getattr(getattr(place, "node", place), "expr", place) for place in places)
+    return (value.untyped_storage()._cdata, *places)
+
+
+def _is_unknown(size: object) -> bool:
+    """Whether a size depends on values; other symbols are named dimensions."""
+    return isinstance(size, torch.SymInt) and bool(free_unbacked_symbols(size))
+
+
+def _least(left: Any, right: Any) -> Any:
+    """The smaller one, of symbols by an expression: which one it is may differ by size."""
+    if isinstance(left, torch.SymInt) or isinstance(right, torch.SymInt):
+        return torch.sym_min(left, right)
+    return min(left, right)
+
+
+def _distinct(value: torch.Tensor) -> int:
+    """Elements of ``value``, those along a dimension of stride 0 counted once."""
+    elements = 1
+    for size, stride in zip(value.shape, value.stride(), strict=True):
+        if stride != 0 or size == 0:
+            elements *= size
+    return elements
+
+
+def _path(node: fx.Node) -> str:
+    """Path of the module whose forward made the call, as in ``named_modules``."""
+    stack = node.meta.get("nn_module_stack")
+    if not stack:
+        return ""
+    path: str = next(reversed(stack.values()))[0]
+    return path

@@ -1,0 +1,282 @@
+"""Tracing: a PyTorch module and example inputs go in, a Workload comes out.
+
+The forward is exported by ``torch.export`` on tensors without contents: nothing is computed and no
+weight is allocated. The program is not decomposed, so convolutions, linear layers, norms and
+attention stay whole, each one kernel.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from typing import Any, Final
+
+import torch
+from torch.utils import _pytree as pytree
+
+from perfmodel.errors import TraceError
+from perfmodel.tracing.recording import record
+from perfmodel.tracing.stand_in import StandIns
+from perfmodel.tracing.trace_errors import explain
+from perfmodel.tracing.version import TRACER_VERSION
+from perfmodel.workload.workload import InputSpec, Workload
+
+#: What an argument may be beside tensors, and lists, tuples and dicts of them.
+_PLAIN: Final = (bool, int, float, complex, str, type(None), torch.dtype, torch.device)
+
+#: Warnings of torch.export that say nothing to the user of a trace.
+_EXPECTED_WARNINGS: Final = (
+    # Recurrent layers, and caches of masks, set attributes while they run; all are put back.
+    r"(?s).*assigned during export.*",
+)
+#: Where torch.export tells of a failure that is reported as a TraceError.
+_NOISY_LOGGERS: Final = (
+    "torch._subclasses.fake_tensor",
+    "torch.export._trace",
+    "torch.fx.experimental.symbolic_shapes",
+)
+
+
+def trace(
+    module: torch.nn.Module,
+    example_inputs: Any = (),
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    batch: int | None = None,
+    allow_unmodelled: bool = False,
+    state: Collection[str] = (),
+) -> Workload:
+    """What one forward of ``module`` asks for, in eval mode, at the shapes of the example inputs.
+
+    Only shapes and types of the inputs count; they and the module may be on any device, meta
+    included. The module is left as it was.
+
+    Args:
+        module: any module whose forward does not depend on the values of tensors.
+        example_inputs: a tensor, or a tuple or list of positional arguments.
+        kwargs: keyword arguments of the forward.
+        name: of the workload; the module's class name by default.
+        batch: samples in the inputs; by default the first dimension of the first tensor.
+        allow_unmodelled: charge operators without a formula for their bytes only, and list them in
+            :attr:`Workload.unmodelled`, instead of raising.
+        state: names of arguments of the forward whose tensors outlive the run, such as a KV cache;
+            the module updates them in place.
+
+    A multiply-accumulate counts as 2 FLOPs.
+
+    Raises:
+        TraceError: the forward fails or depends on values, an argument is of the wrong type, or one
+            named in ``state`` is not passed.
+        UnmodelledOperator: operators without a formula, all of them named.
+    """
+    name, args, named = arguments(module, example_inputs, kwargs, name)
+    batch = batch_of(name, batch, [*args, *named.values()])
+    persistent = state_leaves(name, module, args, named, state)
+
+    program = export(name, module, args, named)
+    return assemble(
+        program, name, module, batch=batch, allow_unmodelled=allow_unmodelled, state=persistent
+    )
+
+
+def export(
+    name: str,
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    named: dict[str, Any],
+    axes: Mapping[int, Collection[int]] | None = None,
+) -> torch.export.ExportedProgram:
+    """The program of one forward; ``axes`` of leaves (by position) have symbols for sizes.
+
+    Raises :class:`~perfmodel.errors.TraceError` if the forward fails or depends on values.
+    """
+    stand_ins = StandIns()
+    try:
+        with stand_ins.inside(module), _export_settings():
+            args, named = stand_ins.within(args), stand_ins.within(named)
+            symbols = None
+            if axes is not None:
+                leaves = pytree.tree_leaves((args, named))
+                collection = torch.export.ShapesCollection()
+                for leaf, chosen in axes.items():
+                    collection[leaves[leaf]] = dict.fromkeys(chosen, torch.export.Dim.AUTO)
+                symbols = collection.dynamic_shapes(module, args, named)
+            return torch.export.export(module, args, named, strict=False, dynamic_shapes=symbols)
+    except Exception as error:
+        raise TraceError(f"{name}: {explain(error, module)}") from error
+
+
+def assemble(
+    program: torch.export.ExportedProgram,
+    name: str,
+    module: torch.nn.Module,
+    *,
+    batch: int,
+    allow_unmodelled: bool,
+    state: Collection[int],
+    symbolic: bool = False,
+) -> Workload:
+    """The workload of an exported ``module``; ``state`` are leaves of its arguments by position.
+
+    ``symbolic``: sizes are kept as the symbols they are, in arrays of objects.
+    """
+    placeholders = program.graph_signature.user_inputs
+    recording = record(
+        program,
+        name,
+        allow_unmodelled=allow_unmodelled,
+        state=frozenset(str(placeholders[leaf]) for leaf in state),
+        symbolic=symbolic,
+    )
+    return Workload(
+        name=name,
+        batch=batch,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        inputs=input_specs(program),
+        tensors=recording.tensors,
+        kernels=recording.kernels,
+        accesses=recording.accesses,
+        provenance={**provenance(), **_boundary(module)},
+        unmodelled=recording.unmodelled,
+    )
+
+
+def arguments(
+    module: torch.nn.Module,
+    example_inputs: Any,
+    kwargs: Mapping[str, Any] | None,
+    name: str | None,
+) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """What the trace is called, and the arguments of the forward by position and by name.
+
+    Raises :class:`~perfmodel.errors.TraceError` for what cannot be traced, or passed.
+    """
+    if not isinstance(module, torch.nn.Module):
+        raise TraceError(
+            f"expected a torch.nn.Module to trace, not {_type(module)}; for a saved workload use "
+            "perfmodel.load_workload"
+        )
+    name = type(module).__name__ if name is None else name
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TraceError(f"{name}: is compiled TorchScript; pass the original nn.Module instead")
+    if isinstance(example_inputs, torch.Tensor):
+        example_inputs = (example_inputs,)
+    if not isinstance(example_inputs, tuple | list):
+        hint = "pass keyword arguments as kwargs=" if isinstance(example_inputs, Mapping) else ""
+        raise TraceError(
+            f"{name}: example inputs must be a tensor, or a tuple or list of arguments, not "
+            f"{_type(example_inputs)}" + (f"; {hint}" if hint else "")
+        )
+    if kwargs is not None and not (
+        isinstance(kwargs, Mapping) and all(isinstance(key, str) for key in kwargs)
+    ):
+        raise TraceError(f"{name}: kwargs must be a dict of argument names, not {_type(kwargs)}")
+    args, named = tuple(example_inputs), dict(kwargs or {})
+    for place, leaf in pytree.tree_flatten_with_path((args, named))[0]:
+        if not isinstance(leaf, (torch.Tensor, *_PLAIN)):
+            way_out = "torch.from_numpy(...)" if hasattr(leaf, "__array__") else "a torch.Tensor"
+            where = "kwargs" if place[0].idx else "example inputs"
+            where += "".join(str(key) for key in place[1:])
+            raise TraceError(f"{name}: {where} is {_type(leaf)}; pass {way_out}")
+    return name, args, named
+
+
+def state_leaves(
+    name: str,
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    named: Mapping[str, Any],
+    state: Collection[str],
+) -> list[int]:
+    """Positions, among all leaves of the arguments, of those that belong to ``state``."""
+    if not state:
+        return []
+    positional = list(inspect.signature(module.forward).parameters)
+    found: dict[str, list[int]] = {argument: [] for argument in state}
+    for leaf, (place, _) in enumerate(pytree.tree_flatten_with_path((args, named))[0]):
+        argument = place[1].key if place[0].idx else positional[place[1].idx]
+        if argument in found:
+            found[argument].append(leaf)
+    missing = sorted(argument for argument, leaves in found.items() if not leaves)
+    if missing:
+        raise TraceError(
+            f"{name}: state {', '.join(missing)} is not among the arguments passed, which are "
+            f"{', '.join([*positional[: len(args)], *named]) or 'none'}"
+        )
+    return [leaf for leaves in found.values() for leaf in leaves]
+
+
+def batch_of(name: str, batch: int | None, arguments: list[Any]) -> int:
+    """``batch``, or the first dimension of the first tensor; TraceError if that says nothing."""
+    if batch is None:
+        tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
+        if not tensors:
+            raise TraceError(f"{name}: no tensor among the inputs tells the batch; pass batch=")
+        batch = tensors[0].shape[0] if tensors[0].ndim else 1
+    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+        raise TraceError(f"{name}: batch must be a whole number of at least 1, not {batch!r}")
+    return batch
+
+
+@contextmanager
+def _export_settings() -> Iterator[None]:
+    """No fused inference path of MultiheadAttention, and not a word from torch.export itself.
+
+    When a forward fails, torch.export logs tracebacks and prints the graph it has so far; the
+    TraceError says it in one line. What a successful forward writes to stderr is passed on.
+    """
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    levels = {logger: logger.level for logger in map(logging.getLogger, _NOISY_LOGGERS)}
+    stderr = io.StringIO()
+    torch.backends.mha.set_fastpath_enabled(False)
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(stderr):
+            for message in _EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            yield
+        sys.stderr.write(stderr.getvalue())
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        for logger, level in levels.items():
+            logger.setLevel(level)
+
+
+def input_specs(program: torch.export.ExportedProgram) -> tuple[InputSpec, ...]:
+    """The tensors that the user passes to ``program``."""
+    values = {
+        node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"
+    }
+    return tuple(
+        InputSpec(name, tuple(value.shape), str(value.dtype).removeprefix("torch."))
+        for name in program.graph_signature.user_inputs
+        if isinstance(name, str) and isinstance(value := values.get(name), torch.Tensor)
+    )
+
+
+def _boundary(module: torch.nn.Module) -> dict[str, str]:
+    """What a module that stands for a part of a model says of the rest (docs/tracing.md)."""
+    said = getattr(module, "perfmodel_boundary", None)
+    return {"boundary": said} if isinstance(said, str) else {}
+
+
+def provenance() -> dict[str, str]:
+    """Versions that a trace made now depends on."""
+    versions = {"tracer": str(TRACER_VERSION), "torch": str(torch.__version__)}
+    for library in ("torchvision", "transformers"):
+        if library in sys.modules:
+            versions[library] = str(sys.modules[library].__version__)
+    return versions
+
+
+def _type(value: object) -> str:
+    kind = type(value)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"

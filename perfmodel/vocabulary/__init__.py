@@ -1,0 +1,1 @@
+"""What every room may know: operator families, number formats and precisions."""

@@ -1,0 +1,1 @@
+"""Workloads whose sizes are expressions of named dimensions."""

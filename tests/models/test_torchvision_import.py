@@ -1,0 +1,151 @@
+"""torchvision imports with and without its C++ operators, and in any company.
+
+Each case runs in a process of its own, as an import happens once.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+IMPORT = "from perfmodel.models._torchvision import import_torchvision as get\n"
+
+#: Stand for torchvision's own outcome of loading its C++ operators: here its binary part is absent,
+#: or (a build that fits) something else has declared them before.
+WITHOUT_OPERATORS = """
+import torch
+load = torch.ops.load_library
+def refuse(path):
+    if "torchvision" in str(path):
+        raise OSError("built for another torch")
+    load(path)
+torch.ops.load_library = refuse
+"""
+WITH_OPERATORS = """
+import torch
+library = torch.library.Library("torchvision", "FRAGMENT")
+for name in ("nms", "qnms"):
+    if not hasattr(torch.ops.torchvision, name):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_without_operators_they_are_declared_and_the_plain_import_works_after() -> None:
+    python(
+        WITHOUT_OPERATORS
+        + """
+try:
+    import torchvision
+except RuntimeError as error:
+    assert "torchvision::nms" in str(error)
+else:
+    raise AssertionError("the operators are there: the case is not what it says")
+"""
+        + IMPORT
+        + """
+torchvision = get()
+assert get() is torchvision
+from perfmodel.models import _torchvision
+assert _torchvision._fragment is not None
+import torchvision as plain, torchvision.models, torchvision.ops, sys
+from torchvision.transforms.v2 import functional
+assert plain is torchvision is sys.modules["torchvision"]
+# No module of the failed import is left: each submodule is an attribute of the package there is.
+for name, module in sys.modules.items():
+    if name.count(".") == 1 and name.startswith("torchvision."):
+        assert getattr(torchvision, name.split(".")[1]) is module, name
+import gc; gc.collect()
+assert hasattr(torch.ops.torchvision, "nms")
+"""
+    )
+
+
+def test_with_operators_nothing_is_declared() -> None:
+    python(
+        WITH_OPERATORS
+        + IMPORT
+        + """
+from perfmodel.models import _torchvision
+get()
+assert _torchvision._fragment is None
+"""
+    )
+
+
+if find_spec("transformers") is not None:  # an optional library that imports torchvision itself
+
+    def test_transformers_works_after_it_even_if_it_failed_before() -> None:
+        python(
+            WITHOUT_OPERATORS
+            + """
+try:
+    import transformers.modeling_utils
+except Exception:
+    pass
+"""
+            + IMPORT
+            + """
+torchvision = get()
+from transformers import ViTConfig, ViTModel
+with torch.device("meta"):
+    assert torchvision.models.get_model("resnet18", weights=None)
+    vit = ViTModel(ViTConfig(num_hidden_layers=1)).eval()
+    assert vit(torch.empty(1, 3, 224, 224)).last_hidden_state.shape == (1, 197, 768)
+"""
+        )
+
+
+@pytest.mark.parametrize("missing", ["torch", "torchvision"])
+def test_what_is_not_installed_is_named(missing: str) -> None:
+    python(
+        f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+        + IMPORT
+        + f"""
+from perfmodel import PerfmodelError
+try:
+    get()
+except PerfmodelError as error:
+    assert str(error).startswith("this needs {missing}, ") and "perfmodel[torch]" in str(error)
+else:
+    raise AssertionError("it was there")
+"""
+    )
+
+
+def test_another_failure_is_told_not_hidden() -> None:
+    python(
+        """
+import sys, types
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torchvision":
+            raise RuntimeError("undefined symbol: _ZN3c10")
+sys.meta_path.insert(0, Broken())
+"""
+        + IMPORT
+        + """
+from perfmodel import PerfmodelError
+try:
+    get()
+except PerfmodelError as error:
+    assert "undefined symbol" in str(error) and "belong together" in str(error)
+else:
+    raise AssertionError("it was imported")
+"""
+    )
