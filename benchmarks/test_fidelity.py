@@ -10,7 +10,7 @@ import pytest
 
 from docs.generators import fidelity
 from perfmodel.calibration.measurements import FIT
-from perfmodel.software.runtimes import get_runtime
+from perfmodel.mapping.assumptions import uncalibrated_error
 
 
 def test_unseen_desktop_networks_stay_within_15_percent() -> None:
@@ -62,9 +62,9 @@ def test_decode_on_a_machine_that_no_fit_saw_stays_within_a_factor() -> None:
 @pytest.mark.parametrize(
     ("file", "stated"),
     [
-        ("desktops", get_runtime("eager").uncalibrated_error),
-        ("servers", get_runtime("compiled").uncalibrated_error),
-        ("llama_cpp", get_runtime("llama_cpp").generation_error),
+        ("desktops", uncalibrated_error("eager", generates=False)),
+        ("servers", uncalibrated_error("compiled", generates=False)),
+        ("llama_cpp", uncalibrated_error("llama_cpp", generates=True)),
     ],
 )
 def test_uncalibrated_estimates_state_the_error_that_was_found(file: str, stated: float) -> None:

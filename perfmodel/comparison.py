@@ -276,11 +276,11 @@ class _Cpu:
 def check_options(precision: str, state: str, runtime: str) -> None:
     """Before anything is traced: a misspelt option should not cost seconds."""
     from perfmodel.mapping.mapper import STATES
-    from perfmodel.software.runtimes import get_runtime
+    from perfmodel.software import load_software
     from perfmodel.vocabulary.precision import get_precision
 
     get_precision(precision)
-    get_runtime(runtime)
+    load_software(runtime)
     if state not in STATES:
         raise UnknownName("state", state, STATES)
 

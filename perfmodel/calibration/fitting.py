@@ -21,7 +21,6 @@ from perfmodel.errors import MeasurementError
 from perfmodel.machine import Figure, Machine
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants
-from perfmodel.software.figures import RuntimeFigures
 
 #: How far a good model is off on one kernel or network: the scale from which on a point counts as
 #: an outlier, and the weight of the points against what was known before.
@@ -35,7 +34,7 @@ _NEGLIGIBLE: Final = 0.01
 #: Half of a central 90 % interval of a normal distribution, in standard deviations.
 _NINETY: Final = 1.645
 #: Figures that are shares of a peak.
-_SHARES: Final = (".efficiency.", ".half_width.", "memory.sustained")
+_SHARES: Final = (".efficiency.", "memory.sustained")
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,6 @@ class Fit:
                         check_share(machine, path, typical)
                         high = min(high, 1.0)
                     found[path] = Figure(low, typical, high, figure.unit, "M", source)
-            # These tables replace the general ones, so they have to be whole.
-            for table in RuntimeFigures.model_fields:
-                prefix = f"runtime.{runtime}.{table}."
-                if any(path.startswith(prefix) for path in found):
-                    whole = {p: v for p, v in before.items() if p.startswith(prefix)}
-                    found |= whole | {p: v for p, v in found.items() if p.startswith(prefix)}
         return found
 
     def _each_value(self) -> zip[tuple[Parameter, float]]:

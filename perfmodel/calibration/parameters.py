@@ -21,8 +21,7 @@ import numpy as np
 
 from perfmodel.machine import Figure, Machine
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.software import runtimes
-from perfmodel.software.figures import RuntimeFigures
+from perfmodel.software import load_software
 from perfmodel.vocabulary import families as f
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ DISPATCH: Final = Parameter(
     "dispatch",
     "seconds that launching one kernel takes longer, but for a lone matrix product",
     tuple(
-        f"runtime.*.dispatch.{family}"
+        f"software.*.launch.{family}"
         for family in ("default", *f.FAMILIES)
         if family not in (f.MATMUL, f.UNMODELLED)
     ),
@@ -118,9 +117,9 @@ LAUNCH: Final = Parameter(
     "launch",
     "time that launching one kernel takes",
     (
-        "runtime.*.native_convolution.dispatch",
+        "software.*.native_convolution.launch",
         *(
-            f"runtime.*.dispatch.{family}"
+            f"software.*.launch.{family}"
             for family in ("default", *f.FAMILIES)
             if family not in f.CONVOLUTIONS
         ),
@@ -130,28 +129,31 @@ LAUNCH: Final = Parameter(
 LAUNCH_CONVOLUTION: Final = Parameter(
     "launch_convolution",
     "time that launching a convolution of the kernel library takes",
-    tuple(f"runtime.*.dispatch.{family}" for family in f.CONVOLUTIONS),
+    tuple(f"software.*.launch.{family}" for family in f.CONVOLUTIONS),
     0.5,
 )
 RELAYOUT: Final = Parameter(
-    "relayout", "operations to change the layout around a convolution", ("runtime.*.relayout",), 0.5
+    "relayout",
+    "operations to change the layout around a convolution",
+    ("software.*.relayout",),
+    0.5,
 )
 CONVERSION: Final = Parameter(
-    "conversion", "operations to convert from and to 16 bits", ("runtime.*.conversion",), 0.35
+    "conversion", "operations to convert from and to 16 bits", ("software.*.conversion",), 0.35
 )
 HALF_WIDTH: Final = Parameter(
     "half_width",
     "share of the engine's rate of attention in 16 bits",
-    ("runtime.*.half_width.*",),
+    ("software.*.efficiency.bf16.attention", "software.*.efficiency.fp16.attention"),
     0.35,
 )
 REPACKING: Final = Parameter(
-    "repacking", "traffic for packing weights on every call", ("runtime.*.repacking",), 0.5
+    "repacking", "traffic for packing weights on every call", ("software.*.packing",), 0.5
 )
 FRESH: Final = Parameter(
     "fresh_output",
     "bandwidth of first touching an output of 32 MiB or more",
-    ("runtime.*.fresh_output.bandwidth",),
+    ("software.*.fresh_output.bandwidth",),
     0.5,
 )
 MEMORY: Final = Parameter(
@@ -199,21 +201,11 @@ MICROBENCHMARKS: Final = (
 
 
 def figures(machine: Machine, runtime: str) -> dict[str, Figure]:
-    """Every figure that an estimate reads, a runtime's under ``runtime.`` where the file has none.
+    """Return every figure that an estimate reads, by path: the software's and the machine's.
 
-    A machine's own dispatch table replaces the general one as a whole, as in an estimate.
+    What the machine's file says of the software replaces what its own description says.
     """
-    own = machine.figures()
-    prefix = f"runtime.{runtime}."
-    general = {
-        path.removeprefix(runtimes.PREFIX): figure
-        for path, figure in runtimes.figures().items()
-        if path.startswith(runtimes.PREFIX + prefix)
-    }
-    for part in RuntimeFigures.model_fields:
-        if any(path.startswith(prefix + part) for path in own):
-            general = {p: v for p, v in general.items() if not p.startswith(prefix + part)}
-    return {**general, **own}
+    return {**load_software(runtime).figures(), **machine.figures()}
 
 
 def variants(
@@ -235,9 +227,8 @@ def _moved(
     machine: Machine, runtime: str, parameters: tuple[Parameter, ...]
 ) -> list[tuple[str, Figure, Parameter]]:
     """Every figure that one of the parameters moves."""
-    own = machine.figures()
     return [
-        (path if path in own else runtimes.PREFIX + path, figure, parameter)
+        (path, figure, parameter)
         for path, figure in figures(machine, runtime).items()
         for parameter in parameters
         if parameter.moves(path)

@@ -107,7 +107,7 @@ def table(calibrated: Calibrated) -> Table:
         f"{len(fit.cases)} points of {', '.join(machines)}",
     )
     before: dict[str, object] = {}
-    base = calibrated.machine.model_copy(update={"runtime": {}})
+    base = calibrated.machine.model_copy(update={"software": {}})
     for runtime in calibrated.record.runtimes:
         before |= figures(base, runtime)
     own = machines.get(calibrated.machine.id)

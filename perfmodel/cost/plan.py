@@ -22,7 +22,7 @@ from perfmodel.ranking.unknowns import Samples, Unknown, machine_unknowns, sampl
 from perfmodel.serving.instance import instance, instance_columns, instance_values
 from perfmodel.serving.search import Search, require_best
 from perfmodel.serving.serve import Served
-from perfmodel.software.runtimes import get_runtime
+from perfmodel.software import load_software
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 
@@ -307,7 +307,7 @@ def _sampled_seconds(
     count = len(next(iter(values.values()))) if values else 1
     if not own:
         return np.full(count, run.latency_ms / 1e3)
-    _, table = prepare(workload, get_precision(run.precision), get_runtime(run.runtime))
+    _, table = prepare(workload, get_precision(run.precision), load_software(run.runtime))
     table = instance_columns(workload, table, machine, served.partition, served.weights)
     milliseconds = latency_variants(
         workload,

@@ -127,6 +127,28 @@ def parse(text: str, si_unit: str) -> float:
     return number * factor(unit, si_unit)
 
 
+#: SI units that figures are in, "" for plain numbers.
+SI_UNITS: Final = ("s", "Hz", "B", "B/s", "T/s", "W", "J", "USD", "op", "op/cycle", "B/cycle")
+
+
+def si_unit(text: str) -> str:
+    """Return the SI unit of what ``text`` is a quantity of; "" for a plain number.
+
+    Raises:
+        QuantityError: not a quantity, or of no unit that figures are in.
+    """
+    _, unit = split(text)
+    if not unit or unit == "%":
+        return ""
+    for candidate in SI_UNITS:
+        try:
+            factor(unit, candidate)
+        except QuantityError:
+            continue
+        return candidate
+    raise QuantityError(f"has the unit {unit!r}, which no figure is in")
+
+
 def render(value: float, si_unit: str) -> str:
     """``value`` for people, with the prefix that suits it: ``render(4.608e11, "B/s")``.
 

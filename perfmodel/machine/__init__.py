@@ -15,7 +15,6 @@ from __future__ import annotations
 from perfmodel.figures.figure import CONFIDENCES, Figure
 from perfmodel.machine.catalog import catalogue, cores, load_machine
 from perfmodel.machine.schema import (
-    MAPPERS,
     CacheBandwidth,
     Core,
     Engine,
@@ -25,7 +24,6 @@ from perfmodel.machine.schema import (
 
 __all__ = [
     "CONFIDENCES",
-    "MAPPERS",
     "CacheBandwidth",
     "Core",
     "Engine",

@@ -10,18 +10,18 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, UnknownName
-from perfmodel.figures.figure import Origin
+from perfmodel.figures.files import extended, merged, read_description
 from perfmodel.figures.record import tree_of, validated
 from perfmodel.machine.schema import BANDWIDTH_PARTS, Core, Machine
 
 _CATALOG: Final = Path(__file__).parent / "catalog"
 _CORES: Final = _CATALOG / "cores"
+#: What a file should have been that is not there.
+_EXPECTED: Final = "a TOML file, see perfmodel cpus"
 
 
 @functools.cache
@@ -68,8 +68,8 @@ def _core_from_catalogue(name: str) -> Core:
 
 def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
     """The machine in ``path``; ``chain`` holds the files that rest on it, against circles."""
-    tree, origin = _read(path, shown)
-    chain = _extended(chain, path, shown)
+    tree, origin = read_description(path, shown, _EXPECTED)
+    chain = extended(chain, path, shown)
     tree.setdefault("id", re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "machine")
     base = tree.pop("base", None)
     own_core = tree.pop("core", None)
@@ -85,7 +85,7 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
         if isinstance(memory, dict) and any(part in memory for part in BANDWIDTH_PARTS):
             # A listed peak would win over the new transfer rate.
             under["memory"].pop("bandwidth", None)
-        tree = _merged(under, tree)
+        tree = merged(under, tree)
     if own_core is not None:
         tree["core"] = _core_tree(own_core, tree.get("core"), path, shown, chain, "core")
     second = tree.get("efficiency_cores")
@@ -98,8 +98,8 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
 
 
 def _load_core(path: Path, shown: str, chain: tuple[Path, ...]) -> Core:
-    tree, origin = _read(path, shown)
-    chain = _extended(chain, path, shown)
+    tree, origin = read_description(path, shown, _EXPECTED)
+    chain = extended(chain, path, shown)
     if "base" in tree:
         tree = _core_tree(tree, None, path, shown, chain, "the file")
     return validated(Core, tree, origin)
@@ -120,7 +120,7 @@ def _core_tree(
     raw = dict(raw)
     base = raw.pop("base", None)
     if base is None:
-        return raw if inherited is None else _merged(inherited, raw)
+        return raw if inherited is None else merged(inherited, raw)
     if not isinstance(base, str):
         raise MachineError(f"{shown}: {field}.base: {base!r}; expected a core's name or a path")
     if base in cores():
@@ -128,7 +128,7 @@ def _core_tree(
     else:
         file = _referred(path, base, shown, field, "core", cores())
         below = _load_core(file, str(file), chain)
-    return _merged(tree_of(below), raw)
+    return merged(tree_of(below), raw)
 
 
 def _referred(
@@ -139,35 +139,3 @@ def _referred(
     if not name.endswith(".toml") and not file.is_file():
         raise MachineError(f"{shown}: {field}: {UnknownName(kind, name, valid)}")
     return file
-
-
-def _extended(chain: tuple[Path, ...], path: Path, shown: str) -> tuple[Path, ...]:
-    resolved = path.resolve()
-    if resolved in chain:
-        raise MachineError(f"{shown}: rests on itself through base or core")
-    return (*chain, resolved)
-
-
-def _read(path: Path, shown: str) -> tuple[dict[str, Any], Origin]:
-    """The TOML table in ``path`` without its sources, and the origin of its figures."""
-    tree = read_toml(path, shown, MachineError, "a TOML file, see perfmodel cpus")
-    sources = tree.pop("sources", {})
-    if not isinstance(sources, dict):
-        raise MachineError(f"{shown}: sources: {sources!r}; expected a table of key = citation")
-    for key, citation in sources.items():
-        if not isinstance(citation, str) or not citation.strip():
-            raise MachineError(f"{shown}: sources.{key}: {citation!r}; expected a citation as text")
-    return tree, Origin(shown, sources)
-
-
-def _merged(below: Any, above: Mapping[str, Any]) -> dict[str, Any]:
-    """``above`` laid over ``below``: tables are merged, anything else is replaced.
-
-    The figures of ``below`` are already Figure objects, not tables, so they are replaced whole.
-    """
-    result = dict(below)
-    for name, value in above.items():
-        under = result.get(name)
-        both = isinstance(value, Mapping) and isinstance(under, Mapping)
-        result[name] = _merged(under, value) if both else value
-    return result

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, StrictInt, ValidationInfo, model_validator
 
@@ -37,13 +37,12 @@ from perfmodel.figures.figure import (
     provenance,
 )
 from perfmodel.figures.record import Record, fault_at, settable, tree_of, validated, walk
-from perfmodel.software.figures import RuntimeFigures
+from perfmodel.figures.tree import FigureTables
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.precision import FORMATS
 
 __all__ = [
     "BANDWIDTH_PARTS",
-    "MAPPERS",
     "Cache",
     "CacheBandwidth",
     "Calibration",
@@ -64,11 +63,6 @@ __all__ = [
     "Record",
     "Tile",
 ]
-
-MapperName = Literal["intel", "amd", "ampere"]
-
-#: The CPU mappers a machine file can ask for.
-MAPPERS: Final[tuple[str, ...]] = get_args(MapperName)
 
 #: Figures of [memory] whose product is the peak bandwidth where none is listed.
 BANDWIDTH_PARTS: Final = ("channels", "transfer_rate", "channel_width")
@@ -109,6 +103,8 @@ class Engine(Record):
         kind: "matrix" executes GEMM families only; "vector" executes every family.
         requires: ISA flags its kernels need; a subset of the core's.
         ops_per_cycle: per number format; a format that is absent is not executed.
+        instructions: per number format, the ISA flag without which the engine cannot multiply in
+            it; a format that is not listed needs no more than the engine itself.
         tile: per number format, the same formats as ``ops_per_cycle``.
         efficiency: share of the peak reached on a large kernel, per operator family; the same for
             all formats. For families without multiplications: share of the FP32 peak. A family
@@ -120,6 +116,7 @@ class Engine(Record):
     kind: Literal["matrix", "vector"]
     requires: tuple[Name, ...]
     ops_per_cycle: Mapping[str, OpsPerCycle] = Field(min_length=1)
+    instructions: Mapping[str, Name] = Field(default_factory=dict)
     tile: Mapping[str, Tile]
     efficiency: Mapping[str, Fraction] = Field(min_length=1)
     saturation: Operations | None = None
@@ -339,11 +336,17 @@ class Calibration(Record):
 
 
 class Machine(Record):
-    """One CPU socket: a validated description in SI units, and what follows from it."""
+    """One CPU socket: a validated description in SI units, and what follows from it.
+
+    Attributes:
+        mapper: the name of the mapper that knows such CPUs (:func:`perfmodel.mapping.mapper_for`).
+        software: figures of software as measured on this CPU, in tables by its id; they replace
+            those of the software's own description. What they may be is for that to say.
+    """
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     name: str = Field(min_length=1)
-    mapper: MapperName
+    mapper: Name
     notes: str = ""
     cores: Cores
     core: Core
@@ -354,7 +357,7 @@ class Machine(Record):
     power: PowerFigures
     price: PriceFigures = Field(default_factory=PriceFigures)
     efficiency_cores: EfficiencyCores | None = None
-    runtime: Mapping[str, RuntimeFigures] = Field(default_factory=dict)
+    software: FigureTables = Field(default_factory=dict)
     calibration: Calibration | None = None
 
     @model_validator(mode="after")

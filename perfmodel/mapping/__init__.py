@@ -2,9 +2,10 @@
 
 from perfmodel.mapping.amd import AmdMapper
 from perfmodel.mapping.ampere import AmpereMapper
-from perfmodel.mapping.estimate import Estimate, KernelEstimate, estimate, mapper_for
+from perfmodel.mapping.estimate import Estimate, KernelEstimate, estimate
 from perfmodel.mapping.intel import IntelMapper
 from perfmodel.mapping.mapper import Mapper
+from perfmodel.mapping.registry import mapper_for, register_mapper
 
 __all__ = [
     "AmdMapper",
@@ -15,4 +16,5 @@ __all__ = [
     "Mapper",
     "estimate",
     "mapper_for",
+    "register_mapper",
 ]

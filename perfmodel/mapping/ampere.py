@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from perfmodel.mapping.mapper import Mapper
 
 
@@ -20,9 +17,3 @@ class AmpereMapper(Mapper):
     dot products in the same slot: BFMMLA and SMMLA, with tiles of two rows. On AmpereOne these take
     two slots and bring nothing, so it has no such engine.
     """
-
-    instructions: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "neon": {"bf16": "bf16", "fp16": "fp16", "int8": "dotprod"},
-        "sve": {"bf16": "bf16", "fp16": "sve", "int8": "dotprod"},
-        "mmla": {"bf16": "bf16", "int8": "i8mm"},
-    }

@@ -11,24 +11,16 @@ from typing import Any
 import numpy as np
 
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping.amd import AmdMapper
-from perfmodel.mapping.ampere import AmpereMapper
+from perfmodel.mapping.assumptions import uncalibrated_error
 from perfmodel.mapping.columns import Columns, columns
-from perfmodel.mapping.intel import IntelMapper
 from perfmodel.mapping.mapper import Mapper
-from perfmodel.mapping.roofline import BOUNDS, LEVELS, FloatArray, Times
-from perfmodel.models.spec import describe_phase
-from perfmodel.software.runtimes import Runtime, get_runtime
+from perfmodel.mapping.registry import mapper_for
+from perfmodel.mapping.roofline import BOUNDS, LEVELS, Times
+from perfmodel.software import Software, load_software
 from perfmodel.vocabulary.families import FAMILIES
 from perfmodel.vocabulary.precision import Precision, get_precision
 from perfmodel.workload.fusion import fuse
-from perfmodel.workload.workload import ROLES, Workload
-
-MAPPERS: Mapping[str, type[Mapper]] = {
-    "intel": IntelMapper,
-    "amd": AmdMapper,
-    "ampere": AmpereMapper,
-}
+from perfmodel.workload.workload import ROLES, Workload, describe_phase
 
 
 @dataclass(frozen=True)
@@ -205,11 +197,6 @@ class Estimate:
         return float(self._columns.work.vector_ops @ self._columns.count)
 
 
-def mapper_for(machine: Machine, values: Mapping[str, float | FloatArray] | None = None) -> Mapper:
-    """The mapper of this machine's kind, reading ``values`` in place of the typical figures."""
-    return MAPPERS[machine.mapper](machine, values)
-
-
 def estimate(
     workload: Workload,
     cpu: str | Path | Machine,
@@ -233,29 +220,32 @@ def estimate(
     """
     machine = load_machine(cpu)
     policy = get_precision(precision)
-    chosen = get_runtime(runtime)
+    chosen = load_software(runtime)
     prepared, table = prepare(workload, policy, chosen)
     return estimate_columns(prepared, table, machine, state, chosen)
 
 
 def estimate_columns(
-    workload: Workload, table: Columns, machine: Machine, state: str, runtime: Runtime
+    workload: Workload, table: Columns, machine: Machine, state: str, software: Software
 ) -> Estimate:
     """:func:`estimate` from what :func:`prepare` gives, or from columns that were changed since."""
     mapper = mapper_for(machine)
-    times = mapper.times(table, runtime, state)
-    return _summarise(workload, table, times, mapper, table.precision, state, runtime)
+    times = mapper.times(table, software, state)
+    return _summarise(workload, table, times, mapper, table.precision, state, software)
 
 
-def prepare(workload: Workload, precision: Precision, runtime: Runtime) -> tuple[Workload, Columns]:
-    """The kernels a runtime launches, and their columns; kept for as long as the workload is."""
-    kept: dict[tuple[str, bool], tuple[Workload, Columns]]
+def prepare(
+    workload: Workload, precision: Precision, software: Software
+) -> tuple[Workload, Columns]:
+    """Return the kernels a software launches and their columns; kept while the workload is."""
+    kept: dict[tuple[Precision, frozenset[str]], tuple[Workload, Columns]]
     kept = workload.memo.setdefault("prepared", {})
-    key = (precision.name, runtime.fused)
+    rules = frozenset(software.fusion)
+    key = (precision, rules)
     if key not in kept:
-        fused = next((w for (_, how), (w, _) in kept.items() if how == runtime.fused), None)
+        fused = next((w for (_, how), (w, _) in kept.items() if how == rules), None)
         if fused is None:
-            fused = fuse(workload) if runtime.fused else workload
+            fused = fuse(workload, rules) if rules else workload
         kept[key] = (fused, columns(fused, precision))
     return kept[key]
 
@@ -267,7 +257,7 @@ def _summarise(
     mapper: Mapper,
     precision: Precision,
     state: str,
-    runtime: Runtime,
+    software: Software,
 ) -> Estimate:
     machine = mapper.machine
     latency = times.latency * table.count
@@ -287,7 +277,7 @@ def _summarise(
         cpu=machine.id,
         precision=precision.name,
         state=state,
-        runtime=runtime.name,
+        runtime=software.id,
         batch=workload.batch,
         latency_ms=total * 1e3,
         throughput_fps=throughput,
@@ -309,9 +299,7 @@ def _summarise(
         expected_error=(
             machine.calibration.error
             if machine.calibration is not None
-            else runtime.generation_error
-            if workload.phase is not None
-            else runtime.uncalibrated_error
+            else uncalibrated_error(software.id, generates=workload.phase is not None)
         ),
     )
 

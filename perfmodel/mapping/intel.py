@@ -1,9 +1,6 @@
-"""Intel Xeon: AMX tiles beside AVX-512, one last-level cache for the whole socket."""
+"""Intel Xeon and Core: AMX tiles beside AVX-512, sub-NUMA clusters as L3 domains."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import ClassVar
 
 from perfmodel.mapping.mapper import Mapper
 
@@ -14,11 +11,6 @@ class IntelMapper(Mapper):
     AMX executes BF16 and INT8 convolutions, linear layers, matrix products and attention in tiles
     of 16 rows of 64 bytes; AVX-512 executes the rest, FP32 included, and takes over where padding a
     few rows to a tile costs more than AMX brings. Each engine has the clock it holds under its own
-    load. The mesh makes all slices of the L3 one cache. Client cores have AVX2 alone.
+    load. The mesh makes all slices of the L3 one cache, unless sub-NUMA clusters divide it: each is
+    a domain then. All of that is data; nothing else sets these CPUs apart.
     """
-
-    instructions: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "amx": {"bf16": "amx_bf16", "fp16": "amx_fp16", "int8": "amx_int8"},
-        "avx512": {"bf16": "avx512_bf16", "fp16": "avx512_fp16", "int8": "avx512_vnni"},
-        "avx2": {"bf16": "avx_ne_convert", "fp16": "avx10", "int8": "avx_vnni"},
-    }

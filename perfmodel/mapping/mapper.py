@@ -8,21 +8,23 @@ what and in how the last-level cache is shared.
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from perfmodel.errors import MachineError, UnknownName
+from perfmodel.figures.figure import Figure
 from perfmodel.machine import Machine
-from perfmodel.mapping import eager, roofline
+from perfmodel.mapping import assumptions, copies, roofline
+from perfmodel.mapping.applied import Applied, by_family
 from perfmodel.mapping.columns import Columns, mask_of
 from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, FloatArray, Rate, Traffic, Vector
-from perfmodel.software.runtimes import Runtime, costs
+from perfmodel.software import Software
+from perfmodel.software.schema import PREFIX
 from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import Precision
 
@@ -41,9 +43,6 @@ WIDER: Final[Mapping[str, tuple[str, ...]]] = {
 #: Index of a rate by family that keeps the axis: one operation on an element.
 _SIMPLE: Final = [f.CODE[f.ELEMENTWISE]]
 
-#: Formats of 16 bits.
-HALF_WIDTH: Final = ("bf16", "fp16")
-
 _GEMM: Final = mask_of(*f.GEMM_FAMILIES)
 
 
@@ -55,7 +54,7 @@ class Execution:
     tile: tuple[float, float, float]
 
 
-class Mapper(ABC):
+class Mapper:
     """Maps workloads onto one machine; subclasses hold what is particular to a vendor.
 
     Args:
@@ -64,32 +63,33 @@ class Mapper(ABC):
             in SI units or an array of shape (samples,), all of the same length.
     """
 
-    #: The engines this mapper knows, and the ISA flag without which one cannot multiply in a format
-    #: (formats that are not listed need no more than the engine itself).
-    instructions: ClassVar[Mapping[str, Mapping[str, str]]]
-
     def __init__(
         self, machine: Machine, values: Mapping[str, float | FloatArray] | None = None
     ) -> None:
         self.machine = machine
-        self._figures = machine.figures()
+        self._figures = machine.figures() | assumptions.figures()
         self._values = dict(values or {})
-        unknown = self._values.keys() - self._figures.keys()
+        self._applied: dict[str, Applied] = {}
+        # A software's figures are known when there is one.
+        unknown = [
+            path
+            for path in self._values
+            if path not in self._figures and not path.startswith(f"{PREFIX}.")
+        ]
         if unknown:
             raise UnknownName(f"figure of {machine.id}", min(unknown), self._figures)
-        for name in machine.core.engines:
-            if name not in self.instructions:
-                raise MachineError(
-                    f"{machine.id}: core.engines.{name}: the {machine.mapper} mapper knows no such "
-                    f"engine; expected one of {', '.join(self.instructions)}"
-                )
 
     def figure(self, path: str) -> Rate:
         """The value of one figure in SI units; an array of samples has shape (samples, 1, 1)."""
+        return self._value(path, self._figures.get(path))
+
+    def _value(self, path: str, figure: Figure | None) -> Rate:
         if path in self._values:
             value = np.asarray(self._values[path], dtype=np.float64)
             return value[:, None, None] if value.ndim else float(value)
-        return self._figures[path].typical
+        if figure is None:
+            raise KeyError(path)
+        return figure.typical
 
     def optional(self, path: str, default: float) -> Rate:
         """Like :meth:`figure`, for one a machine need not state."""
@@ -106,7 +106,7 @@ class Mapper(ABC):
         if family not in f.GEMM_FAMILIES or family not in description.efficiency:
             return None
         for candidate in WIDER[fmt]:
-            flag = self.instructions[engine].get(candidate)
+            flag = description.instructions.get(candidate)
             capable = flag is None or flag in self.machine.core.isa
             if capable and candidate in description.ops_per_cycle:
                 tile = description.tile[candidate]
@@ -133,11 +133,11 @@ class Mapper(ABC):
         path = f"clock.engine.{engine}"
         return self.figure(path if path in self._figures else "clock.sustained")
 
-    def engines(self, columns: Columns, runtime: Runtime) -> tuple[Engine, ...]:
+    def engines(self, columns: Columns, software: Applied) -> tuple[Engine, ...]:
         """Every engine's rates for these kernels, in the order of :attr:`engine_names`."""
-        return tuple(self._engine(name, columns, runtime) for name in self.engine_names)
+        return tuple(self._engine(name, columns, software) for name in self.engine_names)
 
-    def _engine(self, name: str, columns: Columns, runtime: Runtime) -> Engine:
+    def _engine(self, name: str, columns: Columns, software: Applied) -> Engine:
         arithmetic = columns.precision.arithmetic
         runs = [
             self.executes(name, family, fmt)
@@ -151,7 +151,7 @@ class Mapper(ABC):
             else self.figure(f"{prefix}.ops_per_cycle.{run.fmt}")
             * clock
             * self.figure(f"{prefix}.efficiency.{family}")
-            * (runtime.half_width.get(family, 1.0) if run.fmt in HALF_WIDTH else 1.0)
+            * software.efficiency(family, name, run.fmt)
             for family, run in zip(f.FAMILIES, runs, strict=True)
         ]
         # Kernels without products are the vector engine's, with no work in this part.
@@ -161,7 +161,7 @@ class Mapper(ABC):
         tiles = np.array([(1.0, 1.0, 1.0) if run is None else run.tile for run in runs])
         family = columns.family
         return Engine(
-            rate=_by_family(rates)[..., family],
+            rate=by_family(rates)[..., family],
             usable=usable[family],
             tile=tiles[family],
             rows_only=family == f.CODE[f.ATTENTION],
@@ -173,23 +173,27 @@ class Mapper(ABC):
         name = self.vector_engine
         prefix = f"core.engines.{name}"
         peak = self.figure(f"{prefix}.ops_per_cycle.fp32") * self.clock(name)
-        return _by_family(
+        return by_family(
             [
                 peak * self.figure(f"{prefix}.efficiency.{_vector_family(family)}")
                 for family in f.FAMILIES
             ]
         )
 
-    def vector(self, columns: Columns, runtime: Runtime, rates: FloatArray) -> Vector:
+    def vector(self, columns: Columns, software: Applied, rates: FloatArray) -> Vector:
         """The vector engine for everything but products, at these :meth:`vector_rates`."""
         tile = self.machine.core.engines[self.vector_engine].tile["fp32"]
-        if runtime.unvectorised:
-            shares = [runtime.unvectorised.get(family, 1.0) for family in f.FAMILIES]
-            rates = rates * _by_family(shares)
+        name = self.vector_engine
+        shares = [
+            1.0 if family in f.GEMM_FAMILIES else software.efficiency(family, name, "fp32")
+            for family in f.FAMILIES
+        ]
+        if any(not isinstance(share, float) or share != 1.0 for share in shares):
+            rates = rates * by_family(shares)
         return Vector(
             rate=rates[..., columns.family],
             lanes=float(tile.columns),
-            conversion=eager.conversion_seconds(columns, runtime, rates[..., _SIMPLE]),
+            conversion=copies.conversion_seconds(columns, software, rates[..., _SIMPLE]),
         )
 
     def peak(self, columns: Columns, engine: npt.NDArray[np.intp]) -> tuple[FloatArray, Rate]:
@@ -204,7 +208,7 @@ class Mapper(ABC):
                 run = self.executes(name, family, fmt)
                 path = f"core.engines.{name}.ops_per_cycle."
                 rates.append(1.0 if run is None else self.figure(path + run.fmt) * self.clock(name))
-            peaks.append(_by_family(rates)[..., 0, columns.family])
+            peaks.append(by_family(rates)[..., 0, columns.family])
         stacked = np.stack(np.broadcast_arrays(*peaks, np.zeros(engine.shape))[:-1])
         vector = self.vector_engine
         vector_peak = self.figure(f"core.engines.{vector}.ops_per_cycle.fp32") * self.clock(vector)
@@ -219,16 +223,33 @@ class Mapper(ABC):
         return int(np.max(self.figure("cores.count")))
 
     def domains(self, cores: FloatArray) -> FloatArray:
-        """Last-level-cache domains that ``cores`` active cores span: one shared cache here."""
-        return np.ones_like(cores)
+        """Return the L3 domains in use: threads are spread over as many as there are."""
+        used: FloatArray = np.minimum(cores, self.figure("cache.l3_domains"))
+        return used
 
     def l3_capacity(self) -> Rate:
-        """Bytes of last-level cache that one core can hit."""
-        return self.figure("cache.l3")
+        """Return the bytes of last-level cache that one core can hit: those of its domain."""
+        return self.figure("cache.l3") / self.figure("cache.l3_domains")
 
     def resident_weights(self, columns: Columns) -> float:
-        """Bytes of weights and state each last-level-cache domain has to hold for a steady run."""
-        return columns.resident_bytes
+        """Return the bytes of weights and state each L3 domain has to hold for a steady run.
+
+        They are split over the domains as far as there are blocks of them: weights by output
+        channel; the keys and values of an attention by position and, as its loops have it, by
+        sample and head.
+        """
+        domains = float(np.max(self.figure("cache.l3_domains")))
+        work = columns.work
+        weights = work.moved[0] * columns.count
+        total = float(weights.sum())
+        if total == 0.0 or domains == 1.0:
+            return columns.resident_bytes
+        lanes = self.machine.core.engines[self.vector_engine].tile["fp32"].columns
+        blocks = np.ceil(work.loops[:, 2] / lanes)
+        blocks *= np.where(columns.family == f.CODE[f.ATTENTION], work.loops[:, 0], 1.0)
+        held = float(np.sum(weights / np.minimum(domains, blocks)))
+        # resident_bytes counts a shared weight once; the columns count it at every use.
+        return columns.resident_bytes * held / total
 
     def dram_bandwidth(self, cores: FloatArray) -> FloatArray:
         """Bytes per second that ``cores`` active cores can draw from memory together."""
@@ -241,10 +262,12 @@ class Mapper(ABC):
                 * self.figure("memory.channel_width")
             )
         sustained = peak * self.figure("memory.sustained")
-        bandwidth: FloatArray = np.minimum(cores * self.figure("memory.per_core"), sustained)
+        links = self.domains(cores) * self.optional("memory.per_domain", np.inf)
+        drawn = np.minimum(cores * self.figure("memory.per_core"), sustained)
+        bandwidth: FloatArray = np.minimum(drawn, links)
         return bandwidth
 
-    def traffic(self, columns: Columns, runtime: Runtime, state: str, cores: FloatArray) -> Traffic:
+    def traffic(self, columns: Columns, state: str, cores: FloatArray) -> Traffic:
         """Level and bandwidth of each role's tensors; arrays broadcast to (..., P, K).
 
         Weights are in the last-level cache if a steady run keeps all of them there, next to the
@@ -254,7 +277,7 @@ class Mapper(ABC):
         """
         work = columns.work
         weight, read, written = work.moved
-        share = runtime.usable_cache
+        share = self.figure(assumptions.USABLE_CACHE)
         l2 = self.figure("cache.l2") * share
         l3 = self.l3_capacity() * share
         domains = self.domains(cores)
@@ -288,23 +311,34 @@ class Mapper(ABC):
         l3 = np.minimum(np.minimum(l3, self.domains(cores) * limit), l2)
         return l2, l3, np.minimum(self.dram_bandwidth(cores), l3)
 
-    def overhead(self, columns: Columns, runtime: Runtime, cores: FloatArray) -> FloatArray:
+    def overhead(self, columns: Columns, software: Applied, cores: FloatArray) -> FloatArray:
         """Seconds of dispatch and parallel region per kernel, broadcasting to (..., P, K)."""
-        meeting = np.full_like(cores, self.cores) if runtime.joined else cores
+        joined = software.software.threads == "joined"
+        meeting = np.full_like(cores, self.cores) if joined else cores
         region = self.figure("parallel_region.base") + self.figure(
             "parallel_region.per_doubling"
         ) * np.log2(meeting)
-        launch = eager.dispatch(columns, runtime, self.cores)
+        launch = copies.launch(columns, software, self.cores)
         overhead: FloatArray = launch + np.where(meeting > 1, region, 0.0)
         return overhead
 
-    def assumed(self, runtime: Runtime) -> Runtime:
-        """``runtime``, with what this machine's file says of it in place of the general figures."""
-        own = self.machine.runtime.get(runtime.name)
-        if own is None:
-            return runtime
-        found = costs(runtime.name, own, lambda path, _: self.figure(path))
-        return replace(runtime, **found)
+    def applied(self, software: Software) -> Applied:
+        """Return ``software`` with what this machine's file says of it in place of its own figures.
+
+        Raises:
+            MachineError: the file states what no software has.
+            UnknownName: a value is given for a figure that the software has not.
+        """
+        found = self._applied.get(software.id)
+        if found is None or found.given is not software:
+            own = self.machine.software
+            found = Applied(software, own, self.machine.id, self._value)
+            figures = found.software.figures()
+            unknown = [path for path in self._values if _is_of(software, path, figures)]
+            if unknown:
+                raise UnknownName(f"figure of {software.id}", min(unknown), figures)
+            self._applied[software.id] = found
+        return found
 
     # -- the formula ---------------------------------------------------------------------------
 
@@ -315,7 +349,7 @@ class Mapper(ABC):
     def times(
         self,
         columns: Columns,
-        runtime: Runtime,
+        software: Software,
         state: str = "steady",
         cores: FloatArray | None = None,
     ) -> roofline.Times:
@@ -325,37 +359,38 @@ class Mapper(ABC):
             UnknownName: for a state other than those of :data:`STATES`.
         """
         candidates = self.candidates() if cores is None else cores
-        grid, traffic = self._grid(columns, runtime, state, candidates)
+        grid, traffic = self._grid(columns, software, state, candidates)
         return roofline.evaluate(grid, traffic, candidates)
 
     def latency(
         self,
         columns: Columns,
-        runtime: Runtime,
+        software: Software,
         state: str = "steady",
         cores: FloatArray | None = None,
     ) -> FloatArray:
         """Seconds per kernel, shape (..., K): the latency of :meth:`times` and nothing else."""
         candidates = self.candidates() if cores is None else cores
-        grid, _ = self._grid(columns, runtime, state, candidates)
+        grid, _ = self._grid(columns, software, state, candidates)
         return roofline.best_latency(grid)
 
     def _grid(
-        self, columns: Columns, runtime: Runtime, state: str, cores: FloatArray
+        self, columns: Columns, software: Software, state: str, cores: FloatArray
     ) -> tuple[roofline.Grid, Traffic]:
         if state not in STATES:
             raise UnknownName("state", state, STATES)
-        runtime = self.assumed(runtime)
-        traffic = self.traffic(columns, runtime, state, cores)
-        overhead = self.overhead(columns, runtime, cores)
+        applied = self.applied(software)
+        traffic = self.traffic(columns, state, cores)
+        overhead = self.overhead(columns, applied, cores)
         rates = self.vector_rates()
-        copies = eager.copies(columns, runtime, traffic, rates[..., _SIMPLE], cores, self.cores)
+        simple = rates[..., _SIMPLE]
+        copied = copies.copies(columns, applied, traffic, simple, cores, self.cores)
         grid = roofline.grid(
             columns.work,
-            self.engines(columns, runtime),
-            self.vector(columns, runtime, rates),
+            self.engines(columns, applied),
+            self.vector(columns, applied, rates),
             traffic,
-            overhead + copies,
+            overhead + copied,
             cores,
         )
         return grid, traffic
@@ -378,11 +413,6 @@ def _vector_family(family: str) -> str:
     return f.ELEMENTWISE if family in f.GEMM_FAMILIES else family
 
 
-def _by_family(rates: list[Rate]) -> FloatArray:
-    """Rates of all families side by side: shape (..., 1, families)."""
-    if all(isinstance(rate, float) for rate in rates):
-        return np.array([rates], dtype=np.float64)
-    columns = [np.asarray(rate, dtype=np.float64) for rate in rates]
-    columns = [c if c.ndim else c.reshape(1, 1) for c in columns]
-    lead = np.broadcast_shapes(*(c.shape for c in columns))
-    return np.concatenate([np.broadcast_to(c, lead) for c in columns], axis=-1)
+def _is_of(software: Software, path: str, figures: Mapping[str, Figure]) -> bool:
+    """Whether a value's path claims to be of this software and is not."""
+    return path.startswith(f"{PREFIX}.{software.id}.") and path not in figures

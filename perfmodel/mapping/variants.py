@@ -13,10 +13,12 @@ import numpy as np
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.columns import Columns
-from perfmodel.mapping.estimate import mapper_for, prepare
+from perfmodel.mapping.estimate import prepare
 from perfmodel.mapping.mapper import Mapper
+from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.software.runtimes import PREFIX, Runtime, figures, get_runtime, runtime_with
+from perfmodel.software import Software, load_software
+from perfmodel.software.schema import PREFIX
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 
@@ -43,7 +45,7 @@ def latency_variants(
 
     Args:
         values: figures by dotted path, of the machine (``machine.figures()`` lists them) or of the
-            runtime (:func:`perfmodel.software.runtimes.figures`), each of shape (variants,)
+            software (``software.figures()``), each of shape (variants,)
             in SI units; all other figures stay at their typical values.
         every_core_count: try every active-core count for every variant. Otherwise only those that
             are best in a spread of pilot variants: some ten times faster, and never below the exact
@@ -55,9 +57,9 @@ def latency_variants(
         UnknownName: for a path, CPU, precision, state or runtime that does not exist.
         PerfmodelError: if the arrays differ in length or there is none.
     """
-    machine = load_machine(cpu)
+    machine, software = load_machine(cpu), load_software(runtime)
     if table is None:
-        _, table = prepare(workload, get_precision(precision), get_runtime(runtime))
+        _, table = prepare(workload, get_precision(precision), software)
     arrays = {path: np.asarray(value, dtype=np.float64) for path, value in values.items()}
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
@@ -66,32 +68,30 @@ def latency_variants(
             f"found {', '.join(map(str, sorted(shapes))) or 'none'}"
         )
     ((count,),) = shapes
-    _check_assumptions(arrays)
+    _check_software(arrays, software)
 
-    def variants(rows: slice) -> tuple[Mapper, Runtime]:
-        part = {path: array[rows] for path, array in arrays.items()}
-        own = {path: array for path, array in part.items() if not path.startswith(PREFIX)}
-        return mapper_for(machine, own), runtime_with(runtime, part)
+    def variants(rows: slice) -> Mapper:
+        return mapper_for(machine, {path: array[rows] for path, array in arrays.items()})
 
     cores = None
     if not every_core_count and count > _PILOTS:
-        mapper, assumed = variants(slice(None, None, count // _PILOTS))
-        cores = _best_counts(mapper.times(table, assumed, state).cores)
+        pilots = variants(slice(None, None, count // _PILOTS))
+        cores = _best_counts(pilots.times(table, software, state).cores)
     counts = mapper_for(machine).cores if cores is None else len(cores)
     step = max(1, _CHUNK_ELEMENTS // (counts * max(1, len(table.family))))
     milliseconds = np.empty(count)
     for start in range(0, count, step):
         rows = slice(start, start + step)
-        mapper, assumed = variants(rows)
-        milliseconds[rows] = mapper.latency(table, assumed, state, cores) @ table.count * 1e3
+        seconds = variants(rows).latency(table, software, state, cores)
+        milliseconds[rows] = seconds @ table.count * 1e3
     return milliseconds
 
 
-def _check_assumptions(values: Mapping[str, FloatArray]) -> None:
-    known = figures()
+def _check_software(values: Mapping[str, FloatArray], software: Software) -> None:
+    """Raise :class:`UnknownName` for figures of any other software, which would have no effect."""
     for path in values:
-        if path.startswith(PREFIX) and path not in known:
-            raise UnknownName("assumption", path, known)
+        if path.startswith(f"{PREFIX}.") and not path.startswith(f"{PREFIX}.{software.id}."):
+            raise UnknownName(f"figure of {software.id}", path, software.figures())
 
 
 def _best_counts(cores: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from perfmodel.errors import PerfmodelError, UnknownName
-from perfmodel.workload.workload import PHASES
+from perfmodel.workload.workload import PHASES, describe_phase
 
 if TYPE_CHECKING:
     import torch
@@ -50,13 +50,6 @@ class Run:
     def description(self) -> str:
         """The phase in words, for example ``decode at context 1024``; empty without a phase."""
         return describe_phase(self.phase, self.tokens, self.context)
-
-
-def describe_phase(phase: str | None, tokens: int, context: int) -> str:
-    """A phase and its length in words, empty for none."""
-    if phase is None:
-        return ""
-    return f"decode at context {context}" if phase == "decode" else f"prefill of {tokens} tokens"
 
 
 @dataclass(frozen=True)

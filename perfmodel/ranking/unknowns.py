@@ -9,14 +9,16 @@ them. Figures of the runtime are common to all machines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from perfmodel.machine import Figure, Machine
+from perfmodel.mapping import assumptions
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.software import runtimes
+from perfmodel.software import load_software
+from perfmodel.software.schema import PREFIX
 
 #: A table, and the range and source that figures in it share.
 _Key = tuple[str, float, float, float, str]
@@ -29,7 +31,7 @@ class Unknown:
     Attributes:
         paths: dotted paths of the figures that state it, all in one table.
         figure: its range, confidence and source.
-        machines: ids of the machines it is a figure of; empty for a figure of the runtime.
+        machines: ids of the machines it is a figure of; empty for one that all of them share.
     """
 
     paths: tuple[str, ...]
@@ -64,7 +66,7 @@ class Samples:
     values: FloatArray
 
     def columns(self, machines: Iterable[str]) -> list[int]:
-        """Indices of the unknowns that matter for these machines, the runtime's included."""
+        """Indices of the unknowns that matter for these machines, those shared by all included."""
         wanted = set(machines)
         return [
             index
@@ -73,7 +75,7 @@ class Samples:
         ]
 
     def of(self, machine: str) -> dict[str, FloatArray]:
-        """Samples by path for one machine, the runtime's included; each of shape (samples,)."""
+        """Samples by path for one machine, shared ones included; each of shape (samples,)."""
         return {
             path: self.values[:, i]
             for i in self.columns([machine])
@@ -101,16 +103,20 @@ def machine_unknowns(machines: Sequence[Machine], wanted: Callable[[str], bool])
     ]
 
 
-def runtime_unknowns(prefixes: tuple[str, ...]) -> list[Unknown]:
-    """Every unknown among the runtimes' figures whose paths begin with one of ``prefixes``."""
-    paths: dict[_Key, list[str]] = {}
-    figures: dict[_Key, Figure] = {}
-    for path, figure in runtimes.figures().items():
-        if figure.is_range and path.startswith(prefixes):
+def common_unknowns(figures: Mapping[str, Figure], machines: Sequence[Machine]) -> list[Unknown]:
+    """Return every unknown among ``figures`` that are the same on all machines.
+
+    A machine whose file states one of them for itself has that instead.
+    """
+    shared: dict[tuple[_Key, tuple[str, ...]], list[str]] = {}
+    ranges: dict[_Key, Figure] = {}
+    for path, figure in figures.items():
+        ids = tuple(machine.id for machine in machines if path not in machine.figures())
+        if figure.is_range and ids:
             key = _key(path, figure)
-            figures[key] = figure
-            paths.setdefault(key, []).append(path)
-    return [Unknown(tuple(paths[key]), figure, ()) for key, figure in figures.items()]
+            ranges[key] = figure
+            shared.setdefault((key, () if len(ids) == len(machines) else ids), []).append(path)
+    return [Unknown(tuple(paths), ranges[key], ids) for (key, ids), paths in shared.items()]
 
 
 def _key(path: str, figure: Figure) -> _Key:
@@ -124,15 +130,16 @@ def unknowns(machines: Sequence[Machine], runtime: str) -> tuple[Unknown, ...]:
     Power, price and figures that the time formula does not read are left out.
     """
 
+    chosen = load_software(runtime)
+
     def matters(path: str) -> bool:
         room, _, rest = path.partition(".")
-        if room == "runtime":
-            return rest.startswith(f"{runtime}.")
+        if room == PREFIX:
+            return rest.startswith(f"{chosen.id}.")
         return room not in ("power", "price", "efficiency_cores")
 
     found = machine_unknowns(machines, matters)
-    prefixes = (f"{runtimes.PREFIX}cache.", f"{runtimes.PREFIX}runtime.{runtime}.")
-    found += runtime_unknowns(prefixes)
+    found += common_unknowns({**assumptions.figures(), **chosen.figures()}, machines)
     return tuple(sorted(found, key=lambda unknown: (unknown.machines, unknown.path)))
 
 

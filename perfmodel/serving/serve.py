@@ -11,7 +11,7 @@ from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimate import Estimate, estimate_columns, prepare
 from perfmodel.serving.instance import SEPARATE, check_weights, instance, instance_columns
 from perfmodel.serving.partition import Partition, partition_of, total_cores
-from perfmodel.software.runtimes import get_runtime
+from perfmodel.software import load_software
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 
@@ -100,7 +100,7 @@ def serve(
     machine = load_machine(cpu)
     check_weights(weights)
     partition_of(machine, partition.instances, partition.cores)
-    chosen = get_runtime(runtime)
+    chosen = load_software(runtime)
     prepared, table = prepare(workload, get_precision(precision), chosen)
     needed, capacity = (
         memory_needed(workload, partition, precision, weights),

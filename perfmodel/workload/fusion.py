@@ -12,16 +12,15 @@ branches) it joins the one finished last, so a group can always run where its la
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from perfmodel.errors import UnknownName
 from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.fusion_rules import POINTWISE, RULES
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Accesses, Kernels, Workload
-
-_POINTWISE = frozenset((f.ACTIVATION, f.ELEMENTWISE))
-_CONVOLUTIONS = frozenset(f.CONVOLUTIONS)
-_WITH_EPILOGUE = _CONVOLUTIONS | {f.LINEAR, f.MATMUL}
 
 #: One value that a tensor held: (tensor, how many times it had been written).
 _Version = tuple[int, int]
@@ -36,14 +35,26 @@ class _Kernel:
     writes: dict[_Version, int] = field(default_factory=dict)
 
 
-def fuse(workload: Workload) -> Workload:
-    """The same work as ``workload`` in the kernels a compiled runtime launches.
+def fuse(workload: Workload, rules: Iterable[str] = tuple(RULES)) -> Workload:
+    """Return the same work as ``workload`` in the kernels that software with these rules launches.
+
+    Args:
+        rules: names out of :data:`RULES`, by default all of them.
+
+    Raises:
+        UnknownName: a rule that does not exist.
 
     FLOPs are unchanged; a batch norm behind a convolution is folded into its weights and costs no
     arithmetic. A fused kernel is named and classed after its first member; its operator lists all.
     """
+    allowed: set[tuple[str, str]] = set()
+    for rule in rules:
+        if rule not in RULES:
+            raise UnknownName("fusion rule", rule, RULES)
+        heads, followers = RULES[rule]
+        allowed |= {(head, follower) for head in heads for follower in followers}
     kernels, readers = _versions(workload)
-    groups = _group(workload, kernels, readers)
+    groups = _group(workload, kernels, readers, allowed)
     return _merge(workload, kernels, readers, groups)
 
 
@@ -75,11 +86,18 @@ def _versions(workload: Workload) -> tuple[list[_Kernel], dict[_Version, set[int
 
 
 def _group(
-    workload: Workload, kernels: list[_Kernel], readers: dict[_Version, set[int]]
+    workload: Workload,
+    kernels: list[_Kernel],
+    readers: dict[_Version, set[int]],
+    allowed: set[tuple[str, str]],
 ) -> list[list[int]]:
-    """Members of each group, in the order of the groups' last members."""
+    """Members of each group, in the order of the groups' last members.
+
+    ``allowed`` holds pairs of families: of a group's first operator, and of one that follows.
+    """
     names = workload.family_names()
     operators = workload.kernels.operator
+    heads = {head for head, _ in allowed}
     groups: dict[int, list[int]] = {}  # by first member
     open_values: dict[_Version, int] = {}  # result of a group's last member -> first member
     for index, kernel in enumerate(kernels):
@@ -92,24 +110,18 @@ def _group(
                 if value in open_values
                 and readers[value] == {index}
                 and kernels[groups[open_values[value]][-1]].writes[value] == written
-                and _accepts(names[open_values[value]], names[index])
+                and (names[open_values[value]], names[index]) in allowed
             ]
             if candidates:
                 head = max(candidates, key=lambda first: groups[first][-1])
         groups.setdefault(head, []).append(index)
-        if len(kernel.writes) == 1 and (names[head] in _WITH_EPILOGUE or names[head] in _POINTWISE):
+        if len(kernel.writes) == 1 and names[head] in heads:
             open_values[next(iter(kernel.writes))] = head
     return sorted(groups.values(), key=lambda members: members[-1])
 
 
 def _can_follow(family: str, operator: str) -> bool:
-    return family in _POINTWISE or (family == f.NORM and "batch_norm" in operator)
-
-
-def _accepts(head: str, follower: str) -> bool:
-    if follower == f.NORM:
-        return head in _CONVOLUTIONS
-    return head in _WITH_EPILOGUE or head in _POINTWISE
+    return family in POINTWISE or (family == f.NORM and "batch_norm" in operator)
 
 
 def _merge(

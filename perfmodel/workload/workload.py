@@ -41,6 +41,13 @@ STATE: Final = KINDS.index("state")
 PHASES: Final = ("prefill", "decode")
 
 
+def describe_phase(phase: str | None, tokens: int, context: int) -> str:
+    """Return a phase and its length in words, empty for none."""
+    if phase is None:
+        return ""
+    return f"decode at context {context}" if phase == "decode" else f"prefill of {tokens} tokens"
+
+
 @dataclass(frozen=True, eq=False)
 class Tensors:
     """One row per storage. ``itemsize`` is bytes per element as traced."""

@@ -12,8 +12,8 @@ from perfmodel.calibration.parameters import DENSE, FRESH, REPACKING
 from perfmodel.errors import MeasurementError
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
+from perfmodel.mapping.assumptions import uncalibrated_error
 from perfmodel.ranking.unknowns import unknowns
-from perfmodel.software.runtimes import get_runtime
 from tests.calibration.synthetic import made
 
 TRUTH = {DENSE: 0.7, REPACKING: 1.25, FRESH: 0.8}
@@ -61,7 +61,7 @@ def test_estimates_say_whether_they_are_calibrated(calibrated: Calibrated) -> No
     before = estimate(workload, "i7_12700k", "fp32", runtime="eager")
     after = estimate(workload, calibrated.machine, "fp32", runtime="eager")
     assert (before.calibration, after.calibration) == ("uncalibrated", "calibrated")
-    assert before.expected_error == get_runtime("eager").uncalibrated_error
+    assert before.expected_error == uncalibrated_error("eager", generates=False)
     assert after.expected_error == calibrated.record.error
     assert before.to_dict()["calibration"] == "uncalibrated"
 
@@ -73,7 +73,7 @@ def test_the_fit_s_uncertainty_is_what_rankings_sample(calibrated: Calibrated) -
     vendor = load_machine("i7_12700k").figures()[path]
     assert figure.low < figure.typical < figure.high <= 1
     assert figure.high - figure.low < vendor.high - vendor.low
-    assert "runtime.eager.repacking" in found
+    assert "software.eager.packing" in found
 
 
 def test_an_interruption_leaves_the_old_file(

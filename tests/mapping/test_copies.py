@@ -12,17 +12,17 @@ from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.unknowns import unknowns
-from perfmodel.software.runtimes import get_runtime
+from perfmodel.software import load_software
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 
 RUNTIME = """
 base = "epyc_9654"
-[runtime.eager.dispatch]
-default = "40 us"
+[software.eager.launch]
+linear = "40 us"
 matmul = "1 us"
-[runtime.eager]
-repacking = 1
+[software.eager]
+packing = 1
 """
 
 
@@ -83,7 +83,7 @@ def test_a_machine_file_may_state_what_its_runtime_costs(tmp_path: Path) -> None
     assert packed == pytest.approx(4096 * 4096 * 4 / machine.sustained_bandwidth * 1e6)
     # Samples of such a figure are of the machine, and move its estimates.
     seconds = np.array([10e-6, 30e-6])
-    values = {"runtime.eager.dispatch.default": seconds}
+    values = {"software.eager.launch.linear": seconds}
     fast, slow = latency_variants(layer(1, 64, 64), machine, values, "fp32", runtime="eager")
     assert slow - fast == pytest.approx(20e-3)
 
@@ -93,7 +93,7 @@ def test_a_runtime_s_own_figures_are_unknowns_of_that_runtime_alone(tmp_path: Pa
     ranged = '{ low = "20 us", typical = "40 us", high = "50 us" }'
     path.write_text(RUNTIME.replace('"40 us"', ranged))
     machine = load_machine(path)
-    wanted = "runtime.eager.dispatch.default"
+    wanted = "software.eager.launch.linear"
     assert wanted in [u.path for u in unknowns([machine], "eager")]
     assert wanted not in [u.path for u in unknowns([machine], "compiled")]
 
@@ -101,19 +101,23 @@ def test_a_runtime_s_own_figures_are_unknowns_of_that_runtime_alone(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('[runtime.eager.dispatch]\nconv = "1 us"', "dispatch.default: missing"),
-        ('[runtime.eager.dispatch]\ndefault = "1 us"\ncnv = "1 us"', "did you mean 'conv'"),
-        ('[runtime.eager.dispatch]\ndefault = "1"', "has no unit"),
+        ('[software.eager.launch]\ndefault = "1 us"\ncnv = "1 us"', "did you mean 'conv'"),
+        ('[software.eager.launch]\ndefault = "1"', "a figure in no unit"),
+        ('[software.eager.launch]\ndefault = "1 GB"', "a positive quantity with a unit of s"),
+        ('[software.eager.lunch]\ndefault = "1 us"', "did you mean 'launch'"),
+        ('[software.eagr.launch]\ndefault = "1 us"', "did you mean 'eager'"),
     ],
 )
 def test_a_runtime_that_is_wrong_is_said(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "own.toml"
     path.write_text(f'base = "epyc_9654"\n{text}\n')
     with pytest.raises(MachineError, match=expected):
-        load_machine(path)
+        estimate(layer(1, 64, 64), path, "fp32", runtime="eager")
 
 
 def test_an_eager_runtime_says_what_it_copies() -> None:
-    eager, compiled = get_runtime("eager"), get_runtime("compiled")
-    assert (eager.repacking, eager.fresh_threshold) == (3, 32 * 2**20)
-    assert (compiled.repacking, compiled.fresh_threshold) == (0, np.inf)
+    eager, compiled = load_software("eager"), load_software("compiled")
+    assert eager.packing is not None
+    assert eager.fresh_output is not None
+    assert (eager.packing.typical, eager.fresh_output.threshold.typical) == (3, 32 * 2**20)
+    assert (compiled.packing, compiled.fresh_output) == (None, None)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping import eager, estimate, mapper_for
+from perfmodel.mapping import copies, estimate, mapper_for
 from perfmodel.mapping.columns import columns
-from perfmodel.software.runtimes import get_runtime
+from perfmodel.software import load_software
 from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
@@ -20,7 +18,10 @@ from tests.builder import Builder
 from tests.mapping.machines import machines
 from tests.strategies import workloads
 
-EAGER = get_runtime("eager")
+EAGER = load_software("eager")
+assert EAGER.packing is not None
+assert EAGER.relayout is not None
+assert EAGER.conversion is not None
 #: One core of a CPU with all of the cache of its complex.
 ALONE = load_machine("epyc_9654").with_values({"cores.count": 1, "cache.l3_domains": 1})
 
@@ -44,7 +45,8 @@ def convolution(family: str, pixels: int, channels: int = 64, batch: int = 1) ->
 
 
 def is_native(workload: Workload, precision: str, threads: int) -> bool:
-    (found,) = eager.native(columns(workload, get_precision(precision)), EAGER, threads)
+    applied = mapper_for(ALONE).applied(EAGER)
+    (found,) = copies.native(columns(workload, get_precision(precision)), applied, threads)
     return bool(found)
 
 
@@ -77,7 +79,7 @@ def test_which_convolutions_are_plain_products(
 def test_a_plain_product_launches_faster_and_changes_no_layout() -> None:
     workload = convolution(f.POINTWISE_CONV, 3136)
     (native,) = estimate(workload, ALONE, "fp32", runtime="eager").kernels
-    packing = EAGER.repacking * 64 * 64 * 4
+    packing = EAGER.packing.typical * 64 * 64 * 4
     level = ALONE.core.cache_bandwidth.l3.typical * ALONE.clock.sustained.typical
     assert native.overhead_ms * 1e3 == pytest.approx(10.5 + packing / level * 1e6)
 
@@ -86,7 +88,9 @@ def test_a_plain_product_launches_faster_and_changes_no_layout() -> None:
     rate = vector.ops_per_cycle["fp32"].typical * ALONE.engine_clock("avx512").typical
     rate *= vector.efficiency["elementwise"].typical
     elements = 2 * 3136 * 64
-    moved = (EAGER.relayout + EAGER.conversion) * elements / rate + packing / 2 / level
+    moved = (
+        EAGER.relayout.typical + EAGER.conversion.typical
+    ) * elements / rate + packing / 2 / level
     assert library.overhead_ms * 1e3 == pytest.approx(60 + moved * 1e6)
 
 
@@ -100,7 +104,7 @@ def test_16_bit_elements_are_converted_where_they_are_calculated_with(
     b.kernel("op", family, [b.input(10**6)], elements=10**6, vector_ops=10**6)
     machine = load_machine("epyc_9654")
     table = columns(b.workload(), get_precision("bf16"))
-    plain = replace(EAGER, conversion=0.0)
+    plain = EAGER.model_copy(update={"conversion": None})
     with_it, without = (mapper_for(machine).times(table, r).compute[0] for r in (EAGER, plain))
     assert bool(with_it > 1.01 * without) is pays
     wide = columns(b.workload(), get_precision("fp32"))
@@ -112,7 +116,7 @@ def test_a_16_bit_product_of_one_row_converts_its_matrix() -> None:
     def overhead(rows: int, precision: str) -> float:
         b = Builder()
         b.linear(b.input(rows * 4096), rows, 4096, 4096)
-        runtime = replace(EAGER, repacking=0.0)
+        runtime = EAGER.model_copy(update={"packing": None})
         table = columns(b.workload(), get_precision(precision))
         return float(mapper_for(ALONE).times(table, runtime).overhead[0])
 
@@ -142,22 +146,22 @@ def test_pooling_is_a_loop_over_single_elements_in_eager_mode_alone() -> None:
         estimate(b.workload(), ALONE, "fp32", runtime=runtime).kernels[0].compute_ms
         for runtime in ("eager", "compiled")
     )
-    assert compiled_ms / eager_ms == pytest.approx(EAGER.unvectorised[f.POOLING])
+    assert compiled_ms / eager_ms == pytest.approx(EAGER.efficiency["any"][f.POOLING].typical)
 
 
 @given(workloads(), machines(), st.sampled_from(["fp32", "bf16"]))
 def test_a_runtime_that_plans_does_none_of_it(
     workload: Workload, machine: Machine, precision: str
 ) -> None:
-    runtime = get_runtime("compiled")
-    table = columns(workload, get_precision(precision))
-    assert not eager.native(table, runtime, 1).any()
-    assert eager.conversion_seconds(table, runtime, np.full((1, 1), 1e9)) == 0.0
     mapper = mapper_for(machine)
+    software = mapper.applied(load_software("compiled"))
+    table = columns(workload, get_precision(precision))
+    assert not copies.native(table, software, 1).any()
+    assert copies.conversion_seconds(table, software, np.full((1, 1), 1e9)) == 0.0
     cores = mapper.candidates()
-    traffic = mapper.traffic(table, runtime, "steady", cores)
+    traffic = mapper.traffic(table, "steady", cores)
     rate = np.full((1, 1), 1e9)
-    assert np.all(eager.copies(table, runtime, traffic, rate, cores, 1) == 0.0)
+    assert np.all(copies.copies(table, software, traffic, rate, cores, 1) == 0.0)
 
 
 def test_all_threads_of_llama_cpp_meet_after_every_kernel() -> None:
@@ -167,8 +171,10 @@ def test_all_threads_of_llama_cpp_meet_after_every_kernel() -> None:
     region = machine.parallel_region
     meeting = region.base.typical + region.per_doubling.typical * np.log2(192)
     (tiny,) = estimate(b.workload(), machine, "bf16", runtime="llama_cpp").kernels
-    dispatch = float(get_runtime("llama_cpp").dispatch[0])
+    dispatch = load_software("llama_cpp").launch["default"].typical
     assert tiny.overhead_ms / 1e3 == pytest.approx(meeting + dispatch)
     (alone,) = estimate(b.workload(), machine, "bf16", runtime="compiled").kernels
     assert alone.cores == 1
-    assert alone.overhead_ms / 1e3 == pytest.approx(float(get_runtime("compiled").dispatch[0]))
+    assert alone.overhead_ms / 1e3 == pytest.approx(
+        load_software("compiled").launch["default"].typical
+    )

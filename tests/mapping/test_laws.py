@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from perfmodel.machine import Machine
 from perfmodel.mapping import Estimate, estimate, mapper_for
 from perfmodel.mapping.columns import columns
-from perfmodel.software.runtimes import get_runtime, runtimes
+from perfmodel.software import catalogue, load_software
 from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import PRECISIONS, get_precision
 from perfmodel.workload.fusion import fuse
@@ -35,7 +35,7 @@ from tests.strategies import workloads
 
 PRECISION = st.sampled_from(sorted(PRECISIONS))
 STATE = st.sampled_from(["steady", "cold"])
-RUNTIME = st.sampled_from(runtimes())
+RUNTIME = st.sampled_from(catalogue())
 #: Sums of many terms differ in their last bits with the order of addition.
 EXACT = 1e-9
 
@@ -222,7 +222,9 @@ def test_a_narrower_format_is_slower_in_eager_mode_for_what_software_adds_alone(
     from_narrow_to_wide: tuple[str, ...], workload: Workload, machine: Machine, state: str
 ) -> None:
     # PyTorch gives small FP32 convolutions to another library, and converts 16-bit elements.
-    neutral = replace(get_runtime("eager"), native_dispatch=0.0, conversion=0.0, half_width={})
+    neutral = load_software("eager").model_copy(
+        update={"native_convolution": None, "conversion": None, "efficiency": {}}
+    )
     latencies = []
     for precision in from_narrow_to_wide:
         table = columns(workload, get_precision(precision))
@@ -337,8 +339,9 @@ def test_names_and_the_order_of_independent_kernels_do_not_matter(
 def test_scaling_every_rate_scales_latency(
     workload: Workload, machine: Machine, precision: str, state: str, factor: float
 ) -> None:
-    runtime = get_runtime("compiled")
-    slower_runtime = replace(runtime, dispatch=runtime.dispatch / factor)
+    runtime = load_software("compiled")
+    launch = runtime.launch["default"].typical / factor
+    slower_runtime = runtime.overlaid({"launch": {"default": f"{launch} s"}}, "slower")
     # Cache bandwidths are per cycle: the clock scales them already.
     rates = [p for p in bandwidths(machine) if not p.endswith(("_bandwidth.l2", "_bandwidth.l3"))]
     slower = scaled(machine, rates + clocks(machine), factor)
@@ -371,7 +374,7 @@ def test_a_vector_of_machines_equals_one_at_a_time(
     figures = machine.figures()
     moved = bandwidths(machine) + clocks(machine) + efficiencies(machine) + durations(machine)
     values = {path: figures[path].typical * rng.uniform(0.5, 1.0, 5) for path in moved}
-    runtime = get_runtime("compiled")
+    runtime = load_software("compiled")
     table = columns(fuse(workload), get_precision(precision))
     together = mapper_for(machine, values).times(table, runtime, state)
     for sample in range(5):

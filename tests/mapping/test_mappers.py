@@ -5,11 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perfmodel.errors import MachineError, UnknownName
-from perfmodel.machine import load_machine
-from perfmodel.mapping import AmdMapper, AmpereMapper, Estimate, IntelMapper, estimate, mapper_for
+from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.figures.record import tree_of
+from perfmodel.machine import Machine, load_machine
+from perfmodel.mapping import (
+    AmdMapper,
+    AmpereMapper,
+    Estimate,
+    IntelMapper,
+    Mapper,
+    estimate,
+    mapper_for,
+    register_mapper,
+)
 from perfmodel.mapping.columns import columns
-from perfmodel.software.runtimes import get_runtime
+from perfmodel.mapping.roofline import Rate
+from perfmodel.software import load_software
 from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
@@ -210,8 +221,10 @@ def test_the_parallel_region_costs_what_the_machine_says() -> None:
     machine = load_machine("xeon_8490h")
     table = columns(linear(8), get_precision("int8"))
     cores = np.array([[1.0], [2.0], [8.0]])
-    runtime = get_runtime("compiled")
-    region = mapper_for(machine).overhead(table, runtime, cores)[:, 0] - runtime.dispatch[0]
+    software = load_software("compiled")
+    mapper = mapper_for(machine)
+    overhead = mapper.overhead(table, mapper.applied(software), cores)[:, 0]
+    region = overhead - software.launch["default"].typical
     base = machine.parallel_region.base.typical
     step = machine.parallel_region.per_doubling.typical
     assert region.tolist() == pytest.approx([0.0, base + step, base + 3 * step])
@@ -258,11 +271,39 @@ def test_a_figure_the_machine_lacks_is_refused() -> None:
         mapper_for(load_machine("epyc_9654"), {"memory.sustaned": 0.5})
 
 
-def test_an_engine_the_mapper_does_not_know_is_refused() -> None:
+def test_an_engine_is_data_whatever_it_is_called() -> None:
     machine = load_machine("xeon_8490h")
-    engines = {"sme" if name == "amx" else name: e for name, e in machine.core.engines.items()}
-    other = machine.model_copy(
-        update={"core": machine.core.model_copy(update={"engines": engines})}
-    )
-    with pytest.raises(MachineError, match=r"core\.engines\.sme.*amx, avx512"):
-        mapper_for(other)
+    tree = tree_of(machine)
+    for table in (tree["core"]["engines"], tree["clock"]["engine"]):
+        table["sme"] = table.pop("amx")
+    other = Machine.model_validate(tree)
+    found, expected = (estimate(linear(1024), m, "int8") for m in (other, machine))
+    assert (found.kernels[0].engine, found.latency_ms) == ("sme", expected.latency_ms)
+
+
+def test_a_mapper_of_ones_own_is_registered_from_outside() -> None:
+    class HalfAsFast(Mapper):
+        """A CPU whose every core does half the work."""
+
+        def clock(self, engine: str) -> Rate:
+            return super().clock(engine) / 2
+
+    with pytest.raises(UnknownName, match="mapper of epyc_9654 'half_as_fast'"):
+        mapper_for(load_machine("epyc_9654").model_copy(update={"mapper": "half_as_fast"}))
+    register_mapper("half_as_fast", HalfAsFast)
+    own = load_machine("epyc_9654").model_copy(update={"mapper": "half_as_fast"})
+    slow, fast = (estimate(linear(1024), m).kernels[0].compute_ms for m in (own, "epyc_9654"))
+    assert slow == pytest.approx(2 * fast)
+    with pytest.raises(PerfmodelError, match="is HalfAsFast; replace=True"):
+        register_mapper("half_as_fast", IntelMapper)
+    register_mapper("half_as_fast", IntelMapper, replace=True)
+
+
+def test_an_intel_machine_with_several_cache_domains_is_mapped_as_such() -> None:
+    """A tensor that all cores read needs a copy in each domain: half of it fits no more."""
+    whole = load_machine("xeon_8490h")
+    divided = whole.with_values({"cache.l3_domains": 4})
+    # 64 MiB of input, shared by all cores: in the 112.5 MiB of L3, in none of its quarters.
+    workload = linear(512, 128, 65536)
+    assert estimate(workload, whole, "bf16").levels(0)["input"] == "L3"
+    assert estimate(workload, divided, "bf16").levels(0)["input"] == "DRAM"

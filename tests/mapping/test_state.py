@@ -8,7 +8,7 @@ import pytest
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate, mapper_for
 from perfmodel.mapping.columns import columns
-from perfmodel.software.runtimes import get_runtime
+from perfmodel.software import load_software
 from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Workload
@@ -96,4 +96,4 @@ def test_a_cache_is_spread_over_the_complexes_of_an_epyc() -> None:
     mapper = mapper_for(machine)
     held = mapper.resident_weights(table)
     assert held == pytest.approx(table.resident_bytes / 12, rel=0.02)
-    assert mapper.times(table, get_runtime("compiled")).latency.sum() > 0
+    assert mapper.times(table, load_software("compiled")).latency.sum() > 0

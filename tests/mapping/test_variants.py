@@ -43,7 +43,7 @@ def test_a_choice_of_core_counts_is_close_and_never_below() -> None:
     values = {
         "clock.sustained": rng.uniform(2e9, 4e9, 500),
         "parallel_region.per_doubling": rng.uniform(0.5e-6, 3e-6, 500),
-        "assumptions.runtime.compiled.dispatch.default": rng.uniform(1e-6, 2e-6, 500),
+        "software.compiled.launch.default": rng.uniform(1e-6, 2e-6, 500),
         "assumptions.cache.usable": rng.uniform(0.5, 1, 500),
     }
     workload = linear(64, 512, 512, layers=4)
@@ -55,8 +55,8 @@ def test_a_choice_of_core_counts_is_close_and_never_below() -> None:
 
 def test_assumptions_vary_like_figures() -> None:
     seconds = np.array([1e-6, 3e-6])
-    path = "assumptions.runtime.compiled.dispatch.default"
+    path = "software.compiled.launch.default"
     slow, slower = latency_variants(linear(8, layers=5), "epyc_9654", {path: seconds})
     assert slower - slow == pytest.approx(5 * 2e-3)
-    with pytest.raises(UnknownName, match="dispatch"):
-        latency_variants(linear(8), "epyc_9654", {"assumptions.runtime.compiled.x": seconds})
+    with pytest.raises(UnknownName, match="launch"):
+        latency_variants(linear(8), "epyc_9654", {"software.compiled.x": seconds})

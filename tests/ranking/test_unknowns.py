@@ -35,7 +35,7 @@ def test_only_figures_with_a_range_that_move_latency_are_unknown() -> None:
     assert all(unknown.figure.is_range for unknown in found)
     assert not [u.path for u in found if u.path.startswith(("power.", "price."))]
     runtime = [u.path for u in found if not u.machines]
-    assert runtime == ["assumptions.cache.usable", "assumptions.runtime.compiled.dispatch.default"]
+    assert runtime == ["assumptions.cache.usable", "software.compiled.launch.default"]
 
 
 def unknown(low: float, typical: float, high: float) -> Unknown:

@@ -18,7 +18,7 @@ from perfmodel.figures import quantity
 from perfmodel.figures.figure import Origin
 from perfmodel.figures.record import Record, fault_at, validated
 from perfmodel.machine import load_machine
-from perfmodel.software.runtimes import get_runtime
+from perfmodel.software import load_software
 from perfmodel.vocabulary.precision import get_precision
 
 _FOLDER: Final = Path(__file__).parent
@@ -180,7 +180,7 @@ def parsed(tree: Any, shown: str, folder: Path = Path()) -> Measurements:
         try:
             load_machine(machine_of(group, folder))
             get_precision(group.precision)
-            get_runtime(group.runtime)
+            load_software(group.runtime)
             for row in group.rows:
                 _check_subject(row)
         except (UnknownName, MachineError, MeasurementError) as error:

@@ -1,0 +1,60 @@
+"""Nested tables of figures whose names another room defines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic_core import core_schema
+
+from perfmodel.figures import quantity
+from perfmodel.figures.figure import Expect, Figure, Origin, bad
+
+#: Keys that make a table a figure rather than a table of figures.
+_LEAF = frozenset(("value", "low", "typical", "high"))
+
+
+class _Tables:
+    """Pydantic annotation: tables of figures to any depth, each figure in whatever unit it has."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """Validate by :func:`_figures`, with the :class:`Origin` that is the context."""
+        return core_schema.with_info_plain_validator_function(
+            lambda raw, info: _figures(
+                raw, info.context if isinstance(info.context, Origin) else None
+            )
+        )
+
+
+#: Tables of figures, by name, to any depth.
+FigureTables = Annotated[Mapping[str, Any], _Tables()]
+
+
+def _figures(raw: Any, origin: Origin | None) -> Any:
+    if isinstance(raw, Figure):
+        return raw
+    if isinstance(raw, Mapping) and not _LEAF & raw.keys():
+        return {str(name): _figures(value, origin) for name, value in raw.items()}
+    texts = raw.values() if isinstance(raw, Mapping) else [raw]
+    unit = next((_unit(text) for text in texts if isinstance(text, str) and _unit(text)), "")
+    return Expect(unit, "3").figure(raw, origin)
+
+
+def _unit(text: str) -> str:
+    """The SI unit of what a quantity is of; raises the error of a figure for an unknown one."""
+    try:
+        return quantity.si_unit(text)
+    except quantity.QuantityError:
+        return ""
+
+
+def leaves(tables: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Figure]]:
+    """Yield every figure of ``tables`` with its dotted path below ``prefix``."""
+    for name, child in tables.items():
+        path = f"{prefix}.{name}"
+        if isinstance(child, Figure):
+            yield path, child
+        elif isinstance(child, Mapping):
+            yield from leaves(child, path)
+        else:
+            raise bad(repr(child), "a figure or a table of figures")

@@ -1,0 +1,81 @@
+"""One software on one machine: its figures, or samples of them, by path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from perfmodel.errors import MachineError
+from perfmodel.figures.figure import Figure, nearest
+from perfmodel.mapping.roofline import FloatArray, Rate
+from perfmodel.software.catalog import catalogue
+from perfmodel.software.schema import ANY, PREFIX, Software
+from perfmodel.vocabulary import families as f
+
+
+class Applied:
+    """What a mapper reads of a software.
+
+    Args:
+        software: as its description has it.
+        own: what the machine's file states of software, in tables by id.
+        machine: whose file that is, for errors.
+        read: gives a figure's value in SI units, or samples of shape (samples, 1, 1), by its path
+            in a run and its figure.
+
+    Raises:
+        MachineError: the machine's file states what no software has.
+    """
+
+    def __init__(
+        self,
+        software: Software,
+        own: Mapping[str, Any],
+        machine: str,
+        read: Callable[[str, Figure], Rate],
+    ) -> None:
+        file = f"{machine}: {PREFIX}.{software.id}"
+        for name in own:
+            near = nearest(name, catalogue())
+            if name != software.id and name not in catalogue() and near:
+                raise MachineError(f"{machine}: {PREFIX}.{name}: unknown software{near}")
+        #: The description without what the machine states.
+        self.given = software
+        self.software = software.overlaid(own.get(software.id, {}), file)
+        self._figures = self.software.figures()
+        self._prefix = f"{PREFIX}.{software.id}"
+        self._read = read
+
+    def value(self, path: str, absent: float = 0.0) -> Rate:
+        """Return the figure at ``path``, or ``absent`` where the software has none."""
+        full = f"{self._prefix}.{path}"
+        figure = self._figures.get(full)
+        return absent if figure is None else self._read(full, figure)
+
+    def launch(self) -> FloatArray:
+        """Return seconds to launch one kernel by family code, (families,) or (samples, 1, ...)."""
+        stated = self.software.launch
+        keys = [family if family in stated else "default" for family in f.FAMILIES]
+        return by_family([self.value(f"launch.{key}") for key in keys])
+
+    def efficiency(self, family: str, engine: str, fmt: str) -> Rate:
+        """Return the share of the rate of ``engine`` that kernels of ``family`` reach in a format.
+
+        The table of the engine comes first, then that of the format, then the one for any.
+        """
+        for key in (engine, fmt, ANY):
+            if family in self.software.efficiency.get(key, {}):
+                return self.value(f"efficiency.{key}.{family}")
+        return 1.0
+
+
+def by_family(rates: list[Rate]) -> FloatArray:
+    """Return rates of all families side by side: shape (1, families) or (samples, 1, families)."""
+    if all(isinstance(rate, float) for rate in rates):
+        return np.array([rates], dtype=np.float64)
+    columns = [np.asarray(rate, dtype=np.float64) for rate in rates]
+    columns = [c if c.ndim else c.reshape(1, 1) for c in columns]
+    lead = np.broadcast_shapes(*(c.shape for c in columns))
+    return np.concatenate([np.broadcast_to(c, lead) for c in columns], axis=-1)
