@@ -40,7 +40,7 @@ def at_batch(model: str, batch: int) -> Workload:
 
 def served(model: str, cpu: str) -> Search:
     """The best partitions and batches of a CPU within the limit."""
-    return search(functools.partial(at_batch, model), cpu, LIMIT_S)
+    return search(functools.partial(at_batch, model), cpu, max_latency_s=LIMIT_S)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -70,7 +70,7 @@ def costs() -> str:
     source.prepare(BATCHES)
     at_batch = functools.cache(source.workload)
     machines = [load_machine(cpu) for cpu in DEFAULT_CPUS]
-    found = [search(at_batch, machine, LIMIT_S) for machine in machines]
+    found = [search(at_batch, machine, max_latency_s=LIMIT_S) for machine in machines]
     return table(plans(at_batch, machines, found, Demand(RATE, 3), load_inputs())).markdown()
 
 

@@ -31,7 +31,7 @@ def found() -> tuple[Search, ...]:
     source = resolve_model(MODEL)
     source.prepare(BATCHES)
     at_batch = functools.cache(source.workload)
-    return tuple(search(at_batch, cpu, LIMIT_S) for cpu in DEFAULT_CPUS)
+    return tuple(search(at_batch, cpu, max_latency_s=LIMIT_S) for cpu in DEFAULT_CPUS)
 
 
 def instances() -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.estimate import mapper_for, prepare
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.software.runtimes import PREFIX, Runtime, figures, get_runtime, runtime_with
-from perfmodel.vocabulary.precision import get_precision
+from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
+from perfmodel.software.runtimes import PREFIX, Runtime, figures, runtime_with
 from perfmodel.workload.workload import Workload
 
 #: Array elements of (variants, core counts, kernels) evaluated at once: a few arrays of this size
@@ -32,19 +33,19 @@ def latency_variants(
     workload: Workload,
     cpu: str | Path | Machine,
     values: Mapping[str, FloatArray],
-    precision: str = "int8",
-    state: str = "steady",
-    runtime: str = "compiled",
+    scenario: ScenarioLike = None,
     *,
     every_core_count: bool = True,
     table: Columns | None = None,
+    **options: Unpack[RunOptions],
 ) -> FloatArray:
     """Latency in milliseconds for each variant of ``cpu``, shape (variants,).
 
     Args:
         values: figures by dotted path, of the machine (``machine.figures()`` lists them) or of the
-            runtime (:func:`perfmodel.software.runtimes.figures`), each of shape (variants,)
+            software (:func:`perfmodel.software.runtimes.figures`), each of shape (variants,)
             in SI units; all other figures stay at their typical values.
+        scenario, options: as for :func:`perfmodel.mapping.estimate`.
         every_core_count: try every active-core count for every variant. Otherwise only those that
             are best in a spread of pilot variants: some ten times faster, and never below the exact
             latency.
@@ -52,12 +53,13 @@ def latency_variants(
             :func:`~perfmodel.mapping.estimate.prepare`.
 
     Raises:
-        UnknownName: for a path, CPU, precision, state or runtime that does not exist.
+        UnknownName: for a path, CPU, precision, state or software that does not exist.
         PerfmodelError: if the arrays differ in length or there is none.
     """
+    run = scenario_of(scenario, options)
     machine = load_machine(cpu)
     if table is None:
-        _, table = prepare(workload, get_precision(precision), get_runtime(runtime))
+        _, table = prepare(workload, run)
     arrays = {path: np.asarray(value, dtype=np.float64) for path, value in values.items()}
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
@@ -71,19 +73,19 @@ def latency_variants(
     def variants(rows: slice) -> tuple[Mapper, Runtime]:
         part = {path: array[rows] for path, array in arrays.items()}
         own = {path: array for path, array in part.items() if not path.startswith(PREFIX)}
-        return mapper_for(machine, own), runtime_with(runtime, part)
+        return mapper_for(machine, own), runtime_with(run.loaded.name, part)
 
     cores = None
     if not every_core_count and count > _PILOTS:
         mapper, assumed = variants(slice(None, None, count // _PILOTS))
-        cores = _best_counts(mapper.times(table, assumed, state).cores)
+        cores = _best_counts(mapper.times(table, assumed, run.state).cores)
     counts = mapper_for(machine).cores if cores is None else len(cores)
     step = max(1, _CHUNK_ELEMENTS // (counts * max(1, len(table.family))))
     milliseconds = np.empty(count)
     for start in range(0, count, step):
         rows = slice(start, start + step)
         mapper, assumed = variants(rows)
-        milliseconds[rows] = mapper.latency(table, assumed, state, cores) @ table.count * 1e3
+        milliseconds[rows] = mapper.latency(table, assumed, run.state, cores) @ table.count * 1e3
     return milliseconds
 
 

@@ -41,9 +41,11 @@ from perfmodel.vocabulary import families as f
 FORMATS: Final = ("fp64", "fp32", "bf16", "fp16", "int8")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Precision:
     """One policy. Every array is indexed by family code (``families.CODE``).
+
+    Two policies are the same if they are one object: another of the same name is another.
 
     Attributes:
         name: how the user names it.

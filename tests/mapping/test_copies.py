@@ -39,7 +39,7 @@ def layer(m: int, n: int, k: int) -> Workload:
 
 
 def overhead_us(workload: Workload, cpu: object = "epyc_9654", runtime: str = "eager") -> float:
-    (kernel,) = estimate(workload, cpu, "fp32", "cold", runtime).kernels  # type: ignore[arg-type]
+    (kernel,) = estimate(workload, cpu, "fp32", state="cold", software=runtime).kernels  # type: ignore[arg-type]
     machine = load_machine(cpu)  # type: ignore[arg-type]
     region = machine.parallel_region
     shared = region.base.typical + region.per_doubling.typical * np.log2(kernel.cores)
@@ -65,7 +65,7 @@ def test_the_second_activation_of_a_product_is_packed_too() -> None:
 def test_outputs_that_are_mapped_anew_fault_when_written() -> None:
     mib = 2**20
     just, below = (
-        estimate(product(1024, n, 1), "epyc_9654", "fp32", runtime="eager").latency_ms
+        estimate(product(1024, n, 1), "epyc_9654", "fp32", software="eager").latency_ms
         for n in (8 * 1024, 8 * 1024 - 16)
     )
     bandwidth = 13e9
@@ -84,7 +84,7 @@ def test_a_machine_file_may_state_what_its_runtime_costs(tmp_path: Path) -> None
     # Samples of such a figure are of the machine, and move its estimates.
     seconds = np.array([10e-6, 30e-6])
     values = {"runtime.eager.dispatch.default": seconds}
-    fast, slow = latency_variants(layer(1, 64, 64), machine, values, "fp32", runtime="eager")
+    fast, slow = latency_variants(layer(1, 64, 64), machine, values, "fp32", software="eager")
     assert slow - fast == pytest.approx(20e-3)
 
 
