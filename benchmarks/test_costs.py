@@ -16,7 +16,7 @@ from perfmodel.cost.plan import plans
 from perfmodel.cost.tco import Demand
 from perfmodel.resolve import resolve_model
 from perfmodel.serving import Search, search
-from perfmodel.serving.search import BATCHES
+from perfmodel.serving.searching import BATCHES
 from perfmodel.workload.workload import Workload
 
 MODELS: Final = ("resnet50", "vit_b_16")

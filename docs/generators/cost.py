@@ -21,7 +21,7 @@ from perfmodel.machine import Figure, load_machine
 from perfmodel.mapping import estimate
 from perfmodel.resolve import resolve_model
 from perfmodel.serving import search
-from perfmodel.serving.search import BATCHES
+from perfmodel.serving.searching import BATCHES
 
 MODEL: Final = "resnet50"
 RATE: Final = 10_000.0

@@ -15,7 +15,7 @@ from perfmodel.comparison import DEFAULT_CPUS
 from perfmodel.machine import load_machine
 from perfmodel.resolve import resolve_model
 from perfmodel.serving import Partition, Search, search, serve
-from perfmodel.serving.search import BATCHES
+from perfmodel.serving.searching import BATCHES
 
 #: The example: a model, its precision, and the latency it is served within.
 MODEL: Final = "resnet50"

@@ -24,7 +24,7 @@ def search_all(
 ) -> tuple[list[Search], Callable[[int], Workload]]:
     """What each machine serves within ``limit_s``, and the model by batch, each traced once."""
     from perfmodel.serving.partition import divisions
-    from perfmodel.serving.search import BATCHES, search
+    from perfmodel.serving.searching import BATCHES, search
 
     asked = run.batches or (BATCHES if source.fixed_batch is None else None)
     batches = sorted(source.batches(asked))

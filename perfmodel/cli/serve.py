@@ -37,7 +37,7 @@ def serve(
     and of the last-level cache. Latency is the time one batch is computed, without waiting for it
     to fill. Batches tried are powers of two up to 128.
     """
-    from perfmodel.serving.search import require_best
+    from perfmodel.serving.searching import require_best
 
     limit_s = options.latency(max_latency)
     machines = options.different_machines(cpu, set_)

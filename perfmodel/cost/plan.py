@@ -14,15 +14,15 @@ from perfmodel.cost.power import PackagePower, package_power
 from perfmodel.cost.tco import Cost, Demand, cost
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine
-from perfmodel.mapping.estimate import prepare
+from perfmodel.mapping.estimation import prepare
 from perfmodel.mapping.roofline import FloatArray, Rate
 from perfmodel.mapping.variants import latency_variants
-from perfmodel.ranking.rank import QUANTILES, SEED
+from perfmodel.ranking.ranking import QUANTILES, SEED
 from perfmodel.ranking.unknowns import Samples, Unknown, machine_unknowns, sample, unknowns
 from perfmodel.scenario import Scenario
-from perfmodel.serving.instance import instance, instance_columns, instance_values
-from perfmodel.serving.search import Search, require_best
-from perfmodel.serving.serve import Served
+from perfmodel.serving.searching import Search, require_best
+from perfmodel.serving.serving import Served
+from perfmodel.serving.sharing import instance, instance_columns, instance_values
 from perfmodel.vocabulary import ranges
 from perfmodel.workload.workload import Workload
 

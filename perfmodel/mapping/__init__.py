@@ -2,7 +2,7 @@
 
 from perfmodel.mapping.amd import AmdMapper
 from perfmodel.mapping.ampere import AmpereMapper
-from perfmodel.mapping.estimate import Estimate, KernelEstimate, estimate, mapper_for
+from perfmodel.mapping.estimation import Estimate, KernelEstimate, estimate, mapper_for
 from perfmodel.mapping.intel import IntelMapper
 from perfmodel.mapping.mapper import Mapper
 

@@ -14,7 +14,7 @@ import numpy as np
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.columns import Columns
-from perfmodel.mapping.estimate import mapper_for, prepare
+from perfmodel.mapping.estimation import mapper_for, prepare
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
@@ -50,7 +50,7 @@ def latency_variants(
             are best in a spread of pilot variants: some ten times faster, and never below the exact
             latency.
         table: columns of the workload to use in place of its own, where they were changed since
-            :func:`~perfmodel.mapping.estimate.prepare`.
+            :func:`~perfmodel.mapping.estimation.prepare`.
 
     Raises:
         UnknownName: for a path, CPU, precision, state or software that does not exist.

@@ -18,7 +18,7 @@ import numpy as np
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping.estimate import estimate
+from perfmodel.mapping.estimation import estimate
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
 from perfmodel.workload.parametric.parametric import ParametricWorkload

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import catalogue, load_machine
 from perfmodel.serving import Partition, partition_of, partitions, search, serve, shares
-from perfmodel.serving.search import require_best
-from perfmodel.serving.serve import NoRoom
+from perfmodel.serving.searching import require_best
+from perfmodel.serving.serving import NoRoom
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping.estimate import estimate
+from perfmodel.mapping.estimation import estimate
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.sensitivity import Influence, influences

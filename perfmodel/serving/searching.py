@@ -13,7 +13,7 @@ from perfmodel.figures import quantity
 from perfmodel.machine import Machine, load_machine
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
 from perfmodel.serving.partition import Partition, divisions, partitions
-from perfmodel.serving.serve import NoRoom, Served, serve
+from perfmodel.serving.serving import NoRoom, Served, serve
 from perfmodel.workload.workload import Workload
 
 #: Samples per run that a search tries: powers of two.

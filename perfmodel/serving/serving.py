@@ -8,10 +8,10 @@ from typing import Any, Unpack
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping.estimate import Estimate, estimate_columns, prepare
+from perfmodel.mapping.estimation import Estimate, estimate_columns, prepare
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
-from perfmodel.serving.instance import instance, instance_columns
 from perfmodel.serving.partition import Partition, partition_of, total_cores
+from perfmodel.serving.sharing import instance, instance_columns
 from perfmodel.workload.workload import Workload
 
 
