@@ -16,7 +16,7 @@ from perfmodel.cost.plan import plans
 from perfmodel.cost.tco import Demand
 from perfmodel.resolve import resolve_model
 from perfmodel.serving import Search, search
-from perfmodel.serving.search import BATCHES
+from perfmodel.serving.searching import BATCHES
 from perfmodel.workload.workload import Workload
 
 MODELS: Final = ("resnet50", "vit_b_16")
@@ -40,7 +40,7 @@ def at_batch(model: str, batch: int) -> Workload:
 
 def served(model: str, cpu: str) -> Search:
     """The best partitions and batches of a CPU within the limit."""
-    return search(functools.partial(at_batch, model), cpu, LIMIT_S)
+    return search(functools.partial(at_batch, model), cpu, max_latency_s=LIMIT_S)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -143,7 +143,7 @@ def test_machine_variants_against_bare_arithmetic(benchmark: Any, hold: Hold) ->
 
     def variants() -> None:
         times.append(
-            seconds(lambda: latency_variants(workload, machine, values, "int8", runtime=runtime))
+            seconds(lambda: latency_variants(workload, machine, values, "int8", software=runtime))
         )
 
     benchmark.pedantic(variants, setup=lambda: plain.append(seconds(bare)), rounds=3)

@@ -12,24 +12,21 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
 
 from perfmodel.errors import PerfmodelError, TraceError, UnknownName
 from perfmodel.resolve import Model, ModelSource, resolve_model
+from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
+from perfmodel.vocabulary import words
 
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
     from perfmodel.mapping import Estimate
     from perfmodel.published import Graph, PublishedEstimate
     from perfmodel.serving import Served
-    from perfmodel.serving.partition import Count
     from perfmodel.workload.workload import Workload
 
-ROOFLINE: Final = "roofline"
-PUBLISHED: Final = "published"
-METHODS: Final = (ROOFLINE, PUBLISHED)
-#: What FPS/W can be over.
-POWER_BASES: Final = ("tdp", "modelled")
+ROOFLINE, PUBLISHED = words.METHODS
 #: The CPUs compared when none are named: one of each vendor, those of the published table.
 DEFAULT_CPUS: Final = ("xeon_8490h", "epyc_9654", "ampereone_192")
 
@@ -43,7 +40,7 @@ class Row:
     """One model on one CPU by one method.
 
     Attributes:
-        state, runtime: of the roofline method; None where the method knows neither.
+        state, software: of the roofline method; None where the method knows neither.
         latency_ms: of one run of ``batch`` samples.
         throughput_fps: samples per second, one run after the other.
         fps_per_watt: throughput over the power that ``power_basis`` names.
@@ -68,7 +65,7 @@ class Row:
     precision: str
     batch: int
     state: str | None
-    runtime: str | None
+    software: str | None
     latency_ms: float
     throughput_fps: float
     fps_per_watt: float
@@ -102,7 +99,7 @@ class Row:
             "precision": self.precision,
             "batch": self.batch,
             "state": self.state,
-            "runtime": self.runtime,
+            "software": self.software,
             "latency_ms": self.latency_ms,
             "throughput_fps": self.throughput_fps,
             "fps_per_watt": self.fps_per_watt,
@@ -153,23 +150,16 @@ class Order:
 def compare(
     models: Iterable[Model] | None = None,
     cpus: Iterable[Cpu] | None = None,
-    precision: str = "int8",
+    scenario: ScenarioLike = None,
+    *,
     batch: int | Sequence[int] | None = None,
     methods: Sequence[str] | None = None,
-    state: str = "steady",
-    runtime: str = "compiled",
-    *,
-    phase: str | None = None,
-    tokens: int | None = None,
-    context: int | None = None,
-    allow_unmodelled: bool = False,
-    instances: Count = None,
-    cores_per_instance: Count = None,
-    weights: str = "separate",
     power: str = "tdp",
     energy: bool = False,
+    allow_unmodelled: bool = False,
     progress: Listener | None = None,
     left_out: Listener | None = None,
+    **options: Unpack[RunOptions],
 ) -> list[Row]:
     """Every model on every CPU by every method; ordered by model and batch as given, then method
     and latency.
@@ -179,29 +169,24 @@ def compare(
             table (:data:`perfmodel.models.zoo.DEFAULT_MODELS`).
         cpus: catalogue ids, paths of machine files, or machines; by default
             :data:`DEFAULT_CPUS`. The published method alone also takes its own ids.
-        precision: see :mod:`perfmodel.vocabulary.precision`.
+        scenario, options: a :class:`~perfmodel.scenario.Scenario`, or a precision alone, and its
+            fields. The published method knows INT8 on one instance only.
         batch: samples per run, or several such numbers; by default 1, and for a saved workload
             what it was traced with. For several a model is traced once, if it allows that.
-        methods: out of :data:`METHODS`. By default the roofline method, and the published one
-            wherever that exists; one asked for by name and not applicable is an error.
-        state, runtime: of the roofline method, see :func:`perfmodel.estimate`.
-        phase, tokens, context: of models that generate or take tokens, see
-            :func:`perfmodel.models.zoo.workload`.
-        allow_unmodelled: of factories and saved programs, charge operators without a formula for
-            their bytes only.
-        instances, cores_per_instance: divide each socket into so many instances of the model that
-            run at once; "auto" for the division with the highest throughput. The published method
-            knows one instance only.
-        weights: of those instances, see :func:`perfmodel.serving.serve`.
+        methods: out of :data:`~perfmodel.vocabulary.words.METHODS`. By default the roofline method,
+            and the published one wherever that exists; one asked for by name and not applicable is
+            an error.
         power: what FPS/W are over, "tdp" (the vendor's rating) or "modelled"
             (:mod:`perfmodel.cost.power`). The published method knows the rating only.
         energy: whether rows state joules per sample.
+        allow_unmodelled: of factories and saved programs, charge operators without a formula for
+            their bytes only.
         progress: told which model is being loaded, which takes seconds if it must be traced.
         left_out: told, in one line each, where the default methods left the published one out,
             and which model had to be traced at each batch.
 
     Raises:
-        UnknownName: a model, CPU, precision, method, state or runtime that does not exist.
+        UnknownName: a model, CPU, precision, method, state or software that does not exist.
         MachineError, WorkloadFormatError: a file that is wrong.
         TraceError, UnmodelledOperator: a model that cannot be traced.
         PerfmodelError: two models or two CPUs of the same name, a batch a workload was not traced
@@ -209,28 +194,19 @@ def compare(
             exist.
     """
     for method in methods or ():
-        if method not in METHODS:
-            raise UnknownName("method", method, METHODS)
-    wanted = tuple(method for method in METHODS if methods is None or method in methods)
-    check_options(precision, state, runtime)
-    if power not in POWER_BASES:
-        raise UnknownName("power basis", power, POWER_BASES)
-    division = None
-    if instances is not None or cores_per_instance is not None:
-        division = _Division(instances, cores_per_instance, weights)
-    chosen_models = _models(models, phase, tokens, context, allow_unmodelled)
+        words.check("method", method, words.METHODS)
+    wanted = tuple(method for method in words.METHODS if methods is None or method in methods)
+    words.check("power basis", power, words.POWER_BASES)
+    run = scenario_of(scenario, options)
+    asked = run.batch if batch is None else batch
+    chosen_models = _models(models, run, allow_unmodelled)
     chosen_cpus = _cpus(DEFAULT_CPUS if cpus is None else cpus, wanted)
-    batches = [source.batches(batch) for source in chosen_models]
-    if division is not None:
-        division.check(chosen_cpus)
+    batches = [source.batches(asked) for source in chosen_models]
+    _check_division(run, chosen_cpus)
 
     all_batches = dict.fromkeys(samples for several in batches for samples in several)
     published = _PublishedMethod(
-        precision,
-        tuple(all_batches),
-        divided=division is not None,
-        explicit=methods is not None,
-        tell=left_out,
+        run, tuple(all_batches), explicit=methods is not None, tell=left_out
     )
     rows: list[Row] = []
     for source, several in zip(chosen_models, batches, strict=True):
@@ -244,8 +220,7 @@ def compare(
             left_out(f"{source.name}: {reason}")
         for samples in several:
             if ROOFLINE in wanted:
-                options = precision, state, runtime
-                found = _roofline_rows(source, samples, chosen_cpus, options, division)
+                found = _roofline_rows(source, samples, chosen_cpus, run)
                 rows += _by_pace([_with_power(row, power, energy) for row in found])
             if PUBLISHED in wanted:
                 rows += published.rows(source, samples, chosen_cpus)
@@ -273,37 +248,15 @@ class _Cpu:
     published: bool
 
 
-def check_options(precision: str, state: str, runtime: str) -> None:
-    """Before anything is traced: a misspelt option should not cost seconds."""
-    from perfmodel.mapping.mapper import STATES
-    from perfmodel.software import load_software
-    from perfmodel.vocabulary.precision import get_precision
-
-    get_precision(precision)
-    load_software(runtime)
-    if state not in STATES:
-        raise UnknownName("state", state, STATES)
-
-
 def _models(
-    models: Iterable[Model] | None,
-    phase: str | None,
-    tokens: int | None,
-    context: int | None,
-    allow_unmodelled: bool,
+    models: Iterable[Model] | None, run: Scenario, allow_unmodelled: bool
 ) -> list[ModelSource]:
     from perfmodel.models import zoo
 
     given = zoo.DEFAULT_MODELS if models is None else tuple(models)
     sources: dict[str, ModelSource] = {}
     for model in given:
-        source = resolve_model(
-            model,
-            phase=phase,
-            tokens=tokens,
-            context=context,
-            allow_unmodelled=allow_unmodelled,
-        )
+        source = resolve_model(model, run, allow_unmodelled=allow_unmodelled)
         known = sources.setdefault(source.name, source)
         if known.origin != source.origin:
             raise PerfmodelError(
@@ -351,52 +304,26 @@ def _cpu(cpu: Cpu, methods: Sequence[str]) -> _Cpu:
 # -- rows ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Division:
-    """How each socket is divided into instances."""
+def _check_division(run: Scenario, cpus: Sequence[_Cpu]) -> None:
+    """Before anything is traced or told; raises as :func:`perfmodel.serving.partition_of`."""
+    from perfmodel.serving.partition import divisions
 
-    instances: Count
-    cores: Count
-    weights: str
+    for cpu in cpus:
+        if cpu.machine is not None:
+            divisions(cpu.machine, run.instances, run.cores_per_instance)
 
-    def check(self, cpus: Sequence[_Cpu]) -> None:
-        """Before anything is traced or told; raises as :func:`perfmodel.serving.partition_of`."""
-        from perfmodel.serving.instance import check_weights
-        from perfmodel.serving.partition import divisions
 
-        check_weights(self.weights)
-        for cpu in cpus:
-            if cpu.machine is not None:
-                divisions(cpu.machine, self.instances, self.cores)
+def _served(workload: Workload, machine: Machine, run: Scenario) -> Served:
+    """The instances with the highest throughput among those there are to choose from."""
+    from perfmodel.serving import search
 
-    def served(
-        self, workload: Workload, machine: Machine, precision: str, state: str, runtime: str
-    ) -> Served:
-        """The instances with the highest throughput among those there are to choose from."""
-        from perfmodel.serving import search
-        from perfmodel.serving.partition import divisions
-
-        found = search(
-            lambda _batch: workload,
-            machine,
-            None,
-            precision,
-            state,
-            runtime,
-            self.weights,
-            batches=(workload.batch,),
-            divisions=divisions(machine, self.instances, self.cores),
-        )
-        assert found.best is not None, "no limit to miss"
-        return found.best
+    found = search(lambda _batch: workload, machine, run, batches=(workload.batch,))
+    assert found.best is not None, "no limit to miss"
+    return found.best
 
 
 def _roofline_rows(
-    source: ModelSource,
-    batch: int,
-    cpus: Sequence[_Cpu],
-    options: tuple[str, str, str],
-    division: _Division | None,
+    source: ModelSource, batch: int, cpus: Sequence[_Cpu], run: Scenario
 ) -> list[Row]:
     from perfmodel.mapping import estimate
 
@@ -404,11 +331,10 @@ def _roofline_rows(
     rows = []
     for cpu in cpus:
         assert cpu.machine is not None
-        if division is None:
-            result = estimate(workload, cpu.machine, *options)
-            rows.append(_roofline_row(source.name, cpu, result))
+        if not run.divided:
+            rows.append(_roofline_row(source.name, cpu, estimate(workload, cpu.machine, run)))
             continue
-        served = division.served(workload, cpu.machine, *options)
+        served = _served(workload, cpu.machine, run)
         count = served.partition.instances
         row = _roofline_row(source.name, cpu, served.estimate)
         rows.append(
@@ -435,7 +361,7 @@ def _roofline_row(model: str, cpu: _Cpu, result: Estimate) -> Row:
         precision=result.precision,
         batch=result.batch,
         state=result.state,
-        runtime=result.runtime,
+        software=result.software,
         latency_ms=result.latency_ms,
         throughput_fps=result.throughput_fps,
         fps_per_watt=result.fps_per_watt,
@@ -479,16 +405,15 @@ class _PublishedMethod:
 
     def __init__(
         self,
-        precision: str,
+        run: Scenario,
         batches: Sequence[int],
         *,
-        divided: bool,
         explicit: bool,
         tell: Listener | None,
     ) -> None:
-        self.precision = precision
+        self._precision = run.policy.name
         self._batches = batches
-        self._divided = divided
+        self._divided = run.divided
         self._explicit = explicit
         self._tell = tell
         self._told: set[str] = set()
@@ -500,16 +425,16 @@ class _PublishedMethod:
         if self._divided:
             self._refuse("", "it knows one instance on all cores only")
             return []
-        if self.precision != PRECISION or batch != BATCH:
+        if self._precision != PRECISION or batch != BATCH:
             others = [
                 samples
                 for samples in self._batches
-                if self.precision != PRECISION or samples != BATCH
+                if self._precision != PRECISION or samples != BATCH
             ]
             self._refuse(
                 "",
                 f"it is defined for {PRECISION} at batch {BATCH} only, "
-                f"not {self.precision} at batch {', '.join(map(str, others))}",
+                f"not {self._precision} at batch {', '.join(map(str, others))}",
             )
             return []
         if source.published is None:
@@ -561,7 +486,7 @@ def _published_row(graph: Graph, cpu: _Cpu) -> Row:
         precision=result.precision,
         batch=result.batch,
         state=None,
-        runtime=None,
+        software=None,
         latency_ms=result.latency_ms,
         throughput_fps=result.throughput_fps,
         fps_per_watt=result.fps_per_watt,

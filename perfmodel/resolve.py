@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, Unpack
 
 from perfmodel.errors import PerfmodelError, TraceError, UnknownName
+from perfmodel.scenario import Options, ScenarioLike, scenario_of
 
 if TYPE_CHECKING:
     from perfmodel.workload.parametric.parametric import ParametricWorkload
@@ -109,11 +110,10 @@ class ModelSource:
 
 def resolve_model(
     model: Model,
+    scenario: ScenarioLike = None,
     *,
-    phase: str | None = None,
-    tokens: int | None = None,
-    context: int | None = None,
     allow_unmodelled: bool = False,
+    **options: Unpack[Options],
 ) -> ModelSource:
     """The model that ``model`` stands for.
 
@@ -124,8 +124,8 @@ def resolve_model(
             workload saved as JSON, the path of a saved ``torch.export`` program (``.pt2``), a
             factory (``package.module:function`` or ``file.py:function``), or a
             :class:`~perfmodel.workload.workload.Workload`.
-        phase, tokens, context: of a named model, see :func:`perfmodel.models.zoo.workload`; a
-            saved workload has its own.
+        scenario, options: a :class:`~perfmodel.scenario.Scenario`, of which phase, tokens and
+            context choose a run of a named model; a saved workload has its own.
         allow_unmodelled: of a factory or program, see :func:`perfmodel.tracing.tracing.trace`.
 
     Raises:
@@ -137,6 +137,8 @@ def resolve_model(
     from perfmodel.models import own, zoo
     from perfmodel.models.torchvision_models import IN_PUBLISHED
 
+    run = scenario_of(scenario, options)
+    phase, tokens, context = run.phase, run.tokens, run.context
     if not isinstance(model, (str, os.PathLike)):
         return _traced(model, f"workload {model.name}", phase, tokens, context)
     text = os.fspath(model)

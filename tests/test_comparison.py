@@ -61,7 +61,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch):
     """Let "stack" name a workload and the published method's graph of the same model."""
 
     def install(workload: Workload, its_graph: Graph | Exception) -> None:
-        def resolve(model: object, **phase: object) -> ModelSource:
+        def resolve(model: object, run: object, **options: object) -> ModelSource:
             return ModelSource("stack", "stack", None, ("stack", (3, 8, 8)), lambda batch: workload)
 
         def fake_graph(name: str, shape: tuple[int, ...]) -> Graph:
@@ -90,7 +90,7 @@ def row(cpu: str, latency_ms: float, model: str = "m", method: str = "roofline")
         precision="int8",
         batch=1,
         state=None,
-        runtime=None,
+        software=None,
         latency_ms=latency_ms,
         throughput_fps=1e3 / latency_ms,
         fps_per_watt=1.0,
@@ -165,7 +165,7 @@ def test_names_given_twice_count_once_and_clashes_are_refused(tmp_path: Path) ->
         ({"precision": "int4"}, "'int8'"),
         ({"methods": ["publish"]}, "'published'"),
         ({"state": "warm"}, "steady"),
-        ({"runtime": "compile"}, "'compiled'"),
+        ({"software": "compile"}, "'compiled'"),
         ({"cpus": ["granite_rapid"], "methods": ["published"]}, "'granite_rapids'"),
     ],
 )

@@ -13,7 +13,7 @@ from perfmodel.workload.workload import ROLES, Workload
 #: Kinds of kernel recorded of each estimate: those that take most of its time.
 TOP: Final = 5
 
-_COMMON: Final = ("model", "cpu", "method", "batch", "state", "runtime")
+_COMMON: Final = ("model", "cpu", "method", "batch", "state", "software")
 _NOT_REPEATED: Final = (*_COMMON, "precision")
 
 

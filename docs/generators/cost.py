@@ -21,7 +21,7 @@ from perfmodel.machine import Figure, load_machine
 from perfmodel.mapping import estimate
 from perfmodel.resolve import resolve_model
 from perfmodel.serving import search
-from perfmodel.serving.search import BATCHES
+from perfmodel.serving.searching import BATCHES
 
 MODEL: Final = "resnet50"
 RATE: Final = 10_000.0
@@ -70,7 +70,7 @@ def costs() -> str:
     source.prepare(BATCHES)
     at_batch = functools.cache(source.workload)
     machines = [load_machine(cpu) for cpu in DEFAULT_CPUS]
-    found = [search(at_batch, machine, LIMIT_S) for machine in machines]
+    found = [search(at_batch, machine, max_latency_s=LIMIT_S) for machine in machines]
     return table(plans(at_batch, machines, found, Demand(RATE, 3), load_inputs())).markdown()
 
 

@@ -271,7 +271,7 @@ def padded_bert() -> float:
     (case,) = (c for c in points("servers") if c.row.model == "bert_large")
     padded = zoo.workload("bert_large", 16, tokens=384)
     precision = case.group.precision
-    best = search(lambda batch: padded, case.machine, None, precision, batches=(16,)).best
+    best = search(lambda batch: padded, case.machine, precision, batches=(16,)).best
     return 0.0 if best is None else best.throughput_fps * case.group.sockets / case.measured
 
 

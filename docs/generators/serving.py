@@ -15,7 +15,7 @@ from perfmodel.comparison import DEFAULT_CPUS
 from perfmodel.machine import load_machine
 from perfmodel.resolve import resolve_model
 from perfmodel.serving import Partition, Search, search, serve
-from perfmodel.serving.search import BATCHES
+from perfmodel.serving.searching import BATCHES
 
 #: The example: a model, its precision, and the latency it is served within.
 MODEL: Final = "resnet50"
@@ -31,7 +31,7 @@ def found() -> tuple[Search, ...]:
     source = resolve_model(MODEL)
     source.prepare(BATCHES)
     at_batch = functools.cache(source.workload)
-    return tuple(search(at_batch, cpu, LIMIT_S) for cpu in DEFAULT_CPUS)
+    return tuple(search(at_batch, cpu, max_latency_s=LIMIT_S) for cpu in DEFAULT_CPUS)
 
 
 def instances() -> str:

@@ -110,9 +110,7 @@ def predicted(case: Case, parameters: Sequence[Parameter], values: FloatArray) -
         # Nothing of this machine is moved: one figure at its own value gives the shape.
         path, figure = next(iter(case.machine.figures().items()))
         moved = {path: np.full(len(values), figure.typical)}
-    milliseconds = latency_variants(
-        case.workload, case.machine, moved, group.precision, group.state, group.runtime
-    )
+    milliseconds = latency_variants(case.workload, case.machine, moved, group.scenario)
     seconds: FloatArray = milliseconds / 1e3
     if group.quantity == "latency":
         return seconds

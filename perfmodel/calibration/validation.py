@@ -73,7 +73,7 @@ def predict(case: Case, machine: Machine | None = None) -> Compared:
         value, regime, detail = _served(case, cpu)
         unit = "samples/s"
     else:
-        found = estimate(case.workload, cpu, group.precision, group.state, group.runtime)
+        found = estimate(case.workload, cpu, group.scenario)
         regime = found.bottleneck
         if group.quantity == "token_rate":
             value, unit = found.throughput_fps * max(1, case.workload.tokens), "tokens/s"
@@ -97,15 +97,7 @@ def _served(case: Case, machine: Machine) -> tuple[float, str, str]:
     from perfmodel.serving import search
 
     group = case.group
-    best = search(
-        case.at_batch,
-        machine,
-        None,
-        group.precision,
-        group.state,
-        group.runtime,
-        batches=SERVED_BATCHES,
-    ).best
+    best = search(case.at_batch, machine, group.scenario, batches=SERVED_BATCHES).best
     assert best is not None  # There is no limit that nothing could be within.
     detail = f"{best.partition} at batch {best.batch}, {group.sockets} sockets"
     return best.throughput_fps * group.sockets, best.estimate.bottleneck, detail

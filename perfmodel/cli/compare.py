@@ -26,15 +26,12 @@ if TYPE_CHECKING:
     from perfmodel.disagreement import Disagreement
 
 
+@options.takes_run(options.HOW, options.SHAPE, options.DIVISION)
 def compare(
+    *,
     models: options.Models = None,
     cpu: options.Cpus = None,
-    precision: options.Precision = "int8",
-    batch: options.Batches = None,
-    phase: options.Phase = None,
-    context: options.Context = None,
-    tokens: options.Tokens = None,
-    allow_unmodelled: options.AllowUnmodelled = False,
+    run: options.Run,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,12 +42,7 @@ def compare(
             "batch 1, its own CPUs]",
         ),
     ] = None,
-    state: options.RunState = "steady",
-    runtime: options.Runtime = "compiled",
     set_: options.Settings = None,
-    instances: options.Instances = None,
-    cores_per_instance: options.CoresPerInstance = None,
-    weights: options.Weights = "separate",
     power: Annotated[
         Literal["tdp", "modelled"],
         typer.Option("--power", help="What FPS/W are over: the vendor's rating, or the model's."),
@@ -68,18 +60,10 @@ def compare(
         rows = compare(
             models or None,
             options.cpus_or_machines(cpu, set_),
-            precision,
-            options.batches(batch),
-            method or None,
-            state,
-            runtime,
-            phase=phase,
-            tokens=tokens,
-            context=context,
-            allow_unmodelled=allow_unmodelled,
-            instances=options.count("--instances", instances),
-            cores_per_instance=options.count("--cores-per-instance", cores_per_instance),
-            weights=weights,
+            run.scenario,
+            batch=run.batches,
+            methods=method or None,
+            allow_unmodelled=run.allow_unmodelled,
             power=power,
             energy=energy,
             progress=loading,
@@ -87,7 +71,7 @@ def compare(
         )
 
     def blocks() -> list[Table | Facts]:
-        by = "latency" if instances is None and cores_per_instance is None else "throughput"
+        by = "throughput" if run.scenario.divided else "latency"
         return [table(rows), *summary(rankings(rows), disagreements(rows), by)]
 
     show(format, lambda: [row.to_dict() for row in rows], blocks)
@@ -171,7 +155,7 @@ def _title(rows: Sequence[Row]) -> str:
     parts.append(f"batch {', '.join(map(str, batches))}")
     parts += dict.fromkeys(row.phase for row in rows if row.phase is not None)
     if row.state is not None:
-        parts += [f"{row.state} state", f"{row.runtime} runtime"]
+        parts += [f"{row.state} state", f"{row.software} software"]
     else:
         parts.append(f"{row.method} method")
     return ", ".join(parts)

@@ -21,19 +21,12 @@ if TYPE_CHECKING:
 DEFAULT_TOP = 15
 
 
+@options.takes_run(options.HOW, options.SHAPE, batch=options.Batch)
 def explain(
+    *,
     model: options.OneModel,
-    cpu: Annotated[
-        str, typer.Option("--cpu", "-c", metavar="ID|FILE", help="A CPU or a machine file.")
-    ],
-    precision: options.Precision = "int8",
-    batch: options.Batch = None,
-    phase: options.Phase = None,
-    context: options.Context = None,
-    tokens: options.Tokens = None,
-    allow_unmodelled: options.AllowUnmodelled = False,
-    state: options.RunState = "steady",
-    runtime: options.Runtime = "compiled",
+    cpu: options.OneCpu,
+    run: options.Run,
     set_: options.Settings = None,
     top: Annotated[
         int | None,
@@ -48,19 +41,14 @@ def explain(
     format: options.OutputFormat = "table",
 ) -> None:
     """Show a model's kernels by time on one CPU: engine, cores, level, bound and share."""
-    from perfmodel.comparison import check_options
     from perfmodel.mapping import estimate
-    from perfmodel.resolve import resolve_model
 
-    source = resolve_model(
-        model, phase=phase, tokens=tokens, context=context, allow_unmodelled=allow_unmodelled
-    )
-    (machine,) = options.machines([cpu], set_)
-    check_options(precision, state, runtime)
+    source, batch = run.source(model), run.batch
+    machine = options.one_machine(cpu, set_)
     with progress() as loading:
         loading(source.name)
         workload = source.workload(batch)
-    result = estimate(workload, machine, precision, state, runtime)
+    result = estimate(workload, machine, run.scenario)
     ordered = sorted(result.kernels, key=lambda kernel: -kernel.latency_ms)
 
     def records() -> Any:
@@ -178,7 +166,7 @@ def _heading(result: Estimate, machine: Machine, flops: int) -> Facts:
     rate = "" if result.tokens_per_s is None else f"{significant(result.tokens_per_s)} tokens/s, "
     lines = {
         "run": f"{result.model} on {machine.name}: {result.precision.upper()}, batch "
-        f"{result.batch}, {phase}{result.state} state, {result.runtime} runtime",
+        f"{result.batch}, {phase}{result.state} state, {result.software} software",
         "total": f"{significant(result.latency_ms)} ms, {rate}"
         f"{significant(result.throughput_fps)} FPS, {significant(result.fps_per_watt)} FPS/W over "
         f"{power(result.power_basis)}, "

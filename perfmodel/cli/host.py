@@ -186,7 +186,7 @@ def validate_host(
                 source.name, batch, precision, count, _MODEL_S, compiled=runtime == "compiled"
             )
             own = with_cores(machine, count)
-            guess = estimate(source.workload(batch), own, precision, "steady", runtime)
+            guess = estimate(source.workload(batch), own, precision, software=runtime)
             label = f"{source.name}, {count} thread{'s' if count > 1 else ''}"
 
             def compared(name: str, guess_ms: float, seconds: float, regime: str) -> Compared:

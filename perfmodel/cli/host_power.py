@@ -46,7 +46,7 @@ def validate_power(
     for source in sources:
         workload = source.workload(batch)
         for count in dict.fromkeys(threads or (1, host.cores)):
-            guess = estimate(workload, with_cores(machine, count), precision, "steady", runtime)
+            guess = estimate(workload, with_cores(machine, count), precision, software=runtime)
             compiled = runtime == "compiled"
             with running(source.name, batch, precision, count, compiled=compiled) as run:
                 run()  # What the first run prepares is not counted.

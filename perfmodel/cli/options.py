@@ -1,25 +1,92 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options: each is declared here once; those of a run are a Scenario's fields."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    get_type_hints,
+)
 
 import typer
 
 from perfmodel.cli.rendering import note
 from perfmodel.errors import PerfmodelError
+from perfmodel.scenario import AUTO, Count, Scenario
+from perfmodel.vocabulary import ranges, words
 
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
+    from perfmodel.resolve import ModelSource
+
+F = TypeVar("F", bound=Callable[..., None])
 
 Format: TypeAlias = Literal["table", "json", "csv", "markdown"]
-State: TypeAlias = Literal["steady", "cold"]
-RuntimeName: TypeAlias = Literal["compiled", "eager", "llama_cpp"]
-PhaseName: TypeAlias = Literal["prefill", "decode"]
 
-_MODEL = (
+
+# -- what a shell completes ------------------------------------------------------------------------
+
+
+def _completed(names: Callable[[], Iterable[str]], *suffixes: str) -> Callable[[str], list[str]]:
+    """What completes a name: those there are, folders, and files with one of ``suffixes``."""
+
+    def complete(incomplete: str) -> list[str]:
+        found = [name for name in names() if name.startswith(incomplete)]
+        if not incomplete or not suffixes:
+            return found
+        folder, slash, start = incomplete.rpartition("/")
+        entries = sorted(Path(f"{folder}{slash}" or ".").glob(f"{start}*"))
+        return found + [
+            f"{folder}{slash}{entry.name}{'/' if entry.is_dir() else ''}"
+            for entry in entries
+            if entry.is_dir() or entry.suffix in suffixes
+        ]
+
+    return complete
+
+
+def _models() -> Iterable[str]:
+    from perfmodel.models import zoo
+
+    return zoo.known()
+
+
+def _cpus() -> Iterable[str]:
+    from perfmodel.machine import catalogue
+
+    return catalogue()
+
+
+def _precisions() -> Iterable[str]:
+    from perfmodel.vocabulary.precision import PRECISIONS
+
+    return PRECISIONS
+
+
+def _software() -> Iterable[str]:
+    from perfmodel.software import catalogue
+
+    return catalogue()
+
+
+_COMPLETE_MODELS: Final = _completed(_models, ".json", ".pt2", ".py")
+_COMPLETE_CPUS: Final = _completed(_cpus, ".toml")
+_COMPLETE_SOFTWARE: Final = _completed(_software, ".toml")
+
+# -- models and CPUs -------------------------------------------------------------------------------
+
+_MODEL: Final = (
     "name (see perfmodel models), saved workload (FILE.json), saved torch.export program "
     "(FILE.pt2), or factory (package.module:function or FILE.py:function); the last two run code"
 )
@@ -27,11 +94,19 @@ _MODEL = (
 Models: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="MODELS", help=f"Each a {_MODEL}; by default those of the published table."
+        metavar="MODELS",
+        help=f"Each a {_MODEL}; by default those of the published table.",
+        autocompletion=_COMPLETE_MODELS,
     ),
 ]
 OneModel: TypeAlias = Annotated[
-    str, typer.Argument(metavar="MODEL", help=f"A {_MODEL}.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help=f"A {_MODEL}.",
+        show_default=False,
+        autocompletion=_COMPLETE_MODELS,
+    ),
 ]
 Cpus: TypeAlias = Annotated[
     list[str] | None,
@@ -41,6 +116,17 @@ Cpus: TypeAlias = Annotated[
         metavar="ID|FILE",
         help="A CPU (see perfmodel cpus) or a machine file; repeat it for several. "
         "\\[default: one of each vendor]",
+        autocompletion=_COMPLETE_CPUS,
+    ),
+]
+OneCpu: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--cpu",
+        "-c",
+        metavar="ID|FILE",
+        help="A CPU (see perfmodel cpus) or a machine file.",
+        autocompletion=_COMPLETE_CPUS,
     ),
 ]
 Settings: TypeAlias = Annotated[
@@ -52,16 +138,15 @@ Settings: TypeAlias = Annotated[
         'epyc_9654.memory.bandwidth="576 GB/s"; repeat it for several.',
     ),
 ]
-Precision: TypeAlias = Annotated[
-    str, typer.Option("--precision", "-p", metavar="P", help="fp32, bf16, fp16, int8, w8 or w4.")
-]
+
+# -- a run: the fields of a Scenario ---------------------------------------------------------------
+
 Batch: TypeAlias = Annotated[
-    int | None,
+    list[str] | None,
     typer.Option(
         "--batch",
         "-b",
         metavar="N",
-        min=1,
         help="Samples per run. \\[default: 1, or that of the saved workload]",
     ),
 ]
@@ -85,44 +170,6 @@ ServedBatches: TypeAlias = Annotated[
         "of two up to 128, or that of the saved workload]",
     ),
 ]
-Phase: TypeAlias = Annotated[
-    PhaseName | None,
-    typer.Option(
-        "--phase",
-        help="Of a model that generates tokens; prefill: the whole prompt, decode: one token with "
-        "a KV cache. \\[default: prefill]",
-    ),
-]
-Tokens: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        "--tokens",
-        metavar="N",
-        min=1,
-        help="Tokens of each sample: of the prompt in prefill, or of an encoder's input.",
-    ),
-]
-Context: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        "--context",
-        metavar="N",
-        min=1,
-        help="Length of the KV cache in decode, the new token included.",
-    ),
-]
-RunState: TypeAlias = Annotated[
-    State,
-    typer.Option("--state", help="steady: run again and again; cold: weights come from memory."),
-]
-Runtime: TypeAlias = Annotated[
-    RuntimeName,
-    typer.Option(
-        "--runtime",
-        help="compiled: fused kernels; eager: one kernel per operator; llama_cpp: all cores meet "
-        "after every kernel.",
-    ),
-]
 AllowUnmodelled: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -130,35 +177,195 @@ AllowUnmodelled: TypeAlias = Annotated[
         help="Charge operators without a formula for the bytes they move, and no arithmetic.",
     ),
 ]
-Instances: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--instances",
-        metavar="N|auto",
-        help="Instances of the model that run at once on one socket; auto: as many as give the "
-        "highest throughput.",
-    ),
-]
-CoresPerInstance: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--cores-per-instance", metavar="C|auto", help="Cores of each of those instances."
-    ),
-]
-Weights: TypeAlias = Annotated[
-    Literal["separate", "shared"],
-    typer.Option(
-        "--weights",
-        help="Of the instances; separate: processes with a copy each; shared: threads of one "
-        "process.",
-    ),
-]
+_FIELDS: Final[dict[str, Any]] = {
+    "precision": Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            "-p",
+            metavar="P",
+            help="fp32, bf16, fp16, int8, w8 or w4.",
+            autocompletion=_completed(_precisions),
+        ),
+    ],
+    "software": Annotated[
+        str,
+        typer.Option(
+            "--software",
+            "--runtime",
+            metavar="NAME|FILE",
+            help="What runs the model: compiled (fused kernels), eager (one kernel per operator), "
+            "llama_cpp (all cores meet after every kernel), or a TOML file.",
+            autocompletion=_COMPLETE_SOFTWARE,
+        ),
+    ],
+    "state": Annotated[
+        words.State,
+        typer.Option(
+            "--state", help="steady: run again and again; cold: weights come from memory."
+        ),
+    ],
+    "phase": Annotated[
+        words.Phase | None,
+        typer.Option(
+            "--phase",
+            help="Of a model that generates tokens; prefill: the whole prompt, decode: one token "
+            "with a KV cache. \\[default: prefill]",
+        ),
+    ],
+    "tokens": Annotated[
+        int | None,
+        typer.Option(
+            "--tokens",
+            metavar="N",
+            min=1,
+            help="Tokens of each sample: of the prompt in prefill, or of an encoder's input.",
+        ),
+    ],
+    "context": Annotated[
+        int | None,
+        typer.Option(
+            "--context",
+            metavar="N",
+            min=1,
+            help="Length of the KV cache in decode, the new token included.",
+        ),
+    ],
+    "instances": Annotated[
+        str | None,
+        typer.Option(
+            "--instances",
+            metavar="N|auto",
+            help="Instances of the model that run at once on one socket; auto: as many as give the "
+            "highest throughput.",
+        ),
+    ],
+    "cores_per_instance": Annotated[
+        str | None,
+        typer.Option(
+            "--cores-per-instance", metavar="C|auto", help="Cores of each of those instances."
+        ),
+    ],
+    "weights": Annotated[
+        words.Weights,
+        typer.Option(
+            "--weights",
+            help="Of the instances; separate: processes with a copy each; shared: threads of one "
+            "process.",
+        ),
+    ],
+}
+
+#: Fields by what they say, for :func:`takes_run`.
+SHAPE: Final = ("phase", "tokens", "context")
+HOW: Final = ("precision", "software", "state")
+DIVISION: Final = ("instances", "cores_per_instance", "weights")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the options of a run say.
+
+    Attributes:
+        scenario: all but the batch.
+        batches: those asked for, each once; None where none is.
+        allow_unmodelled: whether operators without a formula are charged for their bytes alone.
+    """
+
+    scenario: Scenario
+    batches: list[int] | None
+    allow_unmodelled: bool
+
+    def source(self, model: str) -> ModelSource:
+        """The model that ``model`` names, to be run so."""
+        from perfmodel.resolve import resolve_model
+
+        return resolve_model(model, self.scenario, allow_unmodelled=self.allow_unmodelled)
+
+    def sources(self, models: Sequence[str] | None) -> list[ModelSource]:
+        """The models that are named; by default those of the published table."""
+        from perfmodel.models import zoo
+
+        return [self.source(model) for model in models or zoo.DEFAULT_MODELS]
+
+    @property
+    def batch(self) -> int | None:
+        """The one batch asked for, or None; raises :class:`PerfmodelError` for several."""
+        if self.batches is None:
+            return None
+        if len(self.batches) > 1:
+            raise PerfmodelError(f"--batch: takes one number here, found {len(self.batches)}")
+        return self.batches[0]
+
+
+def takes_run(
+    *groups: Sequence[str], batch: object = Batches, **defaults: object
+) -> Callable[[F], F]:
+    """Give a command the options of ``groups`` of fields; they reach it as ``run``.
+
+    Args:
+        batch: the declaration of ``--batch``.
+        defaults: of fields, where they are not the Scenario's own.
+    """
+    names = [name for group in groups for name in group]
+    usual = {field.name: field.default for field in fields(Scenario)}
+    declared = {name: (_FIELDS[name], defaults.get(name, usual[name])) for name in names} | {
+        "batch": (batch, None),
+        "allow_unmodelled": (AllowUnmodelled, False),
+    }
+    order = [n for n in ("precision", "batch", *names, "allow_unmodelled") if n in declared]
+
+    def decorate(command: F) -> F:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        hints = get_type_hints(command, include_extras=True)
+        parameters = []
+        for name, parameter in inspect.signature(command).parameters.items():
+            if name == "run":
+                parameters += [
+                    inspect.Parameter(n, keyword, default=declared[n][1], annotation=declared[n][0])
+                    for n in dict.fromkeys(order)
+                ]
+            else:
+                parameters.append(parameter.replace(annotation=hints[name], kind=keyword))
+
+        @functools.wraps(command)
+        def with_run(**given: Any) -> None:
+            asked = {name: given.pop(name) for name in declared}
+            command(**given, run=_run(asked))
+
+        with_run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return with_run  # type: ignore[return-value]
+
+    return decorate
+
+
+def _run(asked: dict[str, Any]) -> Run:
+    batches, allowed = _batches(asked.pop("batch")), asked.pop("allow_unmodelled")
+    for name in ("instances", "cores_per_instance"):
+        if name in asked:
+            asked[name] = _count(f"--{name.replace('_', '-')}", asked[name])
+    return Run(Scenario(**asked), batches, allowed)
+
+
+# -- other options of several commands -------------------------------------------------------------
+
 MaxLatency: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--max-latency",
         metavar="TIME",
         help='Longest time a batch may be computed, such as 50ms or "0.2 s". \\[default: no limit]',
+    ),
+]
+Samples: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--samples",
+        metavar="N",
+        min=int(ranges.SAMPLES.least),
+        max=int(ranges.SAMPLES.most),
+        help="Samples of the uncertain figures.",
     ),
 ]
 OutputFormat: TypeAlias = Annotated[
@@ -176,6 +383,14 @@ def machines(cpus: Sequence[str] | None, settings: Sequence[str] | None) -> list
     for setting in settings or ():
         note(f"what if: {setting}")
     return found
+
+
+def one_machine(cpus: Sequence[str], settings: Sequence[str] | None) -> Machine:
+    """The one machine of a command that takes one; several are a PerfmodelError."""
+    if len(cpus) > 1:
+        raise PerfmodelError(f"one --cpu is expected here, found {len(cpus)}: {', '.join(cpus)}")
+    (machine,) = machines(cpus, settings)
+    return machine
 
 
 def different_machines(cpus: Sequence[str] | None, settings: Sequence[str] | None) -> list[Machine]:
@@ -204,7 +419,7 @@ def cpus_or_machines(
     ]
 
 
-def batches(given: Sequence[str] | None) -> list[int] | None:
+def _batches(given: Sequence[str] | None) -> list[int] | None:
     """The numbers that ``--batch`` lists, each once.
 
     Raises :class:`~perfmodel.errors.PerfmodelError` for anything else.
@@ -218,17 +433,20 @@ def batches(given: Sequence[str] | None) -> list[int] | None:
             raise PerfmodelError(
                 f"--batch: expected whole numbers of at least 1, such as 1,8,64; found {text!r}"
             )
+        ranges.BATCH.check("--batch", int(digits))
         numbers[int(digits)] = None
     return list(numbers)
 
 
-def count(option: str, text: str | None) -> int | Literal["auto"] | None:
+def _count(option: str, text: str | None) -> Count:
     """What a user wrote for an option that takes a number or ``auto``.
 
     Raises :class:`~perfmodel.errors.PerfmodelError` for anything else.
     """
-    if text is None or text == "auto":
-        return text if text is None else "auto"
+    if text is None:
+        return None
+    if text == AUTO:
+        return "auto"
     if not (text.isascii() and text.isdigit() and 0 < len(text) < 16):
         raise PerfmodelError(f"{option}: expected a whole number or auto, found {text!r}")
     return int(text)
@@ -236,16 +454,20 @@ def count(option: str, text: str | None) -> int | Literal["auto"] | None:
 
 def latency(text: str | None) -> float | None:
     """Seconds of ``--max-latency``; raises as :func:`quantity`."""
-    return None if text is None else quantity("--max-latency", text, "s", "50 ms")
+    if text is None:
+        return None
+    return quantity("--max-latency", text, "s", "50 ms", ranges.LATENCY)
 
 
-def quantity(option: str, text: str, unit: str, example: str, *, bare: str = "") -> float:
-    """A positive quantity in SI from what a user wrote for ``option``.
+def quantity(
+    option: str, text: str, unit: str, example: str, plausible: ranges.Range, *, bare: str = ""
+) -> float:
+    """A quantity in SI from what a user wrote for ``option``.
 
     Args:
         bare: the unit that a number without one is in; by default it needs one.
 
-    Raises :class:`~perfmodel.errors.PerfmodelError` for anything else.
+    Raises :class:`~perfmodel.errors.PerfmodelError` for anything else, and outside ``plausible``.
     """
     from perfmodel.figures.quantity import QuantityError, parse, split
 
@@ -257,4 +479,5 @@ def quantity(option: str, text: str, unit: str, example: str, *, bare: str = "")
         raise PerfmodelError(f"{option}: {text!r} {error}; {expected}") from None
     if not (value > 0 and math.isfinite(value)):
         raise PerfmodelError(f"{option}: {text!r}; {expected}")
+    plausible.check(option, value)
     return value

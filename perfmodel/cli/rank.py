@@ -15,17 +15,12 @@ if TYPE_CHECKING:
     from perfmodel.ranking import Ranking
 
 
+@options.takes_run(options.HOW, options.SHAPE)
 def rank(
+    *,
     models: options.Models = None,
     cpu: options.Cpus = None,
-    precision: options.Precision = "int8",
-    batch: options.Batches = None,
-    phase: options.Phase = None,
-    context: options.Context = None,
-    tokens: options.Tokens = None,
-    allow_unmodelled: options.AllowUnmodelled = False,
-    state: options.RunState = "steady",
-    runtime: options.Runtime = "compiled",
+    run: options.Run,
     set_: options.Settings = None,
     sweep: Annotated[
         str | None,
@@ -36,10 +31,7 @@ def rank(
             "tokens=1:4096, and the sizes at which the leader changes.",
         ),
     ] = None,
-    samples: Annotated[
-        int,
-        typer.Option("--samples", metavar="N", min=2, help="Samples of the uncertain figures."),
-    ] = 4096,
+    samples: options.Samples = 4096,
     format: options.OutputFormat = "table",
 ) -> None:
     """Order CPUs by latency, with the probability of each rank and what decides it.
@@ -48,32 +40,22 @@ def rank(
     two CPUs share, such as a core's efficiencies, is drawn once for both. An order that holds in
     under 90 % of the samples is printed as leaning.
     """
-    from perfmodel.comparison import check_options
-    from perfmodel.models import zoo
     from perfmodel.ranking import rank
-    from perfmodel.resolve import resolve_model
 
     machines = options.machines(cpu, set_)
-    check_options(precision, state, runtime)
-    batches = options.batches(batch)
-    sources = [
-        resolve_model(
-            model, phase=phase, tokens=tokens, context=context, allow_unmodelled=allow_unmodelled
-        )
-        for model in models or zoo.DEFAULT_MODELS
-    ]
+    sources = run.sources(models)
     if sweep is not None:
-        show_sweeps(sources, machines, sweep, batches, (precision, state, runtime), format)
+        show_sweeps(sources, machines, sweep, run, format)
         return
     rankings = []
     with progress() as loading:
         for source in sources:
             loading(source.name)
-            wanted = source.batches(batches)
+            wanted = source.batches(run.batches)
             if (reason := source.prepare(wanted)) is not None:
                 note(f"{source.name}: {reason}")
             rankings += [
-                rank(source.workload(size), machines, precision, state, runtime, samples=samples)
+                rank(source.workload(size), machines, run.scenario, samples=samples)
                 for size in wanted
             ]
 
@@ -109,7 +91,7 @@ def _table(ranking: Ranking) -> Table:
             *(Column(f"#{place + 1}\n%") for place in range(places)),
         ],
         title=f"{ranking.model}: {ranking.precision.upper()}, batch {ranking.batch}, "
-        f"{ranking.state} state, {ranking.runtime} runtime",
+        f"{ranking.state} state, {ranking.software} software",
     )
     rows = zip(
         ranking.cpus,

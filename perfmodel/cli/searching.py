@@ -20,32 +20,23 @@ def search_all(
     source: ModelSource,
     machines: Sequence[Machine],
     limit_s: float | None,
-    run: tuple[str, str, str],
-    *,
-    batch: Sequence[str] | None,
-    instances: str | None,
-    cores_per_instance: str | None,
-    weights: options.Weights,
+    run: options.Run,
 ) -> tuple[list[Search], Callable[[int], Workload]]:
-    """What each machine serves within ``limit_s``, and the model by batch, each traced once.
-
-    ``run`` is precision, state and runtime; the others are what the options of that name hold.
-    """
+    """What each machine serves within ``limit_s``, and the model by batch, each traced once."""
     from perfmodel.serving.partition import divisions
-    from perfmodel.serving.search import BATCHES, search
+    from perfmodel.serving.searching import BATCHES, search
 
-    asked = options.batches(batch) or (BATCHES if source.fixed_batch is None else None)
+    asked = run.batches or (BATCHES if source.fixed_batch is None else None)
     batches = sorted(source.batches(asked))
-    count = options.count("--instances", instances)
-    cores = options.count("--cores-per-instance", cores_per_instance)
-    tried = [divisions(machine, count, cores) for machine in machines]
+    for machine in machines:  # Before the model is traced.
+        divisions(machine, run.scenario.instances, run.scenario.cores_per_instance)
     with progress() as loading:
         loading(source.name)
         if (reason := source.prepare(batches)) is not None:
             note(f"{source.name}: {reason}")
         at_batch = functools.cache(source.workload)
         found = [
-            search(at_batch, machine, limit_s, *run, weights, batches=batches, divisions=some)
-            for machine, some in zip(machines, tried, strict=True)
+            search(at_batch, machine, run.scenario, max_latency_s=limit_s, batches=batches)
+            for machine in machines
         ]
     return found, at_batch

@@ -14,21 +14,20 @@ if TYPE_CHECKING:
     from perfmodel.serving import Search, Served
 
 
+@options.takes_run(
+    options.HOW,
+    options.SHAPE,
+    options.DIVISION,
+    batch=options.ServedBatches,
+    instances="auto",
+    cores_per_instance="auto",
+)
 def serve(
+    *,
     model: options.OneModel,
     cpu: options.Cpus = None,
     max_latency: options.MaxLatency = None,
-    precision: options.Precision = "int8",
-    batch: options.ServedBatches = None,
-    instances: options.Instances = "auto",
-    cores_per_instance: options.CoresPerInstance = "auto",
-    weights: options.Weights = "separate",
-    phase: options.Phase = None,
-    context: options.Context = None,
-    tokens: options.Tokens = None,
-    allow_unmodelled: options.AllowUnmodelled = False,
-    state: options.RunState = "steady",
-    runtime: options.Runtime = "compiled",
+    run: options.Run,
     set_: options.Settings = None,
     format: options.OutputFormat = "table",
 ) -> None:
@@ -38,26 +37,12 @@ def serve(
     and of the last-level cache. Latency is the time one batch is computed, without waiting for it
     to fill. Batches tried are powers of two up to 128.
     """
-    from perfmodel.comparison import check_options
-    from perfmodel.resolve import resolve_model
-    from perfmodel.serving.search import require_best
+    from perfmodel.serving.searching import require_best
 
     limit_s = options.latency(max_latency)
     machines = options.different_machines(cpu, set_)
-    check_options(precision, state, runtime)
-    source = resolve_model(
-        model, phase=phase, tokens=tokens, context=context, allow_unmodelled=allow_unmodelled
-    )
-    found, _ = search_all(
-        source,
-        machines,
-        limit_s,
-        (precision, state, runtime),
-        batch=batch,
-        instances=instances,
-        cores_per_instance=cores_per_instance,
-        weights=weights,
-    )
+    source = run.source(model)
+    found, _ = search_all(source, machines, limit_s, run)
     missed = require_best(found)
 
     def records() -> list[dict[str, object]]:
@@ -99,7 +84,7 @@ def best_table(found: Sequence[Search]) -> Table:
             Column("bottleneck", "left"),
         ],
         title=f"{run.model}: {run.precision.upper()}{phase}, {_limit(found[0])}, "
-        f"{any_served.weights} weights, {run.state} state, {run.runtime} runtime",
+        f"{any_served.weights} weights, {run.state} state, {run.software} software",
         caption="FPS/W: over the rated power of the socket.",
     )
     best = [result.best for result in found if result.best is not None]

@@ -19,13 +19,12 @@ def show_sweeps(
     sources: Sequence[ModelSource],
     machines: Sequence[Machine],
     text: str,
-    batches: Sequence[int] | None,
-    run: tuple[str, str, str],
+    run: options.Run,
     format: options.Format,
 ) -> None:
     """Evaluate and print a sweep such as "batch=1:256" of every model.
 
-    ``run`` is precision, state and runtime. One batch may be given for a sweep over something else.
+    One batch may be given for a sweep over something else.
 
     Raises :class:`~perfmodel.errors.PerfmodelError` for several, or for one in a sweep over batch.
     """
@@ -33,6 +32,7 @@ def show_sweeps(
     from perfmodel.ranking.sweep import sweep, sweep_points
 
     dimension, points = sweep_points(text)
+    batches = run.batches
     if batches and (len(batches) > 1 or dimension == "batch"):
         raise PerfmodelError(f"--sweep {text}: takes one --batch, and none where batch is swept")
     fixed = {"batch": batches[0]} if batches else None
@@ -42,7 +42,7 @@ def show_sweeps(
         for source in sources:
             loading(source.name)
             family = source.parametric(dimensions)
-            found.append(sweep(family, machines, dimension, points, *run, fixed=fixed))
+            found.append(sweep(family, machines, dimension, points, run.scenario, fixed=fixed))
     show(
         format,
         lambda: (
@@ -86,7 +86,7 @@ def _blocks(found: Sweep) -> list[Table | Facts]:
             Column("fastest", "left"),
         ],
         title=f"{found.model}: {found.precision.upper()}, {found.state} state, "
-        f"{found.runtime} runtime",
+        f"{found.software} software",
     )
     for size, leader, latencies in zip(
         found.points, found.leaders, found.latency_ms.tolist(), strict=True

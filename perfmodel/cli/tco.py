@@ -12,6 +12,7 @@ from perfmodel.cli import options
 from perfmodel.cli.rendering import Column, Table, note, optional, show
 from perfmodel.cli.searching import search_all
 from perfmodel.errors import PerfmodelError
+from perfmodel.vocabulary import ranges
 
 if TYPE_CHECKING:
     from perfmodel.cost.inputs import Inputs
@@ -20,13 +21,23 @@ if TYPE_CHECKING:
     from perfmodel.machine import Machine
 
 
+@options.takes_run(
+    options.HOW,
+    options.SHAPE,
+    options.DIVISION,
+    batch=options.ServedBatches,
+    instances="auto",
+    cores_per_instance="auto",
+)
 def tco(
+    *,
     model: options.OneModel,
     cpu: options.Cpus = None,
     rps: Annotated[
         float, typer.Option("--rps", metavar="N", help="Samples per second to serve, all the time.")
     ] = 10_000.0,
     max_latency: options.MaxLatency = None,
+    run: options.Run,
     years: Annotated[
         float, typer.Option("--years", metavar="N", help="Until everything is paid off.")
     ] = 3.0,
@@ -68,22 +79,8 @@ def tco(
             "--inputs", metavar="FILE.toml", help="Prices and rates of your own (docs/cost.md)."
         ),
     ] = None,
-    precision: options.Precision = "int8",
-    batch: options.ServedBatches = None,
-    instances: options.Instances = "auto",
-    cores_per_instance: options.CoresPerInstance = "auto",
-    weights: options.Weights = "separate",
-    phase: options.Phase = None,
-    context: options.Context = None,
-    tokens: options.Tokens = None,
-    allow_unmodelled: options.AllowUnmodelled = False,
-    state: options.RunState = "steady",
-    runtime: options.Runtime = "compiled",
     set_: options.Settings = None,
-    samples: Annotated[
-        int,
-        typer.Option("--samples", metavar="N", min=2, help="Samples of the uncertain figures."),
-    ] = 1024,
+    samples: options.Samples = 1024,
     simple: Annotated[
         bool,
         typer.Option(
@@ -99,11 +96,9 @@ def tco(
     Each CPU is divided into instances as perfmodel serve does. Options that are given are exact;
     all other figures with a range are sampled, as for perfmodel rank.
     """
-    from perfmodel.comparison import check_options
     from perfmodel.cost.inputs import load_inputs
     from perfmodel.cost.plan import plans
     from perfmodel.cost.tco import Demand
-    from perfmodel.resolve import resolve_model
 
     demand = Demand(rps, years)
     limit_s = options.latency(max_latency)
@@ -111,23 +106,11 @@ def tco(
     stated = load_inputs(inputs)
     fixed = _fixed(electricity, pue, server_price, utilization)
     machines = options.different_machines(cpu, set_)
-    check_options(precision, state, runtime)
-    source = resolve_model(
-        model, phase=phase, tokens=tokens, context=context, allow_unmodelled=allow_unmodelled
-    )
+    source = run.source(model)
     if simple:
         _show_simple(machines, prices, demand, stated, fixed, format)
         return
-    found, at_batch = search_all(
-        source,
-        machines,
-        limit_s,
-        (precision, state, runtime),
-        batch=batch,
-        instances=instances,
-        cores_per_instance=cores_per_instance,
-        weights=weights,
-    )
+    found, at_batch = search_all(source, machines, limit_s, run)
     result = plans(
         at_batch,
         machines,
@@ -154,7 +137,9 @@ def _prices(given: Sequence[str] | None) -> dict[str, float]:
         cpu, equals, value = text.rpartition("=")
         if not equals or not cpu.strip():
             raise PerfmodelError(f"--price {text!r}: expected ID=PRICE, such as epyc_9654=9000")
-        found[cpu.strip()] = options.quantity("--price", value, "USD", "9000 USD", bare="USD")
+        found[cpu.strip()] = options.quantity(
+            "--price", value, "USD", "9000 USD", ranges.PRICE, bare="USD"
+        )
     return found
 
 
@@ -165,21 +150,22 @@ def _fixed(
     fixed: dict[str, float] = {}
     if electricity is not None:
         fixed["energy.price"] = options.quantity(
-            "--electricity", electricity, "USD/J", "0.12 USD/kWh", bare="USD/kWh"
+            "--electricity",
+            electricity,
+            "USD/J",
+            "0.12 USD/kWh",
+            ranges.ELECTRICITY,
+            bare="USD/kWh",
         )
     if pue is not None:
-        if not 1 <= pue < 100:
-            raise PerfmodelError(f"--pue: expected at least 1, found {pue:g}")
+        ranges.PUE.check("--pue", pue)
         fixed["energy.pue"] = pue
     if server_price is not None:
         fixed["server.price"] = options.quantity(
-            "--server-price", server_price, "USD", "7000 USD", bare="USD"
+            "--server-price", server_price, "USD", "7000 USD", ranges.PRICE, bare="USD"
         )
     if utilization is not None:
-        if not 0 < utilization <= 1:
-            raise PerfmodelError(
-                f"--utilization: expected a share in (0, 1], found {utilization:g}"
-            )
+        ranges.UTILIZATION.check("--utilization", utilization)
         fixed["service.utilization"] = utilization
     return fixed
 

@@ -11,23 +11,17 @@ from perfmodel.cli import options
 from perfmodel.cli.rendering import note, progress
 
 
+@options.takes_run(options.SHAPE, batch=options.Batch)
 def trace(
+    *,
     model: options.OneModel,
+    run: options.Run,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE.json", help="Where to write it.")
     ],
-    batch: options.Batch = None,
-    phase: options.Phase = None,
-    context: options.Context = None,
-    tokens: options.Tokens = None,
-    allow_unmodelled: options.AllowUnmodelled = False,
 ) -> None:
     """Trace a model and save its workload, which every command takes in place of a name."""
-    from perfmodel.resolve import resolve_model
-
-    source = resolve_model(
-        model, phase=phase, tokens=tokens, context=context, allow_unmodelled=allow_unmodelled
-    )
+    source, batch = run.source(model), run.batch
     with progress() as loading:
         loading(source.name)
         workload = source.workload(batch)

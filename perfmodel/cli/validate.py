@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from perfmodel.calibration.cases import Case
     from perfmodel.calibration.scores import Scores
     from perfmodel.calibration.validation import Compared
+
+
+#: What --host can run a model with.
+HostSoftware: TypeAlias = Literal["eager", "compiled"]
 
 
 def validate(
@@ -54,8 +58,12 @@ def validate(
         int, typer.Option("--batch", "-b", metavar="N", min=1, help="With --host.")
     ] = 1,
     runtime: Annotated[
-        options.RuntimeName,
-        typer.Option("--runtime", help="With --host: eager, or compiled by torch.compile."),
+        HostSoftware,
+        typer.Option(
+            "--software",
+            "--runtime",
+            help="With --host: eager, or compiled by torch.compile.",
+        ),
     ] = "eager",
     threads: Annotated[
         list[int] | None,
@@ -85,8 +93,6 @@ def validate(
             raise PerfmodelError("validate takes either --measurements or --host")
         if not models:
             raise PerfmodelError("--host needs models to run, such as resnet50")
-        if runtime == "llama_cpp":
-            raise PerfmodelError("--host runs models under PyTorch: eager or compiled")
         if cpu and len(cpu) > 1:
             raise PerfmodelError("--host runs on one computer: give one --cpu")
         if power:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,16 +14,16 @@ from perfmodel.cost.power import PackagePower, package_power
 from perfmodel.cost.tco import Cost, Demand, cost
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine
-from perfmodel.mapping.estimate import prepare
+from perfmodel.mapping.estimation import prepare
 from perfmodel.mapping.roofline import FloatArray, Rate
 from perfmodel.mapping.variants import latency_variants
-from perfmodel.ranking.rank import QUANTILES, SEED
+from perfmodel.ranking.ranking import QUANTILES, SEED
 from perfmodel.ranking.unknowns import Samples, Unknown, machine_unknowns, sample, unknowns
-from perfmodel.serving.instance import instance, instance_columns, instance_values
-from perfmodel.serving.search import Search, require_best
-from perfmodel.serving.serve import Served
-from perfmodel.software import load_software
-from perfmodel.vocabulary.precision import get_precision
+from perfmodel.scenario import Scenario
+from perfmodel.serving.searching import Search, require_best
+from perfmodel.serving.serving import Served
+from perfmodel.serving.sharing import instance, instance_columns, instance_values
+from perfmodel.vocabulary import ranges
 from perfmodel.workload.workload import Workload
 
 #: Samples by default: the standard error of a probability is then under 1.6 %.
@@ -123,8 +123,7 @@ def prices(
     for cpu, price in given.items():
         if cpu not in ids:
             raise UnknownName("CPU in --price", cpu, ids)
-        if not (price > 0 and np.isfinite(price)):
-            raise PerfmodelError(f"price of {cpu}: expected more than zero, found {price:g} USD")
+        ranges.PRICE.check(f"price of {cpu}", price)
     known = {
         machine.id: given.get(
             machine.id, machine.price.launch.typical if machine.price.launch else 0.0
@@ -239,7 +238,7 @@ def _samples(
     seed: int,
 ) -> Samples:
     """Joint samples of what moves latency, power and cost; what machines share is drawn once."""
-    wanted = list(unknowns(machines, served.estimate.runtime))
+    wanted = list(unknowns(machines, served.estimate.software))
     wanted += machine_unknowns(machines, lambda path: path.startswith("power."))
     wanted += machine_unknowns(
         [m for m in machines if m.id not in given_prices], lambda path: path.startswith("price.")
@@ -269,7 +268,7 @@ def _sampled_cost(
     load_w = np.zeros(len(drawn.unit))
     idle_w: Rate = values.get("power.idle", np.full(len(drawn.unit), machine.power.idle.typical))
     for served in _choices(result):
-        seconds = _sampled_seconds(workload(served.batch), machine, served, values)
+        seconds = _sampled_seconds(workload(served.batch), machine, served, values, result.scenario)
         found = package_power(
             served.estimate, machine, served.partition, values=values, latency_s=seconds
         )
@@ -282,7 +281,7 @@ def _sampled_cost(
 
 def _choices(result: Search) -> list[Served]:
     """A few of what was tried, spread over the latencies around the limit; the best among them."""
-    unlimited = Search(result.cpu, None, result.tried).frontier
+    unlimited = replace(result, max_latency_ms=None).frontier
     limit = result.max_latency_ms
     near = [s for s in unlimited if limit is None or s.latency_ms <= NEAR * limit]
     if len(near) > CHOICES:
@@ -295,10 +294,13 @@ def _choices(result: Search) -> list[Served]:
 
 
 def _sampled_seconds(
-    workload: Workload, machine: Machine, served: Served, values: Mapping[str, FloatArray]
+    workload: Workload,
+    machine: Machine,
+    served: Served,
+    values: Mapping[str, FloatArray],
+    run: Scenario,
 ) -> FloatArray:
     """Latency of one instance in seconds, shape (samples,)."""
-    run = served.estimate
     own = {
         path: value
         for path, value in instance_values(values, machine, served.partition).items()
@@ -306,16 +308,14 @@ def _sampled_seconds(
     }
     count = len(next(iter(values.values()))) if values else 1
     if not own:
-        return np.full(count, run.latency_ms / 1e3)
-    _, table = prepare(workload, get_precision(run.precision), load_software(run.runtime))
+        return np.full(count, served.latency_ms / 1e3)
+    _, table = prepare(workload, run)
     table = instance_columns(workload, table, machine, served.partition, served.weights)
     milliseconds = latency_variants(
         workload,
         instance(machine, served.partition),
         own,
-        run.precision,
-        run.state,
-        run.runtime,
+        run,
         every_core_count=False,
         table=table,
     )

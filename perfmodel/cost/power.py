@@ -27,7 +27,7 @@ from perfmodel.figures.figure import Expect, Figure, Fraction, Origin
 from perfmodel.figures.record import Record, walk
 from perfmodel.machine import Machine
 from perfmodel.mapping import mapper_for
-from perfmodel.mapping.estimate import Estimate
+from perfmodel.mapping.estimation import Estimate
 from perfmodel.mapping.roofline import FloatArray, Rate
 from perfmodel.serving.partition import Partition
 from perfmodel.vocabulary.families import CODE

@@ -25,8 +25,8 @@ from typing import Any, Final
 import numpy as np
 
 from perfmodel.cost.inputs import PREFIX
-from perfmodel.errors import PerfmodelError
 from perfmodel.mapping.roofline import Rate
+from perfmodel.vocabulary import ranges
 
 HOURS_PER_YEAR: Final = 8760
 SECONDS_PER_YEAR: Final = HOURS_PER_YEAR * 3600
@@ -40,16 +40,15 @@ class Demand:
     """What is to be served: ``rate`` samples per second, all the time, for ``years``.
 
     Raises:
-        PerfmodelError: for a rate or a time that is not positive and finite.
+        PerfmodelError: for a rate or a time outside its plausible range.
     """
 
     rate: float
     years: float
 
     def __post_init__(self) -> None:
-        for name, value, unit in (("rate", self.rate, " per second"), ("years", self.years, "")):
-            if not (value > 0 and np.isfinite(value)):
-                raise PerfmodelError(f"{name}: expected more than zero, found {value:g}{unit}")
+        ranges.RATE.check("rate", self.rate)
+        ranges.YEARS.check("years", self.years)
 
 
 @dataclass(frozen=True)

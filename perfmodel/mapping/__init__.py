@@ -2,7 +2,7 @@
 
 from perfmodel.mapping.amd import AmdMapper
 from perfmodel.mapping.ampere import AmpereMapper
-from perfmodel.mapping.estimate import Estimate, KernelEstimate, estimate
+from perfmodel.mapping.estimation import Estimate, KernelEstimate, estimate
 from perfmodel.mapping.intel import IntelMapper
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.registry import mapper_for, register_mapper

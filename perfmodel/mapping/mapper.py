@@ -26,10 +26,8 @@ from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, FloatArray, Rate, T
 from perfmodel.software import Software
 from perfmodel.software.schema import PREFIX
 from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary import words
 from perfmodel.vocabulary.precision import Precision
-
-#: Run states: the same model again and again, or its first run with nothing in the caches.
-STATES: Final = ("steady", "cold")
 
 #: Formats an engine may execute instead of one it lacks: wider ones, nearest first.
 WIDER: Final[Mapping[str, tuple[str, ...]]] = {
@@ -356,7 +354,7 @@ class Mapper:
         """The formula's times for these kernels; ``cores`` as in :func:`roofline.evaluate`.
 
         Raises:
-            UnknownName: for a state other than those of :data:`STATES`.
+            UnknownName: for a state other than those of :data:`~perfmodel.vocabulary.words.STATES`.
         """
         candidates = self.candidates() if cores is None else cores
         grid, traffic = self._grid(columns, software, state, candidates)
@@ -377,8 +375,7 @@ class Mapper:
     def _grid(
         self, columns: Columns, software: Software, state: str, cores: FloatArray
     ) -> tuple[roofline.Grid, Traffic]:
-        if state not in STATES:
-            raise UnknownName("state", state, STATES)
+        words.check("state", state, words.STATES)
         applied = self.applied(software)
         traffic = self.traffic(columns, state, cores)
         overhead = self.overhead(columns, applied, cores)

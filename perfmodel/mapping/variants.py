@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.columns import Columns
-from perfmodel.mapping.estimate import prepare
+from perfmodel.mapping.estimation import prepare
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.software import Software, load_software
+from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
+from perfmodel.software import Software
 from perfmodel.software.schema import PREFIX
-from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 
 #: Array elements of (variants, core counts, kernels) evaluated at once: a few arrays of this size
@@ -34,12 +35,11 @@ def latency_variants(
     workload: Workload,
     cpu: str | Path | Machine,
     values: Mapping[str, FloatArray],
-    precision: str = "int8",
-    state: str = "steady",
-    runtime: str = "compiled",
+    scenario: ScenarioLike = None,
     *,
     every_core_count: bool = True,
     table: Columns | None = None,
+    **options: Unpack[RunOptions],
 ) -> FloatArray:
     """Latency in milliseconds for each variant of ``cpu``, shape (variants,).
 
@@ -47,19 +47,21 @@ def latency_variants(
         values: figures by dotted path, of the machine (``machine.figures()`` lists them) or of the
             software (``software.figures()``), each of shape (variants,)
             in SI units; all other figures stay at their typical values.
+        scenario, options: as for :func:`perfmodel.mapping.estimate`.
         every_core_count: try every active-core count for every variant. Otherwise only those that
             are best in a spread of pilot variants: some ten times faster, and never below the exact
             latency.
         table: columns of the workload to use in place of its own, where they were changed since
-            :func:`~perfmodel.mapping.estimate.prepare`.
+            :func:`~perfmodel.mapping.estimation.prepare`.
 
     Raises:
-        UnknownName: for a path, CPU, precision, state or runtime that does not exist.
+        UnknownName: for a path, CPU, precision, state or software that does not exist.
         PerfmodelError: if the arrays differ in length or there is none.
     """
-    machine, software = load_machine(cpu), load_software(runtime)
+    run = scenario_of(scenario, options)
+    machine, software = load_machine(cpu), run.loaded
     if table is None:
-        _, table = prepare(workload, get_precision(precision), software)
+        _, table = prepare(workload, run)
     arrays = {path: np.asarray(value, dtype=np.float64) for path, value in values.items()}
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
@@ -76,13 +78,13 @@ def latency_variants(
     cores = None
     if not every_core_count and count > _PILOTS:
         pilots = variants(slice(None, None, count // _PILOTS))
-        cores = _best_counts(pilots.times(table, software, state).cores)
+        cores = _best_counts(pilots.times(table, software, run.state).cores)
     counts = mapper_for(machine).cores if cores is None else len(cores)
     step = max(1, _CHUNK_ELEMENTS // (counts * max(1, len(table.family))))
     milliseconds = np.empty(count)
     for start in range(0, count, step):
         rows = slice(start, start + step)
-        seconds = variants(rows).latency(table, software, state, cores)
+        seconds = variants(rows).latency(table, software, run.state, cores)
         milliseconds[rows] = seconds @ table.count * 1e3
     return milliseconds
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from perfmodel.errors import PerfmodelError, UnknownName
-from perfmodel.workload.workload import PHASES, describe_phase
+from perfmodel.errors import PerfmodelError
+from perfmodel.vocabulary import words
+from perfmodel.workload.workload import describe_phase
 
 if TYPE_CHECKING:
     import torch
@@ -103,8 +104,8 @@ class ModelSpec:
         does not belong to the phase, and any number out of range.
         """
         _check_count("batch", batch)
-        if phase is not None and phase not in PHASES:
-            raise UnknownName("phase", phase, PHASES)
+        if phase is not None:
+            words.check("phase", phase, words.PHASES)
         if phase is not None and phase not in self.phases:
             raise PerfmodelError(
                 f"{self.name} has no {phase} phase: it takes its input at once and generates no "

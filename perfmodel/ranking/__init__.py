@@ -1,6 +1,6 @@
 """Rankings of CPUs: margins, probabilities, and the figures that decide them."""
 
-from perfmodel.ranking.rank import Pair, Ranking, rank
+from perfmodel.ranking.ranking import Pair, Ranking, rank
 from perfmodel.ranking.sensitivity import Influence
 from perfmodel.ranking.unknowns import Unknown
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import numpy as np
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping.estimate import estimate
+from perfmodel.mapping.estimation import estimate
 from perfmodel.mapping.roofline import FloatArray
+from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
 from perfmodel.workload.parametric.parametric import ParametricWorkload
 
 #: Each point of a range is this many times the one before it.
@@ -87,7 +88,7 @@ class Sweep:
     fixed: Mapping[str, int]
     precision: str
     state: str
-    runtime: str
+    software: str
     cpus: tuple[str, ...]
     latency_ms: FloatArray
     throughput_fps: FloatArray
@@ -106,7 +107,7 @@ class Sweep:
             "fixed": dict(self.fixed),
             "precision": self.precision,
             "state": self.state,
-            "runtime": self.runtime,
+            "software": self.software,
             "points": [
                 {
                     self.dimension: size,
@@ -130,11 +131,10 @@ def sweep(
     cpus: Sequence[str | Path | Machine],
     dimension: str,
     points: Sequence[int],
-    precision: str = "int8",
-    state: str = "steady",
-    runtime: str = "compiled",
+    scenario: ScenarioLike = None,
     *,
     fixed: Mapping[str, int] | None = None,
+    **options: Unpack[RunOptions],
 ) -> Sweep:
     """Latency of ``cpus`` at each of ``points`` along ``dimension``, and where the leader changes.
 
@@ -144,7 +144,7 @@ def sweep(
         workload: traced with ``dimension`` among its dimensions.
         cpus: catalogue ids, machine files or Machines, each once.
         points: sizes, ascending (see :func:`sweep_points`).
-        precision, state, runtime: as for :func:`perfmodel.estimate`.
+        scenario, options: as for :func:`perfmodel.estimate`.
         fixed: sizes of other dimensions; those of the example inputs by default.
 
     Raises:
@@ -152,6 +152,7 @@ def sweep(
         UncoveredSize: a size at which the trace does not hold.
         PerfmodelError: no CPU or no point, a CPU twice, or points that do not ascend.
     """
+    run = scenario_of(scenario, options)
     workload.dimension(dimension)
     others = {d.name: d.default for d in workload.dimensions if d.name != dimension}
     for name, size in (fixed or {}).items():
@@ -171,8 +172,8 @@ def sweep(
 
     def at(size: int) -> tuple[FloatArray, FloatArray]:
         if size not in known:
-            run = workload.at(**{**others, dimension: size})
-            results = [estimate(run, m, precision, state, runtime) for m in machines]
+            at_size = workload.at(**{**others, dimension: size})
+            results = [estimate(at_size, m, run) for m in machines]
             known[size] = (
                 np.array([result.latency_ms for result in results]),
                 np.array([result.throughput_fps for result in results]),
@@ -190,9 +191,9 @@ def sweep(
         dimension=dimension,
         points=tuple(points),
         fixed=others,
-        precision=precision,
-        state=state,
-        runtime=runtime,
+        precision=run.policy.name,
+        state=run.state,
+        software=run.loaded.name,
         cpus=ids,
         latency_ms=np.stack([latency for latency, _ in rows]),
         throughput_fps=np.stack([throughput for _, throughput in rows]),

@@ -12,13 +12,12 @@
 
 from __future__ import annotations
 
-from perfmodel.serving.instance import WEIGHTS, instance, shares
 from perfmodel.serving.partition import Partition, partition_of, partitions
-from perfmodel.serving.search import Search, search
-from perfmodel.serving.serve import Served, serve
+from perfmodel.serving.searching import Search, search
+from perfmodel.serving.serving import Served, serve
+from perfmodel.serving.sharing import instance, shares
 
 __all__ = [
-    "WEIGHTS",
     "Partition",
     "Search",
     "Served",

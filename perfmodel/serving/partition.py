@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine
-
-#: What leaves a count to a search.
-AUTO: Final = "auto"
-Count: TypeAlias = int | Literal["auto"] | None
+from perfmodel.scenario import AUTO, Count
 
 
 @dataclass(frozen=True, order=True)

@@ -45,6 +45,8 @@ FORMATS: Final = ("fp64", "fp32", "bf16", "fp16", "int8")
 class Precision:
     """One policy. Every array is indexed by family code (``families.CODE``).
 
+    Two policies are the same if they are one object: another of the same name is another.
+
     Attributes:
         name: how the user names it.
         arithmetic: format each family multiplies in (for families without multiplications, the

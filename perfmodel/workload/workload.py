@@ -37,8 +37,6 @@ WEIGHT, INPUT, OUTPUT = range(3)
 #: it, so between runs it is where the weights are.
 KINDS: Final = ("weight", "input", "activation", "state")
 STATE: Final = KINDS.index("state")
-#: Phases of a model that generates tokens: the prompt at once, or one token with a KV cache.
-PHASES: Final = ("prefill", "decode")
 
 
 def describe_phase(phase: str | None, tokens: int, context: int) -> str:
@@ -110,7 +108,7 @@ class Workload:
         inputs: the arguments it was traced with.
         provenance: tracer and library versions, for the reader of a saved file.
         unmodelled: operators without a formula, charged for their bytes only.
-        phase: one of :data:`PHASES`, or None for a model that does not generate.
+        phase: "prefill" or "decode", or None for a model that does not generate.
         tokens: of each sample that one run of the phase processes: the prompt's, or 1 in decode; 0
             without a phase.
         context: in decode, the length of the KV cache, new token included; else 0.

@@ -335,6 +335,6 @@ def test_microbenchmarks_of_every_kind_run_by_turns() -> None:
 def test_a_model_runs_and_its_estimate_is_of_that_order() -> None:
     timing, families = time_model("mobilenet_v3_small", 1, "fp32", 1, 0.2)
     machine = load_machine("epyc_9654").with_values({"cores.count": 1, "cache.l3_domains": 1})
-    guess = estimate(zoo.workload("mobilenet_v3_small"), machine, "fp32", runtime="eager")
+    guess = estimate(zoo.workload("mobilenet_v3_small"), machine, "fp32", software="eager")
     assert 1 / 30 < guess.latency_ms / 1e3 / timing.minimum < 30
     assert families["conv"] > 0

@@ -40,7 +40,7 @@ def test_the_file_is_the_machine(calibrated: Calibrated, tmp_path: Path) -> None
         assert found[path].low == pytest.approx(figure.low, rel=1e-5), path
     for case in calibrated.fit.cases:
         one, other = (
-            estimate(case.workload, m, "fp32", runtime="eager").latency_ms
+            estimate(case.workload, m, "fp32", software="eager").latency_ms
             for m in (machine, calibrated.machine)
         )
         assert one == pytest.approx(other, rel=1e-4)
@@ -58,8 +58,8 @@ def test_it_says_how_it_came_about(calibrated: Calibrated, tmp_path: Path) -> No
 
 def test_estimates_say_whether_they_are_calibrated(calibrated: Calibrated) -> None:
     workload = calibrated.fit.cases[0].workload
-    before = estimate(workload, "i7_12700k", "fp32", runtime="eager")
-    after = estimate(workload, calibrated.machine, "fp32", runtime="eager")
+    before = estimate(workload, "i7_12700k", "fp32", software="eager")
+    after = estimate(workload, calibrated.machine, "fp32", software="eager")
     assert (before.calibration, after.calibration) == ("uncalibrated", "calibrated")
     assert before.expected_error == uncalibrated_error("eager", generates=False)
     assert after.expected_error == calibrated.record.error

@@ -101,7 +101,7 @@ def test_notes_on_rows_go_to_stderr_once(run: Run, saved: Path, tmp_path: Path) 
 def test_options_reach_the_estimate(run: Run, saved: Path) -> None:
     options = ("--state", "cold", "--runtime", "eager", "--precision", "fp32")
     result = run("compare", saved, "-c", "epyc_9654", *options, "-f", "json")
-    (expected,) = compare([saved], ["epyc_9654"], "fp32", None, None, "cold", "eager")
+    (expected,) = compare([saved], ["epyc_9654"], "fp32", state="cold", software="eager")
     assert json.loads(result.stdout) == [expected.to_dict()]
 
 

@@ -21,7 +21,7 @@ from tests.cli.conftest import Run
         (["compare", "resnet50", "--precision", "int4"], "did you mean 'int8'?"),
         (["compare", "resnet50", "--method", "rooflin"], "did you mean 'roofline'?"),
         (["compare", "resnet50", "--state", "warm"], "'steady', 'cold'"),
-        (["compare", "resnet50", "--runtime", "jit"], "'compiled', 'eager'"),
+        (["compare", "resnet50", "--software", "jit"], "compiled, eager"),
         (["compare", "resnet50", "--format", "xml"], "'markdown'"),
         (["compare", "resnet50", "--batch", "0"], "whole numbers of at least 1"),
         (["compare", "resnet50", "--batch", "many"], "whole numbers of at least 1"),

@@ -78,7 +78,7 @@ def test_cost_never_falls_with_years_and_is_never_more_per_year(
     case: dict[str, object], factor: float
 ) -> None:
     demand = case["demand"]
-    short, long = dearer(case, demand=replace(demand, years=demand.years * factor))
+    short, long = dearer(case, demand=replace(demand, years=min(demand.years * factor, 100)))
     assert short.total <= long.total * SLACK
     assert long.per_year <= short.per_year * SLACK
 
@@ -181,7 +181,7 @@ def test_the_published_price_of_the_8490h_is_the_8592plus_one() -> None:
 
 @pytest.mark.parametrize("values", [(0.0, 3.0), (-1.0, 3.0), (10.0, 0.0), (np.nan, 1.0)])
 def test_a_demand_of_nothing_is_an_error(values: tuple[float, float]) -> None:
-    with pytest.raises(PerfmodelError, match="expected more than zero"):
+    with pytest.raises(PerfmodelError, match=r"expected .* to .*, found"):
         Demand(*values)
 
 

@@ -64,7 +64,7 @@ def test_every_cpu_runs_every_precision(cpu: str, precision: str) -> None:
         for fmt in engine.ops_per_cycle
     )
     assert MODEL.kernels.flops.sum() / seconds < peak
-    assert estimate(MODEL, cpu, precision, "cold").latency_ms >= found.latency_ms
+    assert estimate(MODEL, cpu, precision, state="cold").latency_ms >= found.latency_ms
     for kernel in found.kernels:
         assert kernel.engine in machine.core.engines
         assert math.isfinite(kernel.latency_ms)

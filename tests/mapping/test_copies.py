@@ -38,8 +38,8 @@ def layer(m: int, n: int, k: int) -> Workload:
     return b.workload()
 
 
-def overhead_us(workload: Workload, cpu: object = "epyc_9654", runtime: str = "eager") -> float:
-    (kernel,) = estimate(workload, cpu, "fp32", "cold", runtime).kernels  # type: ignore[arg-type]
+def overhead_us(workload: Workload, cpu: object = "epyc_9654", software: str = "eager") -> float:
+    (kernel,) = estimate(workload, cpu, "fp32", state="cold", software=software).kernels  # type: ignore[arg-type]
     machine = load_machine(cpu)  # type: ignore[arg-type]
     region = machine.parallel_region
     shared = region.base.typical + region.per_doubling.typical * np.log2(kernel.cores)
@@ -54,7 +54,7 @@ def test_weights_are_packed_on_every_eager_call_with_several_rows() -> None:
     expected = dispatch_us + times * 4096 * 4096 * 4 / bandwidth * 1e6
     assert overhead_us(layer(64, 4096, 4096)) == pytest.approx(expected)
     assert overhead_us(layer(1, 4096, 4096)) == pytest.approx(dispatch_us)
-    assert overhead_us(layer(64, 4096, 4096), runtime="compiled") == pytest.approx(1.5)
+    assert overhead_us(layer(64, 4096, 4096), software="compiled") == pytest.approx(1.5)
 
 
 def test_the_second_activation_of_a_product_is_packed_too() -> None:
@@ -65,7 +65,7 @@ def test_the_second_activation_of_a_product_is_packed_too() -> None:
 def test_outputs_that_are_mapped_anew_fault_when_written() -> None:
     mib = 2**20
     just, below = (
-        estimate(product(1024, n, 1), "epyc_9654", "fp32", runtime="eager").latency_ms
+        estimate(product(1024, n, 1), "epyc_9654", "fp32", software="eager").latency_ms
         for n in (8 * 1024, 8 * 1024 - 16)
     )
     bandwidth = 13e9
@@ -84,7 +84,7 @@ def test_a_machine_file_may_state_what_its_runtime_costs(tmp_path: Path) -> None
     # Samples of such a figure are of the machine, and move its estimates.
     seconds = np.array([10e-6, 30e-6])
     values = {"software.eager.launch.linear": seconds}
-    fast, slow = latency_variants(layer(1, 64, 64), machine, values, "fp32", runtime="eager")
+    fast, slow = latency_variants(layer(1, 64, 64), machine, values, "fp32", software="eager")
     assert slow - fast == pytest.approx(20e-3)
 
 
@@ -112,7 +112,7 @@ def test_a_runtime_that_is_wrong_is_said(tmp_path: Path, text: str, expected: st
     path = tmp_path / "own.toml"
     path.write_text(f'base = "epyc_9654"\n{text}\n')
     with pytest.raises(MachineError, match=expected):
-        estimate(layer(1, 64, 64), path, "fp32", runtime="eager")
+        estimate(layer(1, 64, 64), path, "fp32", software="eager")
 
 
 def test_an_eager_runtime_says_what_it_copies() -> None:

@@ -78,12 +78,12 @@ def test_which_convolutions_are_plain_products(
 
 def test_a_plain_product_launches_faster_and_changes_no_layout() -> None:
     workload = convolution(f.POINTWISE_CONV, 3136)
-    (native,) = estimate(workload, ALONE, "fp32", runtime="eager").kernels
+    (native,) = estimate(workload, ALONE, "fp32", software="eager").kernels
     packing = EAGER.packing.typical * 64 * 64 * 4
     level = ALONE.core.cache_bandwidth.l3.typical * ALONE.clock.sustained.typical
     assert native.overhead_ms * 1e3 == pytest.approx(10.5 + packing / level * 1e6)
 
-    (library,) = estimate(workload, ALONE, "bf16", runtime="eager").kernels
+    (library,) = estimate(workload, ALONE, "bf16", software="eager").kernels
     vector = ALONE.core.engines["avx512"]
     rate = vector.ops_per_cycle["fp32"].typical * ALONE.engine_clock("avx512").typical
     rate *= vector.efficiency["elementwise"].typical
@@ -133,7 +133,7 @@ def test_attention_in_16_bits_is_no_faster_than_in_32_and_only_in_eager_mode() -
     )
     for runtime, ratio in (("eager", 1.0), ("compiled", 2.0)):
         fp32, bf16 = (
-            estimate(b.workload(), "epyc_9654", p, runtime=runtime).kernels[0].compute_ms
+            estimate(b.workload(), "epyc_9654", p, software=runtime).kernels[0].compute_ms
             for p in ("fp32", "bf16")
         )
         assert fp32 / bf16 == pytest.approx(ratio, rel=0.01)
@@ -143,7 +143,7 @@ def test_pooling_is_a_loop_over_single_elements_in_eager_mode_alone() -> None:
     b = Builder()
     b.kernel("max_pool", f.POOLING, [b.input(10**6)], elements=10**5, vector_ops=9 * 10**5)
     eager_ms, compiled_ms = (
-        estimate(b.workload(), ALONE, "fp32", runtime=runtime).kernels[0].compute_ms
+        estimate(b.workload(), ALONE, "fp32", software=runtime).kernels[0].compute_ms
         for runtime in ("eager", "compiled")
     )
     assert compiled_ms / eager_ms == pytest.approx(EAGER.efficiency["any"][f.POOLING].typical)
@@ -170,10 +170,10 @@ def test_all_threads_of_llama_cpp_meet_after_every_kernel() -> None:
     machine = load_machine("ampereone_192")
     region = machine.parallel_region
     meeting = region.base.typical + region.per_doubling.typical * np.log2(192)
-    (tiny,) = estimate(b.workload(), machine, "bf16", runtime="llama_cpp").kernels
+    (tiny,) = estimate(b.workload(), machine, "bf16", software="llama_cpp").kernels
     dispatch = load_software("llama_cpp").launch["default"].typical
     assert tiny.overhead_ms / 1e3 == pytest.approx(meeting + dispatch)
-    (alone,) = estimate(b.workload(), machine, "bf16", runtime="compiled").kernels
+    (alone,) = estimate(b.workload(), machine, "bf16", software="compiled").kernels
     assert alone.cores == 1
     assert alone.overhead_ms / 1e3 == pytest.approx(
         load_software("compiled").launch["default"].typical

@@ -48,7 +48,7 @@ def not_above(smaller: float, larger: float) -> bool:
 def test_latency_is_at_least_the_roofline(
     workload: Workload, machine: Machine, precision: str, state: str, runtime: str
 ) -> None:
-    found = estimate(workload, machine, precision, state, runtime)
+    found = estimate(workload, machine, precision, state=state, software=runtime)
     batch, m, n, k = workload.kernels.gemm.T
     products = np.where(workload.kernels.family == f.CODE[f.ATTENTION], 2, 1)
     flops = float(np.sum(2 * batch * m * n * k * products))
@@ -74,8 +74,8 @@ def test_latency_never_grows_with_bandwidth_or_clock(
 ) -> None:
     faster = scaled(machine, kind(machine), factor)
     assert not_above(
-        estimate(workload, faster, precision, state).latency_ms,
-        estimate(workload, machine, precision, state).latency_ms,
+        estimate(workload, faster, precision, state=state).latency_ms,
+        estimate(workload, machine, precision, state=state).latency_ms,
     )
 
 
@@ -99,8 +99,8 @@ def test_latency_never_grows_with_cores(
 ) -> None:
     larger = machine.with_values({"cores.count": machine.cores.count.typical + more})
     assert not_above(
-        estimate(workload, larger, precision, state).latency_ms,
-        estimate(workload, machine, precision, state).latency_ms,
+        estimate(workload, larger, precision, state=state).latency_ms,
+        estimate(workload, machine, precision, state=state).latency_ms,
     )
 
 
@@ -121,8 +121,8 @@ def test_latency_never_falls_with_work(
         more = _with_column(workload, what, index, times)
     # Unfused: which operators fuse depends on how many elements each writes.
     assert not_above(
-        estimate(workload, machine, precision, runtime="eager").latency_ms,
-        estimate(more, machine, precision, runtime="eager").latency_ms,
+        estimate(workload, machine, precision, software="eager").latency_ms,
+        estimate(more, machine, precision, software="eager").latency_ms,
     )
 
 
@@ -187,8 +187,12 @@ def test_latency_never_falls_with_batch(
     runtime: str,
 ) -> None:
     assert not_above(
-        estimate(network(batch, layers), machine, precision, state, runtime).latency_ms,
-        estimate(network(batch + more, layers), machine, precision, state, runtime).latency_ms,
+        estimate(
+            network(batch, layers), machine, precision, state=state, software=runtime
+        ).latency_ms,
+        estimate(
+            network(batch + more, layers), machine, precision, state=state, software=runtime
+        ).latency_ms,
     )
 
 
@@ -209,7 +213,7 @@ def test_a_narrower_format_is_never_slower(
     runtime: str,
 ) -> None:
     latencies = [
-        estimate(workload, machine, precision, state, runtime).latency_ms
+        estimate(workload, machine, precision, state=state, software=runtime).latency_ms
         for precision in from_narrow_to_wide
     ]
     for narrow, wide in pairwise(latencies):
@@ -239,7 +243,7 @@ def test_a_steady_run_is_never_slower_than_a_cold_one(
     workload: Workload, machine: Machine, precision: str, runtime: str
 ) -> None:
     steady, cold = (
-        estimate(workload, machine, precision, state, runtime).latency_ms
+        estimate(workload, machine, precision, state=state, software=runtime).latency_ms
         for state in ("steady", "cold")
     )
     assert not_above(steady, cold)
@@ -249,7 +253,7 @@ def test_a_steady_run_is_never_slower_than_a_cold_one(
 def test_the_parts_make_the_whole(
     workload: Workload, machine: Machine, precision: str, state: str, runtime: str
 ) -> None:
-    found = estimate(workload, machine, precision, state, runtime)
+    found = estimate(workload, machine, precision, state=state, software=runtime)
     assert sum(k.latency_ms for k in found.kernels) == pytest.approx(found.latency_ms)
     assert sum(k.share for k in found.kernels) == pytest.approx(1)
     assert sum(found.bottleneck_shares.values()) == pytest.approx(1)
@@ -270,7 +274,7 @@ def test_the_parts_make_the_whole(
 def test_utilisation_is_a_share_weighted_by_time(
     workload: Workload, machine: Machine, precision: str, state: str, runtime: str
 ) -> None:
-    found = estimate(workload, machine, precision, state, runtime)
+    found = estimate(workload, machine, precision, state=state, software=runtime)
     assert 0 <= found.utilization <= 1
     if workload.flops or workload.vector_ops:
         assert found.utilization > 0
@@ -329,9 +333,9 @@ def reordered(workload: Workload, seed: int) -> Workload:
 def test_names_and_the_order_of_independent_kernels_do_not_matter(
     workload: Workload, machine: Machine, precision: str, state: str, seed: int
 ) -> None:
-    original = estimate(workload, machine, precision, state, "eager").latency_ms
+    original = estimate(workload, machine, precision, state=state, software="eager").latency_ms
     for other in (renamed(workload), reordered(workload, seed)):
-        found = estimate(other, machine, precision, state, "eager").latency_ms
+        found = estimate(other, machine, precision, state=state, software="eager").latency_ms
         assert found == pytest.approx(original, rel=EXACT)
 
 
@@ -358,8 +362,10 @@ def test_a_round_trip_through_json_changes_nothing(
 ) -> None:
     path = tmp_path_factory.mktemp("trip") / "workload.json"
     workload.save(path)
-    again = estimate(Workload.load(path), machine, precision, state, runtime)
-    assert _facts(again) == _facts(estimate(workload, machine, precision, state, runtime))
+    again = estimate(Workload.load(path), machine, precision, state=state, software=runtime)
+    assert _facts(again) == _facts(
+        estimate(workload, machine, precision, state=state, software=runtime)
+    )
 
 
 def _facts(found: Estimate) -> tuple[object, ...]:

@@ -165,7 +165,7 @@ def residency(cpu: str, megabytes: float, state: str = "steady") -> str:
     """Level of the weights of one INT8 linear layer of this size."""
     n = 8192
     k = int(megabytes * MIB / n)
-    found = estimate(linear(8, n, k), cpu, "int8", state)
+    found = estimate(linear(8, n, k), cpu, "int8", state=state)
     return found.levels(0)["weight"]
 
 
@@ -234,7 +234,7 @@ def test_eager_charges_every_operator_at_its_measured_cost() -> None:
     b = Builder()
     x = b.linear(b.input(64), 1, 64, 64)
     b.kernel("gelu", f.ACTIVATION, [x], elements=64, vector_ops=64 * 8)
-    eager = estimate(b.workload(), "epyc_9654", "fp32", runtime="eager")
+    eager = estimate(b.workload(), "epyc_9654", "fp32", software="eager")
     compiled = estimate(b.workload(), "epyc_9654", "fp32")
     assert [k.operator for k in eager.kernels] == ["linear", "gelu"]
     assert [k.operator for k in compiled.kernels] == ["linear+gelu"]
@@ -258,7 +258,7 @@ def test_fps_per_watt_states_its_basis() -> None:
         ({"cpu": "epyc_9645"}, "did you mean 'epyc_9654'"),
         ({"precision": "int9"}, "did you mean 'int8'"),
         ({"state": "stead"}, "did you mean 'steady'"),
-        ({"runtime": "eagre"}, "did you mean 'eager'"),
+        ({"software": "eagre"}, "did you mean 'eager'"),
     ],
 )
 def test_unknown_names_suggest_the_nearest(arguments: dict[str, str], message: str) -> None:

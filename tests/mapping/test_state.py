@@ -74,10 +74,10 @@ def test_a_growing_cache_drives_the_weights_out(context: int, level: str) -> Non
     not, and then both come from memory.
     """
     workload = decode_step(context, weight=20 * MIB)
-    found = estimate(workload, "xeon_8490h", "bf16", runtime="eager")
+    found = estimate(workload, "xeon_8490h", "bf16", software="eager")
     assert found.levels(0)["weight"] == level
     assert found.levels(3)["weight"] == level
-    assert estimate(workload, "xeon_8490h", "bf16", "cold").levels(0)["weight"] == "DRAM"
+    assert estimate(workload, "xeon_8490h", "bf16", state="cold").levels(0)["weight"] == "DRAM"
 
 
 def test_time_of_a_long_cache_is_its_bytes_over_bandwidth() -> None:

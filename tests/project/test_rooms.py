@@ -19,6 +19,7 @@ ROOMS = (
     ("vocabulary", "figures"),
     # The three that do not know each other.
     ("workload", "machine", "software"),
+    ("scenario",),
     ("tracing", "mapping"),
     ("models",),
     ("published", "resolve", "serving", "ranking"),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from perfmodel.machine import Machine
 from perfmodel.mapping import estimate
 from perfmodel.serving import Partition, instance, serve
-from perfmodel.serving.instance import WEIGHTS
 from perfmodel.vocabulary.precision import PRECISIONS
+from perfmodel.vocabulary.words import WEIGHTS
 from perfmodel.workload.workload import Workload
 from tests.mapping.machines import machines
 from tests.strategies import workloads
@@ -36,8 +36,10 @@ def test_one_instance_alone_is_the_most_each_can_be(
     workload: Workload, division: tuple[Machine, Partition], precision: str, state: str, held: str
 ) -> None:
     machine, partition = division
-    together = serve(workload, machine, partition, precision, state, weights=held)
-    alone = serve(workload, machine, Partition(1, partition.cores), precision, state, weights=held)
+    together = serve(workload, machine, partition, precision, state=state, weights=held)
+    alone = serve(
+        workload, machine, Partition(1, partition.cores), precision, state=state, weights=held
+    )
     assert together.throughput_fps <= partition.instances * alone.throughput_fps * SLACK
 
 
@@ -53,7 +55,7 @@ def test_latency_of_an_instance_never_falls_with_their_number(
     machine, many = division
     fewer = Partition(data.draw(st.integers(1, many.instances)), many.cores)
     latency = [
-        serve(workload, machine, partition, precision, state, weights=held).latency_ms
+        serve(workload, machine, partition, precision, state=state, weights=held).latency_ms
         for partition in (fewer, many)
     ]
     assert latency[0] <= latency[1] * SLACK
@@ -64,8 +66,8 @@ def test_one_instance_on_all_cores_is_the_plain_estimate(
     workload: Workload, machine: Machine, precision: str, state: str, held: str
 ) -> None:
     whole = Partition(1, int(machine.cores.count.typical))
-    served = serve(workload, machine, whole, precision, state, weights=held)
-    plain = estimate(workload, machine, precision, state)
+    served = serve(workload, machine, whole, precision, state=state, weights=held)
+    plain = estimate(workload, machine, precision, state=state)
     assert served.estimate.to_dict() == plain.to_dict()
     for name in ("latency_ms", "throughput_fps", "fps_per_watt", "utilization", "batch"):
         assert getattr(served, name) == getattr(plain, name)
@@ -76,7 +78,7 @@ def test_all_traffic_fits_the_sustained_bandwidth(
     workload: Workload, division: tuple[Machine, Partition], precision: str, state: str, held: str
 ) -> None:
     machine, partition = division
-    served = serve(workload, machine, partition, precision, state, weights=held)
+    served = serve(workload, machine, partition, precision, state=state, weights=held)
     assert 0 <= served.dram_gb_s * 1e9 <= machine.sustained_bandwidth * SLACK
     assert 0 <= served.utilization <= 1
 

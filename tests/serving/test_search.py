@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import catalogue, load_machine
 from perfmodel.serving import Partition, partition_of, partitions, search, serve, shares
-from perfmodel.serving.search import require_best
-from perfmodel.serving.serve import NoRoom
+from perfmodel.serving.searching import require_best
+from perfmodel.serving.serving import NoRoom
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 
@@ -83,7 +83,7 @@ LIMITS_S = (1e-5, 4e-5, 1e-4, 1e-3, 1e-1)
 
 @pytest.mark.parametrize("limit_s", LIMITS_S)
 def test_the_best_is_the_best_of_all_that_meet_the_limit(limit_s: float) -> None:
-    found = search(layers, INTEL, limit_s, batches=(1, 4, 16))
+    found = search(layers, INTEL, max_latency_s=limit_s, batches=(1, 4, 16))
     every = [
         serve(layers(batch), INTEL, division)
         for batch in (1, 4, 16)
@@ -95,7 +95,7 @@ def test_the_best_is_the_best_of_all_that_meet_the_limit(limit_s: float) -> None
 
 
 def test_more_time_never_costs_throughput() -> None:
-    best = [search(layers, AMD, limit_s, batches=(1, 4)).best for limit_s in LIMITS_S]
+    best = [search(layers, AMD, max_latency_s=limit_s, batches=(1, 4)).best for limit_s in LIMITS_S]
     throughput = [0.0 if served is None else served.throughput_fps for served in best]
     assert throughput == sorted(throughput)
     assert throughput[0] == 0.0 < throughput[1] < throughput[-1]
@@ -116,10 +116,12 @@ def test_the_frontier_rises_in_both_and_ends_at_the_best() -> None:
 def test_a_limit_that_only_some_meet_is_told_and_one_that_none_meets_is_an_error() -> None:
     fast, slow = (search(layers, cpu, batches=(1,)).fastest.latency_ms for cpu in (INTEL, AMD))
     assert fast < slow
-    between = [search(layers, cpu, (fast + slow) / 2e3, batches=(1,)) for cpu in (INTEL, AMD)]
+    between = [
+        search(layers, cpu, max_latency_s=(fast + slow) / 2e3, batches=(1,)) for cpu in (INTEL, AMD)
+    ]
     (line,) = require_best(between)
     assert line.startswith("epyc_9654 cannot meet the limit; the best it reaches is ")
-    below = [search(layers, cpu, fast / 2e3, batches=(1,)) for cpu in (INTEL, AMD)]
+    below = [search(layers, cpu, max_latency_s=fast / 2e3, batches=(1,)) for cpu in (INTEL, AMD)]
     with pytest.raises(PerfmodelError, match=r"no CPU meets .*xeon_8490h .* us .*epyc_9654 "):
         require_best(below)
 
@@ -127,7 +129,7 @@ def test_a_limit_that_only_some_meet_is_told_and_one_that_none_meets_is_an_error
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
 def test_a_limit_of_nothing_is_an_error(limit: float) -> None:
     with pytest.raises(PerfmodelError, match="above zero"):
-        search(layers, AMD, limit)
+        search(layers, AMD, max_latency_s=limit)
 
 
 def test_copies_that_the_memory_cannot_hold_are_left_out_and_said() -> None:

@@ -18,8 +18,8 @@ from perfmodel.figures import quantity
 from perfmodel.figures.figure import Origin
 from perfmodel.figures.record import Record, fault_at, validated
 from perfmodel.machine import load_machine
-from perfmodel.software import load_software
-from perfmodel.vocabulary.precision import get_precision
+from perfmodel.scenario import Scenario
+from perfmodel.vocabulary.words import Phase, State
 
 _FOLDER: Final = Path(__file__).parent
 #: Files of measured points that come with perfmodel.
@@ -62,7 +62,7 @@ class Row(Record):
     matmul: Matmul | None = None
     probe: str | None = None
     batch: StrictInt = Field(default=1, ge=1)
-    phase: Literal["prefill", "decode"] | None = None
+    phase: Phase | None = None
     tokens: StrictInt | None = Field(default=None, ge=1)
     context: StrictInt | None = Field(default=None, ge=1)
     cores: StrictInt | None = Field(default=None, ge=1)
@@ -115,7 +115,7 @@ class MeasuredSet(Record):
     sockets: StrictInt = Field(default=1, ge=1)
     precision: str
     runtime: str
-    state: Literal["steady", "cold"] = "steady"
+    state: State = "steady"
     quantity: Quantity
     unit: str
     source: str
@@ -129,6 +129,11 @@ class MeasuredSet(Record):
             example = '"ms"' if self.quantity == "latency" else f'"{_RATES[self.quantity]}"'
             raise fault_at(("unit",), f"{self.unit!r} {error}", f"such as {example}") from None
         return self
+
+    @property
+    def scenario(self) -> Scenario:
+        """How the points were run; each row has its own batch and phase."""
+        return Scenario(self.precision, self.runtime, self.state)
 
     def factor(self) -> float:
         """What a value is multiplied by to be in seconds, samples or tokens per second."""
@@ -179,8 +184,7 @@ def parsed(tree: Any, shown: str, folder: Path = Path()) -> Measurements:
             )
         try:
             load_machine(machine_of(group, folder))
-            get_precision(group.precision)
-            load_software(group.runtime)
+            group.scenario  # noqa: B018 - raises for words that do not exist
             for row in group.rows:
                 _check_subject(row)
         except (UnknownName, MachineError, MeasurementError) as error:

@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import numpy as np
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping.estimate import estimate
+from perfmodel.mapping.estimation import estimate
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.sensitivity import Influence, influences
 from perfmodel.ranking.unknowns import Samples, sample, unknowns
+from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
 from perfmodel.workload.workload import Workload
 
 #: Samples by default: the standard error of a probability is then under 0.8 %.
@@ -77,7 +78,7 @@ class Ranking:
     precision: str
     batch: int
     state: str
-    runtime: str
+    software: str
     cpus: tuple[str, ...]
     latency_ms: tuple[float, ...]
     sampled_ms: FloatArray
@@ -146,7 +147,7 @@ class Ranking:
             "precision": self.precision,
             "batch": self.batch,
             "state": self.state,
-            "runtime": self.runtime,
+            "software": self.software,
             "samples": len(self.sampled_ms),
             "cpus": [
                 {
@@ -184,17 +185,17 @@ class Ranking:
 def rank(
     workload: Workload,
     cpus: Sequence[str | Path | Machine],
-    precision: str = "int8",
-    state: str = "steady",
-    runtime: str = "compiled",
+    scenario: ScenarioLike = None,
     *,
     samples: int = SAMPLES,
     seed: int = SEED,
+    **options: Unpack[RunOptions],
 ) -> Ranking:
     """Order ``cpus`` by latency on ``workload``, with the probability of each rank.
 
     Args:
         cpus: catalogue ids, machine files or Machines; at least two different ones.
+        scenario, options: as for :func:`perfmodel.estimate`.
         samples: of the uncertain figures, at least 2.
         seed: of the samples.
 
@@ -202,33 +203,32 @@ def rank(
         UnknownName, MachineError: as :func:`perfmodel.estimate`.
         PerfmodelError: fewer than two CPUs, the same twice, or fewer than two samples.
     """
+    run = scenario_of(scenario, options)
     machines = [load_machine(cpu) for cpu in cpus]
     ids = [machine.id for machine in machines]
     if len(ids) < 2 or len(set(ids)) < len(ids):
         raise PerfmodelError(f"a ranking needs two or more different CPUs, found {', '.join(ids)}")
     if samples < 2:
         raise PerfmodelError(f"samples: expected at least 2, found {samples}")
-    typical = [estimate(workload, m, precision, state, runtime).latency_ms for m in machines]
-    drawn = sample(unknowns(machines, runtime), samples, seed)
+    typical = [estimate(workload, m, run).latency_ms for m in machines]
+    drawn = sample(unknowns(machines, run.loaded.name), samples, seed)
     order = sorted(range(len(machines)), key=lambda i: typical[i])
 
     def sampled(index: int) -> FloatArray:
         values = drawn.of(ids[index])
         if not values:
             return np.full(samples, typical[index])
-        return latency_variants(
-            workload, machines[index], values, precision, state, runtime, every_core_count=False
-        )
+        return latency_variants(workload, machines[index], values, run, every_core_count=False)
 
     # NumPy lets other threads run while it works on an array.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         columns = list(pool.map(sampled, order))
     return Ranking(
         model=workload.name,
-        precision=precision,
+        precision=run.policy.name,
         batch=workload.batch,
-        state=state,
-        runtime=runtime,
+        state=run.state,
+        software=run.loaded.name,
         cpus=tuple(ids[i] for i in order),
         latency_ms=tuple(typical[i] for i in order),
         sampled_ms=np.stack(columns, axis=1),

@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.figures import quantity
 from perfmodel.machine import Machine, load_machine
-from perfmodel.serving.instance import SEPARATE
-from perfmodel.serving.partition import Partition, partitions
-from perfmodel.serving.serve import NoRoom, Served, serve
+from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
+from perfmodel.serving.partition import Partition, divisions, partitions
+from perfmodel.serving.serving import NoRoom, Served, serve
 from perfmodel.workload.workload import Workload
 
 #: Samples per run that a search tries: powers of two.
@@ -25,6 +25,7 @@ class Search:
     """What a search found on one CPU.
 
     Attributes:
+        scenario: how the model is run, divisions and batches apart.
         max_latency_ms: the limit, or None.
         tried: every combination of partition and batch that was evaluated. Batches end where even
             the fastest partition exceeds the limit.
@@ -32,6 +33,7 @@ class Search:
     """
 
     cpu: str
+    scenario: Scenario
     max_latency_ms: float | None
     tried: tuple[Served, ...]
     left_out: tuple[str, ...] = ()
@@ -93,23 +95,20 @@ class Search:
 def search(
     workload: Callable[[int], Workload],
     cpu: str | Path | Machine,
-    max_latency_s: float | None = None,
-    precision: str = "int8",
-    state: str = "steady",
-    runtime: str = "compiled",
-    weights: str = SEPARATE,
+    scenario: ScenarioLike = None,
     *,
+    max_latency_s: float | None = None,
     batches: Sequence[int] = BATCHES,
-    divisions: Sequence[Partition] | None = None,
+    **options: Unpack[RunOptions],
 ) -> Search:
     """The fastest ways to serve a model on one socket.
 
     Args:
         workload: gives the model at a batch.
+        scenario, options: as for :func:`perfmodel.estimate`; a number of instances, or of cores of
+            each, leaves those partitions alone.
         max_latency_s: longest time that a batch may be computed, in seconds; None for no limit.
-        precision, state, runtime, weights: see :func:`serve`.
         batches: samples per run to try, ascending.
-        divisions: partitions to try; by default :func:`partitions`.
 
     Raises:
         PerfmodelError: a limit that is not positive.
@@ -118,19 +117,13 @@ def search(
     """
     if max_latency_s is not None and not max_latency_s > 0:
         raise PerfmodelError(f"the latency limit must be above zero, not {max_latency_s:g} s")
+    run = scenario_of(scenario, options)
     machine = load_machine(cpu)
+    chosen = divisions(machine, run.instances, run.cores_per_instance) or partitions(machine)
     tried: list[Served] = []
     left_out: dict[str, None] = {}
     for batch in batches:
-        found = list(
-            _at_batch(
-                workload(batch),
-                machine,
-                partitions(machine) if divisions is None else divisions,
-                (precision, state, runtime, weights),
-                left_out,
-            )
-        )
+        found = list(_at_batch(workload(batch), machine, chosen, run, left_out))
         tried += found
         # A larger batch is never faster.
         least_ms = min((served.latency_ms for served in found), default=0.0)
@@ -139,7 +132,7 @@ def search(
     if not tried:
         raise NoRoom(next(iter(left_out)))
     limit = None if max_latency_s is None else max_latency_s * 1e3
-    return Search(machine.id, limit, tuple(tried), tuple(left_out))
+    return Search(machine.id, run, limit, tuple(tried), tuple(left_out))
 
 
 def require_best(found: Sequence[Search]) -> tuple[str, ...]:
@@ -169,12 +162,12 @@ def _reached(result: Search) -> str:
 def _at_batch(
     workload: Workload,
     machine: Machine,
-    divisions: Sequence[Partition],
-    options: tuple[str, str, str, str],
+    chosen: Sequence[Partition],
+    run: Scenario,
     left_out: dict[str, None],
 ) -> Iterator[Served]:
-    for partition in divisions:
+    for partition in chosen:
         try:
-            yield serve(workload, machine, partition, *options)
+            yield serve(workload, machine, partition, run)
         except NoRoom as error:
             left_out[str(error)] = None

@@ -15,26 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
-from perfmodel.errors import UnknownName
 from perfmodel.machine import Figure, Machine
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.serving.partition import Partition, total_cores
 from perfmodel.workload.workload import Workload
-
-#: Whether instances hold their weights each on their own, as processes do, or all the same ones, as
-#: threads of one process do.
-SEPARATE: Final = "separate"
-SHARED: Final = "shared"
-WEIGHTS: Final = (SEPARATE, SHARED)
-
-
-def check_weights(weights: str) -> None:
-    """Raises :class:`UnknownName` for anything but one of :data:`WEIGHTS`."""
-    if weights not in WEIGHTS:
-        raise UnknownName("way to hold weights", weights, WEIGHTS)
 
 
 def spanned_domains(machine: Machine, partition: Partition) -> int:
@@ -95,7 +81,7 @@ def instance_columns(
     them alone: n instances in a domain with room L keep one copy W and an activation A each if
     W + n A <= L, that is W / n + A <= L / n. State (a KV cache) is never shared.
     """
-    if weights == SEPARATE:
+    if weights == "separate":
         return table
     held = workload.weight_bytes(table.precision)
     common = held * (1 - 1 / instances_per_domain(machine, partition))

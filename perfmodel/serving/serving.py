@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping.estimate import Estimate, estimate_columns, prepare
-from perfmodel.serving.instance import SEPARATE, check_weights, instance, instance_columns
+from perfmodel.mapping.estimation import Estimate, estimate_columns, prepare
+from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
 from perfmodel.serving.partition import Partition, partition_of, total_cores
-from perfmodel.software import load_software
-from perfmodel.vocabulary.precision import get_precision
+from perfmodel.serving.sharing import instance, instance_columns
 from perfmodel.workload.workload import Workload
 
 
@@ -25,7 +24,7 @@ class Served:
     """A model on all instances of a partition at once.
 
     Attributes:
-        weights: "separate" or "shared" (:data:`perfmodel.serving.WEIGHTS`).
+        weights: "separate" or "shared".
         batch: samples of one run of one instance.
         latency_ms: of one run of one instance while all others run: the time a batch is being
             computed, without waiting for it to fill.
@@ -60,7 +59,7 @@ class Served:
             "cpu": self.cpu,
             "precision": self.estimate.precision,
             "state": self.estimate.state,
-            "runtime": self.estimate.runtime,
+            "software": self.estimate.software,
             "instances": self.partition.instances,
             "cores_per_instance": self.partition.cores,
             "weights": self.weights,
@@ -81,48 +80,40 @@ def serve(
     workload: Workload,
     cpu: str | Path | Machine,
     partition: Partition,
-    precision: str = "int8",
-    state: str = "steady",
-    runtime: str = "compiled",
-    weights: str = SEPARATE,
+    scenario: ScenarioLike = None,
+    **options: Unpack[RunOptions],
 ) -> Served:
     """``workload`` on every instance of ``partition`` at the same time.
 
     Args:
-        cpu, precision, state, runtime: see :func:`perfmodel.estimate`.
-        weights: "separate" (processes: a copy each) or "shared" (threads of one process).
+        cpu, scenario, options: see :func:`perfmodel.mapping.estimate`; ``partition`` says how the
+            socket is divided.
 
     Raises:
-        UnknownName, MachineError: as :func:`perfmodel.estimate`; a ``weights`` that does not exist.
+        UnknownName, MachineError: as :func:`perfmodel.mapping.estimate`.
         PerfmodelError: more cores than the socket has.
         NoRoom: more copies of the weights than its memory holds, where the machine states that.
     """
+    run = scenario_of(scenario, options)
     machine = load_machine(cpu)
-    check_weights(weights)
     partition_of(machine, partition.instances, partition.cores)
-    chosen = load_software(runtime)
-    prepared, table = prepare(workload, get_precision(precision), chosen)
-    needed, capacity = (
-        memory_needed(workload, partition, precision, weights),
-        machine.memory.capacity,
-    )
+    prepared, table = prepare(workload, run)
+    needed, capacity = memory_needed(workload, partition, run), machine.memory.capacity
     if capacity is not None and needed > capacity.typical:
         raise NoRoom(
             f"{workload.name}: {partition} need {needed / 2**30:,.1f} GiB for weights and state; "
             f"{machine.id} has at most {capacity}"
         )
     own = instance(machine, partition)
-    table = instance_columns(workload, table, machine, partition, weights)
-    return _served(
-        estimate_columns(prepared, table, own, state, chosen), machine, partition, weights
-    )
+    table = instance_columns(workload, table, machine, partition, run.weights)
+    return _served(estimate_columns(prepared, table, own, run), machine, partition, run.weights)
 
 
-def memory_needed(workload: Workload, partition: Partition, precision: str, weights: str) -> float:
+def memory_needed(workload: Workload, partition: Partition, run: Scenario) -> float:
     """Bytes of the weights and the state (KV caches) of all instances."""
-    copies = partition.instances if weights == SEPARATE else 1
-    state = workload.state_bytes(precision) * partition.instances
-    return workload.weight_bytes(precision) * copies + state
+    copies = partition.instances if run.weights == "separate" else 1
+    state = workload.state_bytes(run.policy) * partition.instances
+    return workload.weight_bytes(run.policy) * copies + state
 
 
 def _served(estimate: Estimate, machine: Machine, partition: Partition, weights: str) -> Served:

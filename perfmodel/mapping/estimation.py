@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -16,9 +16,9 @@ from perfmodel.mapping.columns import Columns, columns
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import BOUNDS, LEVELS, Times
-from perfmodel.software import Software, load_software
+from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
 from perfmodel.vocabulary.families import FAMILIES
-from perfmodel.vocabulary.precision import Precision, get_precision
+from perfmodel.vocabulary.precision import Precision
 from perfmodel.workload.fusion import fuse
 from perfmodel.workload.workload import ROLES, Workload, describe_phase
 
@@ -84,7 +84,7 @@ class Estimate:
     cpu: str
     precision: str
     state: str
-    runtime: str
+    software: str
     batch: int
     latency_ms: float
     throughput_fps: float
@@ -121,7 +121,7 @@ class Estimate:
             "precision": self.precision,
             "batch": self.batch,
             "state": self.state,
-            "runtime": self.runtime,
+            "software": self.software,
             "latency_ms": self.latency_ms,
             "throughput_fps": self.throughput_fps,
             "fps_per_watt": self.fps_per_watt,
@@ -200,53 +200,47 @@ class Estimate:
 def estimate(
     workload: Workload,
     cpu: str | Path | Machine,
-    precision: str = "int8",
-    state: str = "steady",
-    runtime: str = "compiled",
+    scenario: ScenarioLike = None,
+    **options: Unpack[RunOptions],
 ) -> Estimate:
     """Latency of ``workload`` on ``cpu``, with its bottleneck and per-kernel table.
 
     Args:
         workload: a traced or loaded model.
         cpu: a catalogue id, the path of a machine TOML file, or a Machine.
-        precision: see :mod:`perfmodel.vocabulary.precision`.
-        state: "steady" (the same model again and again) or "cold" (weights come from memory).
-        runtime: "compiled" (fused kernels), "eager" (one kernel per operator) or "llama_cpp" (all
-            cores meet after every kernel).
+        scenario: a :class:`~perfmodel.scenario.Scenario`, or a precision alone; ``options`` are
+            its fields. The workload has its own batch, phase and lengths.
 
     Raises:
-        UnknownName: for a CPU, precision, state or runtime that does not exist.
+        UnknownName: for a CPU, precision, state or software that does not exist.
         MachineError: for a machine file that is wrong.
     """
-    machine = load_machine(cpu)
-    policy = get_precision(precision)
-    chosen = load_software(runtime)
-    prepared, table = prepare(workload, policy, chosen)
-    return estimate_columns(prepared, table, machine, state, chosen)
+    run = scenario_of(scenario, options)
+    prepared, table = prepare(workload, run)
+    return estimate_columns(prepared, table, load_machine(cpu), run)
 
 
 def estimate_columns(
-    workload: Workload, table: Columns, machine: Machine, state: str, software: Software
+    workload: Workload, table: Columns, machine: Machine, run: Scenario
 ) -> Estimate:
     """:func:`estimate` from what :func:`prepare` gives, or from columns that were changed since."""
     mapper = mapper_for(machine)
-    times = mapper.times(table, software, state)
-    return _summarise(workload, table, times, mapper, table.precision, state, software)
+    times = mapper.times(table, run.loaded, run.state)
+    return _summarise(workload, table, times, mapper, run)
 
 
-def prepare(
-    workload: Workload, precision: Precision, software: Software
-) -> tuple[Workload, Columns]:
-    """Return the kernels a software launches and their columns; kept while the workload is."""
+def prepare(workload: Workload, run: Scenario) -> tuple[Workload, Columns]:
+    """The kernels a software launches, and their columns; kept for as long as the workload is."""
     kept: dict[tuple[Precision, frozenset[str]], tuple[Workload, Columns]]
     kept = workload.memo.setdefault("prepared", {})
+    software = run.loaded
     rules = frozenset(software.fusion)
-    key = (precision, rules)
+    key = (run.policy, rules)
     if key not in kept:
         fused = next((w for (_, how), (w, _) in kept.items() if how == rules), None)
         if fused is None:
             fused = fuse(workload, rules) if rules else workload
-        kept[key] = (fused, columns(fused, precision))
+        kept[key] = (fused, columns(fused, run.policy))
     return kept[key]
 
 
@@ -255,11 +249,9 @@ def _summarise(
     table: Columns,
     times: Times,
     mapper: Mapper,
-    precision: Precision,
-    state: str,
-    software: Software,
+    run: Scenario,
 ) -> Estimate:
-    machine = mapper.machine
+    machine, software = mapper.machine, run.loaded
     latency = times.latency * table.count
     total = float(latency.sum())
     engine_peak, vector_peak = mapper.peak(table, times.engine)
@@ -275,9 +267,9 @@ def _summarise(
     return Estimate(
         model=workload.name,
         cpu=machine.id,
-        precision=precision.name,
-        state=state,
-        runtime=software.id,
+        precision=run.policy.name,
+        state=run.state,
+        software=software.id,
         batch=workload.batch,
         latency_ms=total * 1e3,
         throughput_fps=throughput,
@@ -288,7 +280,7 @@ def _summarise(
         bottleneck_shares=shares,
         active_cores=int(times.cores.max(initial=0)),
         mean_active_cores=float(np.sum(times.cores * latency)) / total,
-        notes=_notes(workload, mapper, precision),
+        notes=_notes(workload, mapper, run.policy),
         _workload=workload,
         _columns=table,
         _times=times,
