@@ -62,6 +62,7 @@ __all__ = [
     "PriceFigures",
     "Record",
     "Tile",
+    "Topology",
 ]
 
 #: Figures of [memory] whose product is the peak bandwidth where none is listed.
@@ -271,6 +272,19 @@ class Memory(Record):
     capacity: Size | None = None
 
 
+class Topology(Record):
+    """Into which memory domains one socket is divided, as the firmware is set.
+
+    Attributes:
+        numa_domains: NUMA domains of one socket, each with an equal part of its cores, its L3 and
+            its memory channels (sub-NUMA clustering, nodes per socket); absent means one.
+        setting: what the firmware calls it, such as "SNC3" or "NPS4".
+    """
+
+    numa_domains: Count | None = None
+    setting: str = ""
+
+
 class ParallelRegion(Record):
     """Cost of starting and joining one parallel region: base + per_doubling * log2(p), p > 1."""
 
@@ -353,6 +367,7 @@ class Machine(Record):
     clock: Clock
     cache: Cache
     memory: Memory
+    topology: Topology = Field(default_factory=Topology)
     parallel_region: ParallelRegion
     power: PowerFigures
     price: PriceFigures = Field(default_factory=PriceFigures)
@@ -375,7 +390,23 @@ class Machine(Record):
                 f"{self.cache.l3_domains} domains for {self.cores.count} cores",
                 "at least one core in each",
             )
+        self._check_topology()
         return self
+
+    def _check_topology(self) -> None:
+        """Every memory domain has a whole number of channels, and of L3 domains or the reverse."""
+        domains = self.numa_domains
+        path = ("topology", "numa_domains")
+        if domains > self.cores.count.typical:
+            found = f"{domains} domains for {self.cores.count} cores"
+            raise fault_at(path, found, "at least one core in each")
+        if self.memory.channels.typical % domains:
+            found = f"{domains} domains for {self.memory.channels} memory channels"
+            raise fault_at(path, found, "as many channels in each domain")
+        few, many = sorted((domains, int(self.cache.l3_domains.typical)))
+        if many % few:
+            found = f"{domains} domains for {self.cache.l3_domains} L3 domains"
+            raise fault_at(path, found, "a multiple or a whole part of cache.l3_domains")
 
     def __hash__(self) -> int:
         """By id: equal machines have equal ids, and the mappings inside have no hash."""
@@ -477,6 +508,27 @@ class Machine(Record):
     def cores_per_domain(self) -> int:
         """Cores sharing one L3 domain (in the fullest one, where they do not divide evenly)."""
         return math.ceil(self.cores.count.typical / self.cache.l3_domains.typical)
+
+    @property
+    def numa_domains(self) -> int:
+        """Memory domains of the socket."""
+        domains = self.topology.numa_domains
+        return 1 if domains is None else int(domains.typical)
+
+    @property
+    def cores_per_numa_domain(self) -> int:
+        """Cores of one memory domain (of the fullest one, where they do not divide evenly)."""
+        return math.ceil(self.cores.count.typical / self.numa_domains)
+
+    @property
+    def l3_per_numa_domain(self) -> float:
+        """Bytes of L3 in one memory domain."""
+        return self.cache.l3.typical / self.numa_domains
+
+    @property
+    def bandwidth_per_numa_domain(self) -> float:
+        """DRAM peak of one memory domain in B/s: of its own channels."""
+        return self.peak_bandwidth / self.numa_domains
 
     # -- figures by dotted path ------------------------------------------------------------------
 

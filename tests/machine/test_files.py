@@ -133,6 +133,35 @@ def test_a_cpu_can_rest_on_another(tmp_path: Path) -> None:
     assert load_machine(second).peak_bandwidth == 576e9
 
 
+def test_a_cpu_can_lack_what_its_base_has(tmp_path: Path) -> None:
+    file = tmp_path / "rented.toml"
+    file.write_text('base = "epyc_9654"\nwithout = ["price.launch", "memory.per_domain"]\n')
+    machine = load_machine(file)
+    assert machine.price.launch is None
+    assert machine.memory.per_domain is None
+    assert machine.power == load_machine("epyc_9654").power
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('base = "epyc_9654"\nwithout = "price.launch"', "without: 'price.launch'; expected a list of dotted paths"),
+        ('base = "epyc_9654"\nwithout = ["price.lunch"]', "without: the base has no 'price.lunch'"),
+        ('base = "graviton4"\nwithout = ["price.launch"]', "without: the base has no 'price.launch'"),
+        ('base = "epyc_9654"\nwithout = ["clock.base"]', "clock.base: missing; expected a positive quantity"),
+        ('without = ["price.launch"]', "without: there is no base to leave figures out of"),
+        ('base = "epyc_9654"\ntopology.numa_domains = 5', "topology.numa_domains: 5 domains for 12 memory channels; expected as many channels in each domain"),
+        ('base = "epyc_9654"\ntopology.numa_domain = 4', "topology.numa_domain: unknown field (did you mean 'numa_domains'?)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_left_out_or_divided_is_named(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    file = tmp_path / "rented.toml"
+    file.write_text(text)
+    assert complaint(file).startswith(expected)
+
+
 def test_hybrid_chips_keep_their_other_cores(cpu: Path) -> None:
     with cpu.open("a") as out:
         out.write(
