@@ -81,6 +81,12 @@ def test_every_cpu_runs_every_precision(cpu: str, precision: str) -> None:
         ("epyc_9965", "bf16", "avx512", "bf16"),
         ("graviton3", "fp16", "sve", "fp16"),
         ("graviton4", "int8", "mmla", "int8"),
+        ("xeon_8380", "bf16", "avx512", "fp32"),  # BF16 came with Cooper Lake
+        ("xeon_8280", "int8", "avx512", "int8"),
+        ("xeon_cooper_lake_1c", "bf16", "avx512", "bf16"),
+        ("altra_80", "bf16", "neon", "fp32"),
+        ("altra_80", "int8", "neon", "int8"),
+        ("azure_cobalt_100", "bf16", "mmla", "bf16"),
         ("i7_12700k", "bf16", "avx2", "fp32"),
         ("i7_12700k", "int8", "avx2", "int8"),
     ],
@@ -113,7 +119,8 @@ AWKWARD = awkward_shapes()
 @pytest.mark.parametrize("cpu", catalogue())
 def test_narrower_formats_are_never_slower_on_awkward_shapes(cpu: str) -> None:
     """Padding to deeper and taller tiles never costs more than the higher rate brings."""
-    machine = load_machine(cpu).with_values({"cores.count": 1, "cache.l3_domains": 1})
+    one = {"cores.count": 1, "cache.l3_domains": 1, "topology.numa_domains": 1}
+    machine = load_machine(cpu).with_values(one)
     by_precision = [
         [kernel.compute_ms for kernel in estimate(AWKWARD, machine, precision).kernels]
         for precision in ("int8", "bf16", "fp32")
