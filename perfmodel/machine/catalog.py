@@ -109,7 +109,9 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
         tree["efficiency_cores"] = second | {
             "core": _core_tree(second["core"], None, path, shown, chain, field)
         }
-    return validated(Machine, tree, origin)
+    machine = validated(Machine, tree, origin)
+    machine.check_clocks(shown)
+    return machine
 
 
 def _load_core(path: Path, shown: str, chain: tuple[Path, ...]) -> Core:

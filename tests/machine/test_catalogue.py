@@ -323,6 +323,9 @@ def test_numa_domains_can_be_set() -> None:
     divided = load_machine("epyc_9654").with_values({"topology.numa_domains": 4})
     assert (divided.numa_domains, divided.cores_per_numa_domain) == (4, 24)
     assert divided.bandwidth_per_numa_domain == pytest.approx(115.2e9)
+    # A domain without cores does not count.
+    few = load_machine("xeon_6979p").with_values({"cores.count": 2})
+    assert (few.numa_domains, few.cores_per_numa_domain) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +333,7 @@ def test_numa_domains_can_be_set() -> None:
     [
         ("epyc_9654", 5, "5 domains for 12 memory channels"),
         ("xeon_8490h", 3, "3 domains for 8 memory channels"),
-        ("ryzen_9_8945hs", 16, "16 domains for 8 cores"),
+        ("ryzen_9_8945hs", 16, "16 domains for 2 memory channels"),
         ("epyc_7r13", 4, "4 domains for 6 L3 domains"),
     ],
 )
@@ -351,6 +354,20 @@ def test_every_server_states_its_largest_memory(machine: Machine) -> None:
     capacity = machine.memory.capacity
     assert capacity is not None
     assert 64 * 2**30 <= capacity.low <= capacity.high <= 8 * 2**40
+
+
+def test_a_what_if_holds_clocks_to_the_maximum() -> None:
+    machine = load_machine("xeon_8490h")
+    for path in ("clock.sustained", "clock.base", "clock.engine.amx"):
+        with pytest.raises(MachineError, match=f"{path}: 4 GHz above the maximum clock"):
+            machine.with_values({path: "4 GHz"})
+        assert machine.with_values({path: "4 GHz", "clock.max": "4 GHz"}).clock.max.typical == 4e9
+    assert machine.with_values({"clock.max": "1 GHz"}).clock.sustained == machine.clock.sustained
+
+
+def test_a_clock_under_avx512_may_lie_below_the_base() -> None:
+    clock = load_machine("xeon_8280").clock
+    assert clock.engine["avx512"].typical < clock.base.typical
 
 
 def test_uneven_domains_count_as_the_fullest_one() -> None:

@@ -207,6 +207,22 @@ BAD = [
     ("sustained = 0.8", 'sustained = { value = 0.7, confidence = "V", source = "ark" }', "memory.sustained: source 'ark'; expected a key of [sources]"),
     ("[memory]", '[sources]\nark = "x"\n[memory]\nbandwidth = { value = "75 GB/s", confidence = "R", source = "ark" }', "memory.bandwidth: one value with confidence 'R'"),
     ("[memory]", "[sources]\nark = 3\n[memory]", "sources.ark: 3; expected a citation"),
+    # no CPU that was built, and far from it
+    ('"3.6 GHz"', '"35 GHz"', "clock.base: 35 GHz is implausible; expected 10 MHz to 20 GHz"),
+    ("count = 8,", "count = 100000,", "cores.count: 100000 is implausible; expected 1 to 4096"),
+    ("count = 8,", "count = 2000000000,", "cores.count: 2e+09 is implausible"),
+    ("count = 8,", "count = 1e300,", "cores.count: 1e+300 is implausible"),
+    ("threads_per_core = 2 ", "threads_per_core = 5000 ", "cores.threads_per_core: 5000 is implausible; expected 1 to 1024"),
+    ('per_core = "30 GB/s"', 'per_core = "30 GB/s"\nper_domain = "1e308 B/s"', "memory.per_domain: 1e+296 TB/s is implausible; expected 1 MB/s to 1000 TB/s"),
+    ('"25 MiB", l3', '"25 B", l3', "cache.l3: 25 B is implausible; expected 1 KiB to 64 GiB"),
+    ('"8 B"', '"8 GB"', "memory.channel_width: 7.45058 GiB is implausible; expected 1 B to 4 KiB"),
+    ('"125 W"', '"1e9 W"', "power.tdp: 1e+09 W is implausible"),
+    ('"409 USD"', '"1e300 USD"', "price.launch: 1e+300 USD is implausible"),
+    ('"4.7 GHz"', '{ low = "4 GHz", typical = "4.7 GHz", high = "47 GHz" }', "clock.sustained: 47 GHz is implausible"),
+    # clocks in order
+    ('sustained = "4.7 GHz"', 'sustained = "5.1 GHz"', "clock.sustained: 5.1 GHz above the maximum clock; expected at most clock.max, 5 GHz"),
+    ('base = "3.6 GHz"', 'base = "5.5 GHz"', "clock.base: 5.5 GHz above the maximum clock"),
+    ('max = "5 GHz" }', 'max = "5 GHz", engine = { avx2 = "6 GHz" } }', "clock.engine.avx2: 6 GHz above the maximum clock"),
     # structure
     ("channels = 2", "chanels = 2", "memory.chanels: unknown field (did you mean 'channels'?) (and 1 more)"),
     ("[memory]", "[memery]", "memery: unknown field (did you mean 'memory'?)"),
