@@ -82,17 +82,10 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
     tree, origin = read_description(path, shown, _EXPECTED)
     chain = extended(chain, path, shown)
     tree.setdefault("id", re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "machine")
-    base = tree.pop("base", None)
+    below = _base(tree.pop("base", None), path, shown, chain)
     without = tree.pop("without", None)
     own_core = tree.pop("core", None)
-    if base is not None:
-        if not isinstance(base, str):
-            raise MachineError(f"{shown}: base: {base!r}; expected a CPU id or a path")
-        if base in catalogue():
-            below = _from_catalogue(base)
-        else:
-            file = _referred(path, base, shown, "base", "CPU", catalogue())
-            below = _load(file, str(file), chain)
+    if below is not None:
         under, memory = tree_of(below), tree.get("memory")
         if isinstance(memory, dict) and any(part in memory for part in BANDWIDTH_PARTS):
             # A listed peak would win over the new transfer rate.
@@ -112,6 +105,25 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
     machine = validated(Machine, tree, origin)
     machine.check_clocks(shown)
     return machine
+
+
+def _base(base: Any, path: Path, shown: str, chain: tuple[Path, ...]) -> Machine | None:
+    """The machine that the file ``path`` rests on by ``base = ...``."""
+    if base is None:
+        return None
+    if not isinstance(base, str):
+        raise MachineError(f"{shown}: base: {base!r}; expected a CPU id or a path")
+    if base in catalogue():
+        return _from_catalogue(base)
+    file = _referred(path, base, shown, "base", "CPU", catalogue())
+    return _load(file, str(file), chain)
+
+
+def base_of(file: Path) -> tuple[dict[str, Any], Machine | None]:
+    """Return what a CPU file states itself, as nested tables, and the machine it rests on."""
+    shown = str(file)
+    tree, _ = _read(file, shown)
+    return tree, _base(tree.get("base"), file, shown, _extended((), file, shown))
 
 
 def _load_core(path: Path, shown: str, chain: tuple[Path, ...]) -> Core:
