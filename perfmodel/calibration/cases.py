@@ -108,6 +108,8 @@ def with_cores(machine: Machine, cores: int | None) -> Machine:
     # Fewer cores than caches: each has one to itself, and the share of the rest stays unused.
     domains = machine.cache.l3_domains.typical
     values: dict[str, float] = {"cores.count": cores}
+    if machine.numa_domains > 1 and cores <= machine.cores_per_numa_domain:
+        values["topology.numa_domains"] = 1
     if cores < domains:
         values |= {
             "cache.l3_domains": cores,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +42,7 @@ def cpus(
         _show_sources(format, load_machine(sources))
         return
     if check is not None:
-        _show_derived(format, load_machine(check))
+        _show_derived(format, load_machine(check), check)
         return
     from perfmodel.published import CPUS as published
 
@@ -100,12 +101,13 @@ def _show_sources(format: str, machine: Machine) -> None:
     show(format, records, blocks)
 
 
-def _show_derived(format: str, machine: Machine) -> None:
-    """What follows from a machine file that is valid."""
+def _show_derived(format: str, machine: Machine, file: Path) -> None:
+    """What follows from a machine file that is valid, and what it takes over from another."""
+    from perfmodel.machine.inheritance import inheritance
     from perfmodel.mapping import mapper_for
 
     mapper_for(machine)  # Engines that no mapper knows are an error of the file, too.
-    figures = machine.figures()
+    figures, taken = machine.figures(), inheritance(file)
     peaks = {
         f"{name} {fmt}": machine.peak_ops(name, fmt) / 1e12
         for name, engine in machine.core.engines.items()
@@ -120,7 +122,11 @@ def _show_derived(format: str, machine: Machine) -> None:
         "sustained_bandwidth_gb_s": machine.sustained_bandwidth / 1e9,
         "l3_per_domain_mib": machine.l3_per_domain / 2**20,
         "cores_per_domain": machine.cores_per_domain,
+        "numa_domains": machine.numa_domains,
         "peak_tera_ops_s": peaks,
+        "base": None if taken is None else taken.base,
+        "inherited": [] if taken is None else list(taken.figures),
+        "warnings": [] if taken is None else list(taken.doubts),
     }
 
     def blocks() -> list[Facts]:
@@ -136,9 +142,30 @@ def _show_derived(format: str, machine: Machine) -> None:
                 f"{machine.cores_per_domain} cores",
             ),
         ]
+        if machine.numa_domains > 1:
+            part = (
+                f"{machine.cores_per_numa_domain} cores, "
+                f"{machine.l3_per_numa_domain / 2**20:g} MiB of L3, "
+                f"{machine.bandwidth_per_numa_domain / 1e9:.1f} GB/s"
+            )
+            facts.append(("NUMA domains", f"{machine.numa_domains} of {part} each"))
+        if taken is not None:
+            facts.append((f"inherited from {taken.base}", _by_table(figures, taken.figures)))
+            facts += [("warning", doubt) for doubt in taken.doubts]
         return [Facts(facts, title=f"{machine.id} is valid: {machine.name}")]
 
     show(format, lambda: [record] if format == "csv" else record, blocks)
+
+
+def _by_table(figures: Collection[str], taken: Collection[str]) -> str:
+    """``clock, core, power.idle``: tables that are taken over whole, else their figures."""
+    tables = {path.partition(".")[0] for path in taken}
+    named = []
+    for table in sorted(tables):
+        own = [path for path in figures if path.startswith(f"{table}.")]
+        ours = [path for path in taken if path.startswith(f"{table}.")]
+        named += [table] if len(own) == len(ours) else ours
+    return ", ".join(named)
 
 
 def _record(id: str, in_published: bool) -> dict[str, Any]:

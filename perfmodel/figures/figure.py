@@ -114,11 +114,14 @@ class Expect:
         unit: SI unit the values are converted to.
         example: how a person writes it, quoted in errors.
         kind: "quantity" (positive), "count" (whole, at least 1) or "fraction" (in (0, 1]).
+        plausible: least and greatest value in ``unit`` that is not taken for a mistake: wider than
+            what is built, so that a what-if fits, and far from what overflows.
     """
 
     unit: str
     example: str
     kind: Literal["quantity", "count", "fraction"] = "quantity"
+    plausible: tuple[float, float] = (0.0, math.inf)
 
     @property
     def description(self) -> str:
@@ -208,18 +211,29 @@ class Expect:
             raise bad(f"{raw!r}", self.description)
         if self.kind == "count" and not (value >= 1 and value.is_integer()):
             raise bad(f"{raw!r}", self.description)
+        least, greatest = self.plausible
+        if not least <= value <= greatest:
+            found, low, high = (
+                quantity.render(bound, self.unit) for bound in (value, least, greatest)
+            )
+            raise bad(f"{found} is implausible", f"{low} to {high}")
 
 
-Frequency = Annotated[Figure, Expect("Hz", "2.4 GHz")]
-Size = Annotated[Figure, Expect("B", "32 MiB")]
-Bandwidth = Annotated[Figure, Expect("B/s", "460.8 GB/s")]
-TransferRate = Annotated[Figure, Expect("T/s", "4800 MT/s")]
-Duration = Annotated[Figure, Expect("s", "1.2 us")]
-Power = Annotated[Figure, Expect("W", "360 W")]
-Price = Annotated[Figure, Expect("USD", "11805 USD")]
-Operations = Annotated[Figure, Expect("op", "1e6 op")]
-OpsPerCycle = Annotated[Figure, Expect("op/cycle", "128 op/cycle")]
-BytesPerCycle = Annotated[Figure, Expect("B/cycle", "64 B/cycle")]
-Count = Annotated[Figure, Expect("", "96", "count")]
-Fraction = Annotated[Figure, Expect("", "0.82", "fraction")]
-Factor = Annotated[Figure, Expect("", "3")]
+Frequency = Annotated[Figure, Expect("Hz", "2.4 GHz", plausible=(1e7, 2e10))]
+Size = Annotated[Figure, Expect("B", "32 MiB", plausible=(1, 2.0**50))]
+CacheSize = Annotated[Figure, Expect("B", "32 MiB", plausible=(2.0**10, 2.0**36))]
+MemorySize = Annotated[Figure, Expect("B", "512 GiB", plausible=(2.0**24, 2.0**48))]
+Width = Annotated[Figure, Expect("B", "8 B", plausible=(1, 2.0**12))]
+Bandwidth = Annotated[Figure, Expect("B/s", "460.8 GB/s", plausible=(1e6, 1e15))]
+TransferRate = Annotated[Figure, Expect("T/s", "4800 MT/s", plausible=(1e7, 1e12))]
+Duration = Annotated[Figure, Expect("s", "1.2 us", plausible=(1e-12, 1e2))]
+Power = Annotated[Figure, Expect("W", "360 W", plausible=(1e-3, 1e5))]
+Price = Annotated[Figure, Expect("USD", "11805 USD", plausible=(1e-2, 1e8))]
+Operations = Annotated[Figure, Expect("op", "1e6 op", plausible=(1, 1e18))]
+OpsPerCycle = Annotated[Figure, Expect("op/cycle", "128 op/cycle", plausible=(1e-2, 1e6))]
+BytesPerCycle = Annotated[Figure, Expect("B/cycle", "64 B/cycle", plausible=(1e-3, 1e5))]
+Count = Annotated[Figure, Expect("", "96", "count", plausible=(1, 1e12))]
+CoreCount = Annotated[Figure, Expect("", "96", "count", plausible=(1, 4096))]
+PartCount = Annotated[Figure, Expect("", "12", "count", plausible=(1, 1024))]
+Fraction = Annotated[Figure, Expect("", "0.82", "fraction", plausible=(1e-9, 1))]
+Factor = Annotated[Figure, Expect("", "3", plausible=(1e-9, 1e9))]

@@ -2,7 +2,8 @@
 
 One TOML file describes one CPU; ``core`` in it names the microarchitecture it is made of (a file of
 ``catalog/cores``, or a path relative to the file), or is a whole table, or a table with
-``base = "name"`` and only the fields that differ. A CPU file can rest on another in the same way.
+``base = "name"`` and only the fields that differ. A CPU file can rest on another in the same way;
+``without`` then lists the optional figures of the base that this CPU does not have.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, UnknownName
 from perfmodel.figures.files import extended, merged, read_description
 from perfmodel.figures.record import tree_of, validated
@@ -20,6 +22,7 @@ from perfmodel.machine.schema import BANDWIDTH_PARTS, Core, Machine
 
 _CATALOG: Final = Path(__file__).parent / "catalog"
 _CORES: Final = _CATALOG / "cores"
+_ALIASES: Final = Path(__file__).parent / "aliases.toml"
 #: What a file should have been that is not there.
 _EXPECTED: Final = "a TOML file, see perfmodel cpus"
 
@@ -36,8 +39,14 @@ def cores() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _CORES.glob("*.toml")))
 
 
+@functools.cache
+def aliases() -> dict[str, str]:
+    """Return other names of CPUs of the catalogue, each with the id it stands for."""
+    return dict(read_toml(_ALIASES, _ALIASES.name, MachineError, "the catalogue's other ids"))
+
+
 def load_machine(machine: str | os.PathLike[str] | Machine) -> Machine:
-    """A machine by catalogue id or from the path of a TOML file; a Machine is returned as it is.
+    """Return a machine by catalogue id or alias, or from a TOML file; a Machine as it is.
 
     Raises:
         UnknownName: neither an id (the nearest is suggested) nor a path.
@@ -49,6 +58,8 @@ def load_machine(machine: str | os.PathLike[str] | Machine) -> Machine:
     if isinstance(machine, str) and text in catalogue():
         return _from_catalogue(text)
     path = Path(text)
+    if isinstance(machine, str) and text in aliases() and not path.is_file():
+        return _from_catalogue(aliases()[text])
     if isinstance(machine, str) and not (
         path.suffix == ".toml" or len(path.parts) > 1 or path.is_file()
     ):
@@ -71,21 +82,18 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
     tree, origin = read_description(path, shown, _EXPECTED)
     chain = extended(chain, path, shown)
     tree.setdefault("id", re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "machine")
-    base = tree.pop("base", None)
+    below = _base(tree.pop("base", None), path, shown, chain)
+    without = tree.pop("without", None)
     own_core = tree.pop("core", None)
-    if base is not None:
-        if not isinstance(base, str):
-            raise MachineError(f"{shown}: base: {base!r}; expected a CPU id or a path")
-        if base in catalogue():
-            below = _from_catalogue(base)
-        else:
-            file = _referred(path, base, shown, "base", "CPU", catalogue())
-            below = _load(file, str(file), chain)
+    if below is not None:
         under, memory = tree_of(below), tree.get("memory")
         if isinstance(memory, dict) and any(part in memory for part in BANDWIDTH_PARTS):
             # A listed peak would win over the new transfer rate.
             under["memory"].pop("bandwidth", None)
+        _drop(under, without, shown)
         tree = merged(under, tree)
+    elif without is not None:
+        raise MachineError(f"{shown}: without: there is no base to leave figures out of")
     if own_core is not None:
         tree["core"] = _core_tree(own_core, tree.get("core"), path, shown, chain, "core")
     second = tree.get("efficiency_cores")
@@ -94,7 +102,28 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
         tree["efficiency_cores"] = second | {
             "core": _core_tree(second["core"], None, path, shown, chain, field)
         }
-    return validated(Machine, tree, origin)
+    machine = validated(Machine, tree, origin)
+    machine.check_clocks(shown)
+    return machine
+
+
+def _base(base: Any, path: Path, shown: str, chain: tuple[Path, ...]) -> Machine | None:
+    """The machine that the file ``path`` rests on by ``base = ...``."""
+    if base is None:
+        return None
+    if not isinstance(base, str):
+        raise MachineError(f"{shown}: base: {base!r}; expected a CPU id or a path")
+    if base in catalogue():
+        return _from_catalogue(base)
+    file = _referred(path, base, shown, "base", "CPU", catalogue())
+    return _load(file, str(file), chain)
+
+
+def base_of(file: Path) -> tuple[dict[str, Any], Machine | None]:
+    """Return what a CPU file states itself, as nested tables, and the machine it rests on."""
+    shown = str(file)
+    tree, _ = _read(file, shown)
+    return tree, _base(tree.get("base"), file, shown, _extended((), file, shown))
 
 
 def _load_core(path: Path, shown: str, chain: tuple[Path, ...]) -> Core:
@@ -139,3 +168,19 @@ def _referred(
     if not name.endswith(".toml") and not file.is_file():
         raise MachineError(f"{shown}: {field}: {UnknownName(kind, name, valid)}")
     return file
+
+
+def _drop(tree: dict[str, Any], without: Any, shown: str) -> None:
+    """Take the figures at the dotted paths ``without`` out of the ``tree`` of a base."""
+    if without is None:
+        return
+    if not isinstance(without, list) or not all(isinstance(path, str) for path in without):
+        raise MachineError(f"{shown}: without: {without!r}; expected a list of dotted paths")
+    for path in without:
+        *parents, leaf = path.split(".")
+        node: Any = tree
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or leaf not in node:
+            raise MachineError(f"{shown}: without: the base has no {path!r}")
+        del node[leaf]

@@ -11,28 +11,32 @@ TOML file does; :meth:`Machine.figures` lists them and :meth:`Machine.with_value
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, StrictInt, ValidationInfo, model_validator
 
 from perfmodel.errors import MachineError, UnknownName, UnsupportedPrecision
+from perfmodel.figures import quantity
 from perfmodel.figures.figure import (
     Bandwidth,
     BytesPerCycle,
-    Count,
+    CacheSize,
+    CoreCount,
     Duration,
     Figure,
     Fraction,
     Frequency,
+    MemorySize,
     Operations,
     OpsPerCycle,
     Origin,
+    PartCount,
     Power,
     Price,
-    Size,
     TransferRate,
+    Width,
     nearest,
     provenance,
 )
@@ -62,6 +66,7 @@ __all__ = [
     "PriceFigures",
     "Record",
     "Tile",
+    "Topology",
 ]
 
 #: Figures of [memory] whose product is the peak bandwidth where none is listed.
@@ -214,8 +219,8 @@ class Core(Record):
 class Cores(Record):
     """How many cores one socket has."""
 
-    count: Count
-    threads_per_core: Count
+    count: CoreCount
+    threads_per_core: PartCount
 
 
 class Clock(Record):
@@ -225,13 +230,20 @@ class Clock(Record):
         base: guaranteed.
         sustained: all cores under vector load.
         max: one core.
-        engine: sustained clock with all cores on one engine, where it differs.
+        engine: sustained clock with all cores on one engine, where it differs; that of AVX-512 or
+            AMX may lie below the base.
     """
 
     base: Frequency
     sustained: Frequency
     max: Frequency
     engine: Mapping[str, Frequency] = Field(default_factory=dict)
+
+    def above_max(self) -> list[tuple[str, Figure]]:
+        """Return the clocks above the maximum, each with its path below the clock."""
+        stated = [("base", self.base), ("sustained", self.sustained)]
+        stated += [(f"engine.{name}", clock) for name, clock in self.engine.items()]
+        return [(path, clock) for path, clock in stated if clock.typical > self.max.typical]
 
 
 class Cache(Record):
@@ -242,10 +254,10 @@ class Cache(Record):
         kind: a remark, such as "victim cache" or "system-level cache".
     """
 
-    l1d: Size
-    l2: Size
-    l3: Size
-    l3_domains: Count
+    l1d: CacheSize
+    l2: CacheSize
+    l3: CacheSize
+    l3_domains: PartCount
     kind: str = ""
 
 
@@ -261,14 +273,27 @@ class Memory(Record):
         capacity: largest supported.
     """
 
-    channels: Count
+    channels: PartCount
     transfer_rate: TransferRate
-    channel_width: Size
+    channel_width: Width
     bandwidth: Bandwidth | None = None
     sustained: Fraction
     per_core: Bandwidth
     per_domain: Bandwidth | None = None
-    capacity: Size | None = None
+    capacity: MemorySize | None = None
+
+
+class Topology(Record):
+    """Into which memory domains one socket is divided, as the firmware is set.
+
+    Attributes:
+        numa_domains: NUMA domains of one socket, each with an equal part of its cores, its L3 and
+            its memory channels (sub-NUMA clustering, nodes per socket); absent means one.
+        setting: what the firmware calls it, such as "SNC3" or "NPS4".
+    """
+
+    numa_domains: PartCount | None = None
+    setting: str = ""
 
 
 class ParallelRegion(Record):
@@ -303,8 +328,8 @@ class PriceFigures(Record):
 class EfficiencyCores(Record):
     """Further cores of another kind on the same chip; no kernel shared with the main cores."""
 
-    count: Count
-    threads_per_core: Count
+    count: CoreCount
+    threads_per_core: PartCount
     clock: Clock
     core: Core
 
@@ -353,6 +378,7 @@ class Machine(Record):
     clock: Clock
     cache: Cache
     memory: Memory
+    topology: Topology = Field(default_factory=Topology)
     parallel_region: ParallelRegion
     power: PowerFigures
     price: PriceFigures = Field(default_factory=PriceFigures)
@@ -375,7 +401,22 @@ class Machine(Record):
                 f"{self.cache.l3_domains} domains for {self.cores.count} cores",
                 "at least one core in each",
             )
+        self._check_topology()
         return self
+
+    def _check_topology(self) -> None:
+        """Every memory domain has a whole number of channels, and of L3 domains or the reverse."""
+        stated = self.topology.numa_domains
+        if stated is None:
+            return
+        domains, path = int(stated.typical), ("topology", "numa_domains")
+        if self.memory.channels.typical % domains:
+            found = f"{domains} domains for {self.memory.channels} memory channels"
+            raise fault_at(path, found, "as many channels in each domain")
+        few, many = sorted((domains, int(self.cache.l3_domains.typical)))
+        if many % few:
+            found = f"{domains} domains for {self.cache.l3_domains} L3 domains"
+            raise fault_at(path, found, "a multiple or a whole part of cache.l3_domains")
 
     def __hash__(self) -> int:
         """By id: equal machines have equal ids, and the mappings inside have no hash."""
@@ -478,6 +519,27 @@ class Machine(Record):
         """Cores sharing one L3 domain (in the fullest one, where they do not divide evenly)."""
         return math.ceil(self.cores.count.typical / self.cache.l3_domains.typical)
 
+    @property
+    def numa_domains(self) -> int:
+        """Memory domains of the socket that have cores."""
+        domains = self.topology.numa_domains
+        return 1 if domains is None else int(min(domains.typical, self.cores.count.typical))
+
+    @property
+    def cores_per_numa_domain(self) -> int:
+        """Cores of one memory domain (of the fullest one, where they do not divide evenly)."""
+        return math.ceil(self.cores.count.typical / self.numa_domains)
+
+    @property
+    def l3_per_numa_domain(self) -> float:
+        """Bytes of L3 in one memory domain."""
+        return self.cache.l3.typical / self.numa_domains
+
+    @property
+    def bandwidth_per_numa_domain(self) -> float:
+        """DRAM peak of one memory domain in B/s: of its own channels."""
+        return self.peak_bandwidth / self.numa_domains
+
     # -- figures by dotted path ------------------------------------------------------------------
 
     def figures(self) -> dict[str, Figure]:
@@ -518,4 +580,28 @@ class Machine(Record):
             for parent in parents:
                 node = node.setdefault(parent, {})
             node[leaf] = value
-        return validated(Machine, tree, Origin(self.id, {}))
+        changed = validated(Machine, tree, Origin(self.id, {}))
+        changed.check_clocks(self.id, values)
+        return changed
+
+    def check_clocks(self, shown: str, paths: Collection[str] | None = None) -> None:
+        """Hold the clocks at ``paths`` (all unless given) to their maximum.
+
+        A lower maximum alone is no fault of the clocks that were not changed with it.
+
+        Raises:
+            MachineError: a clock above the maximum; the line begins with ``shown``.
+        """
+        clocks = {"clock": self.clock}
+        if self.efficiency_cores is not None:
+            clocks["efficiency_cores.clock"] = self.efficiency_cores.clock
+        for table, clock in clocks.items():
+            for name, figure in clock.above_max():
+                if paths is None or f"{table}.{name}" in paths:
+                    found, most = (
+                        quantity.render(value.typical, "Hz") for value in (figure, clock.max)
+                    )
+                    raise MachineError(
+                        f"{shown}: {table}.{name}: {found} above the maximum clock; expected at "
+                        f"most {table}.max, {most}"
+                    )

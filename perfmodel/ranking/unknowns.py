@@ -136,7 +136,7 @@ def unknowns(machines: Sequence[Machine], runtime: str) -> tuple[Unknown, ...]:
         room, _, rest = path.partition(".")
         if room == PREFIX:
             return rest.startswith(f"{chosen.id}.")
-        return room not in ("power", "price", "efficiency_cores")
+        return room not in ("power", "price", "efficiency_cores") and path != "memory.capacity"
 
     found = machine_unknowns(machines, matters)
     found += common_unknowns({**assumptions.figures(), **chosen.figures()}, machines)

@@ -61,6 +61,8 @@ def instance(machine: Machine, partition: Partition) -> Machine:
     if partition.cores != total_cores(machine):
         values["cores.count"] = float(partition.cores)
         values["cache.l3_domains"] = float(spanned_domains(machine, partition))
+        if machine.numa_domains > 1:
+            values["topology.numa_domains"] = 1.0
     return machine.with_values(values) if values else machine
 
 

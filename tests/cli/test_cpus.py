@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -47,12 +48,32 @@ def test_check_prints_what_follows_from_a_file(run: Run, tmp_path: Path) -> None
     assert record["peak_bandwidth_gb_s"] == 576
     assert record["sustained_bandwidth_gb_s"] == pytest.approx(576 * 0.82)
     assert (record["l3_per_domain_mib"], record["cores_per_domain"]) == (32, 8)
-    assert record["peak_tera_ops_s"]["avx512 int8"] == pytest.approx(96 * 128 * 3.55e9 / 1e12)
+    assert record["peak_tera_ops_s"]["avx512 int8"] == pytest.approx(96 * 128 * 3.0e9 / 1e12)
     text = run("cpus", "--check", file).stdout
     assert "mine is valid: Mine" in text
     assert "576.0 GB/s" in text
     assert "12 x 32 MiB, each for 8 cores" in text
     assert "mine,Mine" in run("cpus", "--check", file, "-f", "csv").stdout
+
+
+def test_check_lists_what_a_file_inherits(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "part.toml"
+    file.write_text('base = "xeon_6979p"\ncores.count = 60\n')
+    record = json.loads(run("cpus", "--check", file, "-f", "json").stdout)
+    assert record["base"] == "xeon_6979p"
+    assert "price.launch" in record["inherited"]
+    assert "cores.count" not in record["inherited"]
+    assert [doubt.partition(":")[0] for doubt in record["warnings"]] == [
+        "price.launch", "power.tdp", "power.idle", "memory.capacity",
+    ]  # fmt: skip
+    text = " ".join(run("cpus", "--check", file).stdout.split())
+    assert "inherited from xeon_6979p cache, clock, core, cores.threads_per_core, memory," in text
+    assert "that of xeon_6979p, whose cores.count differs: state it" in text
+    assert "3 of 20 cores, 168 MiB of L3, 204.8 GB/s each" in text
+    whole = tmp_path / "whole.toml"
+    whole.write_text((resources.files("perfmodel.machine") / "catalog/epyc_9654.toml").read_text())
+    own = json.loads(run("cpus", "--check", whole, "-f", "json").stdout)
+    assert (own["base"], own["inherited"], own["warnings"]) == (None, [], [])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from perfmodel.errors import UnknownName, UnsupportedPrecision
+from perfmodel.errors import MachineError, UnknownName, UnsupportedPrecision
 from perfmodel.figures.figure import CONFIDENCES, RANGED
 from perfmodel.machine import Figure, Machine, catalog, catalogue, cores, load_machine
 from perfmodel.vocabulary import families
@@ -52,6 +52,42 @@ LISTED: dict[str, tuple[int, int, float, float, float, int, float, float | None,
     "ampereone_96": (96, 96, 3.6, 3.6, 64, 1, 332.8, None, None),
     "graviton3": (64, 64, 2.6, 2.6, 32, 1, 307.2, None, None),
     "graviton4": (96, 96, 2.8, 2.8, 36, 1, 537.6, None, None),
+    "xeon_8280": (28, 56, 2.7, 4.0, 38.5, 1, 140.784, 205, 10009),
+    "xeon_8270": (26, 52, 2.7, 4.0, 35.75, 1, 140.784, 205, 7405),
+    "xeon_6238l": (22, 44, 2.1, 3.7, 30.25, 1, 140.784, 140, None),
+    "xeon_6240r": (24, 48, 2.4, 4.0, 35.75, 1, 140.784, 165, 2445),
+    "xeon_cascadelake_2x20": (20, 40, 2.8, 3.9, 33, 1, 140.784, None, None),
+    "xeon_cooper_lake_1c": (28, 56, 2.9, 4.3, 38.5, 1, 153.6, 250, None),
+    "i9_10940x": (14, 28, 3.3, 4.6, 19.25, 1, 93.856, 165, 784),
+    "xeon_8380": (40, 80, 2.3, 3.4, 60, 1, 204.8, 270, 9359),
+    "xeon_4316": (20, 40, 2.3, 3.4, 30, 1, 170.688, 150, 1137),
+    "xeon_8375c": (32, 64, 2.9, 3.5, 54, 1, 204.8, None, None),
+    "xeon_8488c": (48, 96, 2.4, 3.8, 105, 1, 307.2, None, None),
+    "xeon_8580": (60, 120, 2.0, 4.0, 300, 1, 358.4, 350, 10710),
+    "xeon_max_9480": (56, 112, 1.9, 3.5, 112.5, 1, 1638.4, 350, 12980),
+    "xeon_6787p": (86, 172, 2.0, 3.8, 336, 1, 409.6, 350, 10400),
+    "xeon_6979p": (120, 240, 2.1, 3.9, 504, 1, 614.4, 500, 15750),
+    "xeon_6980p_mrdimm": (128, 256, 2.0, 3.9, 504, 1, 844.8, 500, 17800),
+    "epyc_7763": (64, 128, 2.45, 3.5, 256, 8, 204.8, 280, 7890),
+    "epyc_7r13": (48, 96, 2.65, 3.6, 192, 6, 204.8, None, None),
+    "epyc_9554": (64, 128, 3.1, 3.75, 256, 8, 460.8, 360, 9087),
+    "epyc_9684x": (96, 192, 2.55, 3.7, 1152, 12, 460.8, 400, 14756),
+    "epyc_9004_96c": (96, 192, 2.4, 3.7, 384, 12, 460.8, 360, None),
+    "epyc_9r14": (96, 96, 2.6, 3.7, 384, 12, 460.8, None, None),
+    "epyc_9655": (96, 192, 2.6, 4.5, 384, 12, 576.0, 400, 11852),
+    "epyc_9555": (64, 128, 3.2, 4.4, 256, 8, 576.0, 360, 9826),
+    "epyc_9575f": (64, 128, 3.3, 5.0, 256, 8, 576.0, 400, 11791),
+    "epyc_9r45": (96, 96, 2.6, 4.5, 384, 12, 576.0, None, None),
+    "altra_80": (80, 80, 3.0, 3.0, 32, 1, 204.8, 161, 3950),
+    "graviton2": (64, 64, 2.5, 2.5, 32, 1, 204.8, None, None),
+    "nvidia_grace": (72, 72, 3.1, 3.4, 117, 1, 512.0, 250, None),
+    "google_axion": (72, 72, 3.0, 3.0, 80, 1, 537.6, None, None),
+    "azure_cobalt_100": (128, 128, 3.4, 3.4, 128, 1, 537.6, None, None),
+    "neoverse_n2_96": (96, 96, 3.4, 3.4, 128, 1, 537.6, None, None),
+    "ampereone_m_192": (192, 192, 3.2, 3.2, 64, 1, 537.6, 348, None),
+    "ampereone_160": (160, 160, 2.8, 3.2, 64, 1, 332.8, 235, None),
+    "ryzen_7950x": (16, 32, 4.5, 5.7, 64, 2, 83.2, 170, 699),
+    "i9_13900k": (8, 16, 3.0, 5.8, 36, 1, 89.6, 125, 599),
     "i7_12700k": (8, 16, 3.6, 5.0, 25, 1, 76.8, 125, 409),
     "ryzen_9_8945hs": (8, 16, 4.0, 5.2, 16, 1, 89.6, 45, None),
 }
@@ -105,7 +141,9 @@ def test_narrower_formats_are_never_slower(machine: Machine) -> None:
 def test_clocks_are_in_order(machine: Machine) -> None:
     clock = machine.clock
     sustained = [clock.sustained, *clock.engine.values()]
-    assert clock.base.typical <= min(figure.low for figure in sustained)
+    # The base clock is guaranteed, but for AVX-512 and AMX, which have base clocks of their own.
+    assert clock.base.low <= clock.sustained.low
+    assert clock.base.typical <= clock.sustained.typical
     assert clock.sustained.high <= clock.max.typical
     # An engine never runs faster than the general all-core load.
     assert all(figure.typical <= clock.sustained.typical for figure in sustained)
@@ -117,9 +155,8 @@ def test_one_core_draws_less_than_its_domain_and_the_socket(machine: Machine) ->
     if memory.per_domain is not None:
         assert memory.per_core.typical <= memory.per_domain.typical
         # All links together carry what the socket sustains.
-        assert (
-            memory.per_domain.low * machine.cache.l3_domains.typical > machine.sustained_bandwidth
-        )
+        links = memory.per_domain.high * machine.cache.l3_domains.typical
+        assert links > machine.sustained_bandwidth
 
 
 def test_parallel_region_meets_its_anchors(machine: Machine) -> None:
@@ -195,6 +232,24 @@ def test_a_listed_bandwidth_agrees_with_the_channels(machine: Machine) -> None:
         ("graviton3", "sve", "int8", 32 * 2 * 2),
         ("graviton3", "mmla", "int8", 2 * 8 * 2 * 4 * 2),
         ("graviton4", "mmla", "bf16", 2 * 4 * 2 * 4 * 2),
+        # Two 512-bit FMA ports of the servers before AMX, with and without BF16 dot products.
+        ("xeon_8280", "avx512", "fp32", 16 * 2 * 2),
+        ("xeon_8280", "avx512", "int8", 64 * 2 * 2),
+        ("xeon_cooper_lake_1c", "avx512", "bf16", 32 * 2 * 2),
+        ("xeon_8380", "avx512", "fp64", 8 * 2 * 2),
+        ("i9_10940x", "avx512", "fp32", 16 * 2 * 2),
+        ("xeon_8488c", "amx", "int8", 2 * 16 * 16 * 64 / 16),
+        ("xeon_6979p", "amx", "bf16", 2 * 16 * 16 * 32 / 16),
+        # 256-bit units, and 16-bit products for want of VNNI: half the rate that VNNI has.
+        ("epyc_7763", "avx2", "fp32", 8 * 2 * 2),
+        ("epyc_7763", "avx2", "int8", 32 * 2 * 2 / 2),
+        ("ryzen_7950x", "avx512", "bf16", 32 * 1 * 2),
+        # Two 128-bit pipes; a matrix instruction is 2 x 8 x 2 INT8 multiply-adds.
+        ("altra_80", "neon", "fp32", 4 * 2 * 2),
+        ("graviton2", "neon", "int8", 16 * 2 * 2),
+        ("azure_cobalt_100", "sve", "fp32", 4 * 2 * 2),
+        ("azure_cobalt_100", "mmla", "int8", 2 * 8 * 2 * 2 * 2),
+        ("nvidia_grace", "mmla", "bf16", 2 * 4 * 2 * 4 * 2),
         # 256-bit units of the client cores, two FMA a cycle; no AVX-512, no AMX.
         ("i7_12700k", "avx2", "fp32", 8 * 2 * 2),
         ("i7_12700k", "avx2", "int8", 32 * 2 * 2),
@@ -237,12 +292,82 @@ def test_best_engine() -> None:
         ("epyc_9755", 32, 8),
         ("epyc_9965", 32, 16),  # Zen 5c: one complex of sixteen cores on each die
         ("ryzen_9_8945hs", 16, 8),
+        ("epyc_9684x", 96, 8),
+        ("epyc_9575f", 32, 8),
+        ("ryzen_7950x", 32, 8),
     ],
 )
 def test_cache_topology(cpu: str, mebibytes: float, cores_sharing: int) -> None:
     machine = load_machine(cpu)
     assert machine.l3_per_domain == mebibytes * 2**20
     assert machine.cores_per_domain == cores_sharing
+
+
+@pytest.mark.parametrize(
+    ("cpu", "domains", "cores_each", "l3_mib", "gb_s"),
+    [
+        ("xeon_6979p", 3, 40, 168, 204.8),  # SNC3: a die each, four of twelve channels
+        ("xeon_6980p_mrdimm", 3, 43, 168, 281.6),  # 43, 43 and 42 cores
+        ("epyc_9654", 1, 96, 384, 460.8),
+    ],
+)
+def test_numa_topology(cpu: str, domains: int, cores_each: int, l3_mib: float, gb_s: float) -> None:
+    machine = load_machine(cpu)
+    assert machine.numa_domains == domains
+    assert machine.cores_per_numa_domain == cores_each
+    assert machine.l3_per_numa_domain == l3_mib * 2**20
+    assert machine.bandwidth_per_numa_domain == pytest.approx(gb_s * 1e9)
+
+
+def test_numa_domains_can_be_set() -> None:
+    divided = load_machine("epyc_9654").with_values({"topology.numa_domains": 4})
+    assert (divided.numa_domains, divided.cores_per_numa_domain) == (4, 24)
+    assert divided.bandwidth_per_numa_domain == pytest.approx(115.2e9)
+    # A domain without cores does not count.
+    few = load_machine("xeon_6979p").with_values({"cores.count": 2})
+    assert (few.numa_domains, few.cores_per_numa_domain) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "domains", "message"),
+    [
+        ("epyc_9654", 5, "5 domains for 12 memory channels"),
+        ("xeon_8490h", 3, "3 domains for 8 memory channels"),
+        ("ryzen_9_8945hs", 16, "16 domains for 2 memory channels"),
+        ("epyc_7r13", 4, "4 domains for 6 L3 domains"),
+    ],
+)
+def test_numa_domains_that_do_not_divide_are_refused(cpu: str, domains: int, message: str) -> None:
+    with pytest.raises(MachineError, match=f"topology.numa_domains: {message}"):
+        load_machine(cpu).with_values({"topology.numa_domains": domains})
+
+
+def test_another_name_is_the_same_cpu() -> None:
+    for alias, cpu in catalog.aliases().items():
+        assert load_machine(alias) is load_machine(cpu)
+        assert alias not in catalogue()
+
+
+def test_every_server_states_its_largest_memory(machine: Machine) -> None:
+    if machine.id in ("i7_12700k", "ryzen_9_8945hs"):
+        return
+    capacity = machine.memory.capacity
+    assert capacity is not None
+    assert 64 * 2**30 <= capacity.low <= capacity.high <= 8 * 2**40
+
+
+def test_a_what_if_holds_clocks_to_the_maximum() -> None:
+    machine = load_machine("xeon_8490h")
+    for path in ("clock.sustained", "clock.base", "clock.engine.amx"):
+        with pytest.raises(MachineError, match=f"{path}: 4 GHz above the maximum clock"):
+            machine.with_values({path: "4 GHz"})
+        assert machine.with_values({path: "4 GHz", "clock.max": "4 GHz"}).clock.max.typical == 4e9
+    assert machine.with_values({"clock.max": "1 GHz"}).clock.sustained == machine.clock.sustained
+
+
+def test_a_clock_under_avx512_may_lie_below_the_base() -> None:
+    clock = load_machine("xeon_8280").clock
+    assert clock.engine["avx512"].typical < clock.base.typical
 
 
 def test_uneven_domains_count_as_the_fullest_one() -> None:
@@ -283,6 +408,13 @@ def _unknowns(machine: Machine, prefix: str) -> dict[str, Figure]:
         ("ampereone_192", "ampereone_96", "core."),
         ("ampereone_192", "ampereone_128", "memory."),
         ("graviton3", "graviton4", "core.engines."),
+        ("xeon_8280", "xeon_8270", "memory."),
+        ("xeon_8280", "i9_10940x", "core."),
+        ("xeon_8380", "xeon_8375c", "core."),
+        ("xeon_6980p", "xeon_6787p", "core."),
+        ("epyc_9654", "epyc_9r14", "core."),
+        ("altra_80", "graviton2", "core."),
+        ("graviton4", "google_axion", "core."),
     ],
 )
 def test_the_same_unknown_is_the_same_figure(first: str, second: str, prefix: str) -> None:

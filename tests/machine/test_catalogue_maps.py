@@ -81,6 +81,12 @@ def test_every_cpu_runs_every_precision(cpu: str, precision: str) -> None:
         ("epyc_9965", "bf16", "avx512", "bf16"),
         ("graviton3", "fp16", "sve", "fp16"),
         ("graviton4", "int8", "mmla", "int8"),
+        ("xeon_8380", "bf16", "avx512", "fp32"),  # BF16 came with Cooper Lake
+        ("xeon_8280", "int8", "avx512", "int8"),
+        ("xeon_cooper_lake_1c", "bf16", "avx512", "bf16"),
+        ("altra_80", "bf16", "neon", "fp32"),
+        ("altra_80", "int8", "neon", "int8"),
+        ("azure_cobalt_100", "bf16", "mmla", "bf16"),
         ("i7_12700k", "bf16", "avx2", "fp32"),
         ("i7_12700k", "int8", "avx2", "int8"),
     ],

@@ -133,6 +133,35 @@ def test_a_cpu_can_rest_on_another(tmp_path: Path) -> None:
     assert load_machine(second).peak_bandwidth == 576e9
 
 
+def test_a_cpu_can_lack_what_its_base_has(tmp_path: Path) -> None:
+    file = tmp_path / "rented.toml"
+    file.write_text('base = "epyc_9654"\nwithout = ["price.launch", "memory.per_domain"]\n')
+    machine = load_machine(file)
+    assert machine.price.launch is None
+    assert machine.memory.per_domain is None
+    assert machine.power == load_machine("epyc_9654").power
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('base = "epyc_9654"\nwithout = "price.launch"', "without: 'price.launch'; expected a list of dotted paths"),
+        ('base = "epyc_9654"\nwithout = ["price.lunch"]', "without: the base has no 'price.lunch'"),
+        ('base = "graviton4"\nwithout = ["price.launch"]', "without: the base has no 'price.launch'"),
+        ('base = "epyc_9654"\nwithout = ["clock.base"]', "clock.base: missing; expected a positive quantity"),
+        ('without = ["price.launch"]', "without: there is no base to leave figures out of"),
+        ('base = "epyc_9654"\ntopology.numa_domains = 5', "topology.numa_domains: 5 domains for 12 memory channels; expected as many channels in each domain"),
+        ('base = "epyc_9654"\ntopology.numa_domain = 4', "topology.numa_domain: unknown field (did you mean 'numa_domains'?)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_left_out_or_divided_is_named(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    file = tmp_path / "rented.toml"
+    file.write_text(text)
+    assert complaint(file).startswith(expected)
+
+
 def test_hybrid_chips_keep_their_other_cores(cpu: Path) -> None:
     with cpu.open("a") as out:
         out.write(
@@ -178,6 +207,22 @@ BAD = [
     ("sustained = 0.8", 'sustained = { value = 0.7, confidence = "V", source = "ark" }', "memory.sustained: source 'ark'; expected a key of [sources]"),
     ("[memory]", '[sources]\nark = "x"\n[memory]\nbandwidth = { value = "75 GB/s", confidence = "R", source = "ark" }', "memory.bandwidth: one value with confidence 'R'"),
     ("[memory]", "[sources]\nark = 3\n[memory]", "sources.ark: 3; expected a citation"),
+    # no CPU that was built, and far from it
+    ('"3.6 GHz"', '"35 GHz"', "clock.base: 35 GHz is implausible; expected 10 MHz to 20 GHz"),
+    ("count = 8,", "count = 100000,", "cores.count: 100000 is implausible; expected 1 to 4096"),
+    ("count = 8,", "count = 2000000000,", "cores.count: 2e+09 is implausible"),
+    ("count = 8,", "count = 1e300,", "cores.count: 1e+300 is implausible"),
+    ("threads_per_core = 2 ", "threads_per_core = 5000 ", "cores.threads_per_core: 5000 is implausible; expected 1 to 1024"),
+    ('per_core = "30 GB/s"', 'per_core = "30 GB/s"\nper_domain = "1e308 B/s"', "memory.per_domain: 1e+296 TB/s is implausible; expected 1 MB/s to 1000 TB/s"),
+    ('"25 MiB", l3', '"25 B", l3', "cache.l3: 25 B is implausible; expected 1 KiB to 64 GiB"),
+    ('"8 B"', '"8 GB"', "memory.channel_width: 7.45058 GiB is implausible; expected 1 B to 4 KiB"),
+    ('"125 W"', '"1e9 W"', "power.tdp: 1e+09 W is implausible"),
+    ('"409 USD"', '"1e300 USD"', "price.launch: 1e+300 USD is implausible"),
+    ('"4.7 GHz"', '{ low = "4 GHz", typical = "4.7 GHz", high = "47 GHz" }', "clock.sustained: 47 GHz is implausible"),
+    # clocks in order
+    ('sustained = "4.7 GHz"', 'sustained = "5.1 GHz"', "clock.sustained: 5.1 GHz above the maximum clock; expected at most clock.max, 5 GHz"),
+    ('base = "3.6 GHz"', 'base = "5.5 GHz"', "clock.base: 5.5 GHz above the maximum clock"),
+    ('max = "5 GHz" }', 'max = "5 GHz", engine = { avx2 = "6 GHz" } }', "clock.engine.avx2: 6 GHz above the maximum clock"),
     # structure
     ("channels = 2", "chanels = 2", "memory.chanels: unknown field (did you mean 'channels'?) (and 1 more)"),
     ("[memory]", "[memery]", "memery: unknown field (did you mean 'memory'?)"),

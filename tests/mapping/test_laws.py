@@ -379,6 +379,8 @@ def test_a_vector_of_machines_equals_one_at_a_time(
     rng = np.random.default_rng(seed)
     figures = machine.figures()
     moved = bandwidths(machine) + clocks(machine) + efficiencies(machine) + durations(machine)
+    # The maximum clock bounds the others, and is not read.
+    moved = [path for path in moved if not path.endswith("clock.max")]
     values = {path: figures[path].typical * rng.uniform(0.5, 1.0, 5) for path in moved}
     runtime = load_software("compiled")
     table = columns(fuse(workload), get_precision(precision))

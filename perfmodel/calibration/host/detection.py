@@ -97,6 +97,8 @@ def described(info: dict[str, Any]) -> Host:
     clock, own = measured_clock(), load_machine(base).clock
     hertz = f"{(clock or own.max.typical) / 1e9:.3g} GHz"
     stated["clock.sustained"] = hertz
+    if clock is not None and clock > own.max.typical:
+        stated["clock.max"] = hertz
     stated |= {f"clock.engine.{engine}": hertz for engine in own.engine}
     brand = info.get("brand_raw", "unknown CPU")
     return Host(brand, base, recognised, flags, stated, clock is not None)
