@@ -122,8 +122,8 @@ def _base(base: Any, path: Path, shown: str, chain: tuple[Path, ...]) -> Machine
 def base_of(file: Path) -> tuple[dict[str, Any], Machine | None]:
     """Return what a CPU file states itself, as nested tables, and the machine it rests on."""
     shown = str(file)
-    tree, _ = _read(file, shown)
-    return tree, _base(tree.get("base"), file, shown, _extended((), file, shown))
+    tree, _ = read_description(file, shown, _EXPECTED)
+    return tree, _base(tree.get("base"), file, shown, extended((), file, shown))
 
 
 def _load_core(path: Path, shown: str, chain: tuple[Path, ...]) -> Core:
