@@ -34,7 +34,7 @@ def recipes() -> dict[str, Recipe]:
 def build(name: str, recipe: Recipe, folder: Path = FOLDER) -> Path:
     """Trace ``recipe`` and save it as ``name``.json.gz in ``folder``."""
     import perfmodel
-    from perfmodel.workload import parametric_storage, storage
+    from perfmodel.workload import storage
 
     module, inputs = recipe.make()
     options = {"name": name, "allow_unmodelled": recipe.allow_unmodelled}

@@ -7,8 +7,8 @@ from typing import Final
 import torch
 
 from evidence.recipe import Made, Recipe, image
-from perfmodel.workload._torchvision import import_torchvision
-from perfmodel.workload.detection import dense_part
+from perfmodel.models._torchvision import import_torchvision
+from perfmodel.models.detection import dense_part
 
 
 def retinanet() -> Made:

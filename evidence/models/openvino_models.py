@@ -17,7 +17,7 @@ from torch import nn
 from evidence.models import convolutional
 from evidence.models.torchbench import UNet
 from evidence.recipe import Made, Recipe, image
-from perfmodel.workload._torchvision import import_torchvision
+from perfmodel.models._torchvision import import_torchvision
 
 
 def on_meta(network: Callable[[], nn.Module], *size: int) -> Made:

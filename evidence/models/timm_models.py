@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 
 from evidence.recipe import Made, Recipe, image
-from perfmodel.workload._torchvision import import_torchvision
+from perfmodel.models._torchvision import import_torchvision
 
 
 def network(name: str, pixels: int, **options: Any) -> Made:

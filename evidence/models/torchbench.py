@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evidence.recipe import Made, Recipe, image
-from perfmodel.workload.decoding import import_transformers
+from perfmodel.models.decoding import import_transformers
 
 
 class Logits(nn.Module):
