@@ -131,7 +131,7 @@ def validate(
 
 def _from_files(files: Sequence[str], cpus: Sequence[str]) -> list[Compared]:
     from perfmodel.calibration.cases import load_cases
-    from perfmodel.calibration.measurements import SHIPPED
+    from perfmodel.evidence.measurements import SHIPPED
     from perfmodel.calibration.validation import predict
     from perfmodel.machine import load_machine
 

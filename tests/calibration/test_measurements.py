@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from perfmodel.calibration.cases import load_cases, with_cores
-from perfmodel.calibration.measurements import (
+from perfmodel.evidence.measurements import (
     FIT,
     SHIPPED,
     VALIDATION,

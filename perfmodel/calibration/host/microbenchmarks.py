@@ -21,7 +21,7 @@ from typing import Any, Final
 from perfmodel.calibration.host.plan import Step
 from perfmodel.calibration.host.timing import Timing, denormals_as_zero, threads
 from perfmodel.calibration.machine_file import software, write
-from perfmodel.calibration.measurements import FIT, VALIDATION
+from perfmodel.evidence.measurements import FIT, VALIDATION
 from perfmodel.calibration.probes import probe
 
 #: What runs before each timed call: convolutions of all kinds and everything around them, small.
@@ -176,7 +176,7 @@ def measurements_text(points: Sequence[Point], machine: str, brand: str, day: st
             f"machine = {json.dumps(machine)}",
             'family = "host"',
             f'precision = "{precision}"',
-            'runtime = "eager"',
+            'software = "eager"',
             'state = "cold"',
             'quantity = "latency"',
             'unit = "us"',
