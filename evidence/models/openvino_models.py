@@ -46,7 +46,7 @@ def efficientdet() -> Made:
 RECIPES: Final = {
     "efficientdet_d0": Recipe(efficientdet, None),
     "ssd_mobilenet_v1_300": Recipe(partial(on_meta, convolutional.SsdMobileNet, 300, 300), None),
-    "ssd_resnet34_1200": Recipe(partial(on_meta, ssd_resnet34, 1200, 1200), None),
+    "ssd_resnet34_1200": Recipe(partial(on_meta, ssd_resnet34, 1200, 1200)),
     "yolo_v8n_608": Recipe(partial(on_meta, convolutional.YoloV8, 608, 608), None),
     "yolo_v3_416": Recipe(partial(on_meta, convolutional.YoloV3, 416, 416), None),
     "yolo_v3_spp_384x512": Recipe(
