@@ -96,7 +96,9 @@ class Heads(nn.Module):
         scores = [head(x) for head, x in zip(self.scores, features, strict=True)]
 
         def rows(maps: Sequence[torch.Tensor], width: int) -> torch.Tensor:
-            return torch.cat([m.permute(0, 2, 3, 1).reshape(m.shape[0], -1, width) for m in maps], 1)
+            return torch.cat(
+                [m.permute(0, 2, 3, 1).reshape(m.shape[0], -1, width) for m in maps], 1
+            )
 
         return rows(boxes, 4), rows(scores, self.classes)
 
@@ -288,9 +290,7 @@ class YoloV8(nn.Module):
         )
         self.pool_in, self.pool_out = silu(256, 128), silu(512, 256)
         self.pool = nn.MaxPool2d(5, 1, 2)
-        self.tops = nn.ModuleList(
-            C2f(a, b, 1, shortcut=False) for a, b in ((384, 128), (192, 64))
-        )
+        self.tops = nn.ModuleList(C2f(a, b, 1, shortcut=False) for a, b in ((384, 128), (192, 64)))
         self.downs = nn.ModuleList((silu(64, 64, 3, 2), silu(128, 128, 3, 2)))
         self.bottoms = nn.ModuleList(
             C2f(a, b, 1, shortcut=False) for a, b in ((192, 128), (384, 256))
@@ -300,7 +300,9 @@ class YoloV8(nn.Module):
             nn.Sequential(silu(c, 64, 3), silu(64, 64, 3), nn.Conv2d(64, 64, 1)) for c in levels
         )
         self.scores = nn.ModuleList(
-            nn.Sequential(silu(c, classes, 3), silu(classes, classes, 3), nn.Conv2d(classes, classes, 1))
+            nn.Sequential(
+                silu(c, classes, 3), silu(classes, classes, 3), nn.Conv2d(classes, classes, 1)
+            )
             for c in levels
         )
         self.bins = nn.Conv2d(16, 1, 1, bias=False)

@@ -90,10 +90,17 @@ class Case:
         return self.group.quantity != "latency"
 
 
-def cases(measurements: Measurements, folder: Path = Path()) -> list[Case]:
-    """Every point of a file; ``folder`` is what the paths of machines in it start from."""
+def cases(
+    measurements: Measurements, folder: Path = Path(), *, repeats: bool = False
+) -> list[Case]:
+    """Every point of a file, without those that repeat another unless ``repeats``.
+
+    ``folder`` is what the paths of machines and workloads in it start from.
+    """
     found = []
     for group, row in measurements.rows():
+        if row.repeat and not repeats:
+            continue
         machine = load_machine(machine_of(group, folder))
         found.append(Case(group, row, with_cores(machine, row.all_cores), folder))
     return found
@@ -101,11 +108,7 @@ def cases(measurements: Measurements, folder: Path = Path()) -> list[Case]:
 
 def load_cases(files: Iterable[str | Path] = SHIPPED) -> list[Case]:
     """Every point of some files: paths, or names of those that come with perfmodel."""
-    return [
-        case
-        for file in files
-        for case in cases(load_measurements(file), folder_of(file))
-    ]
+    return [case for file in files for case in cases(load_measurements(file), folder_of(file))]
 
 
 def with_cores(machine: Machine, cores: int | None) -> Machine:

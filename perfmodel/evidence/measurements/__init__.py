@@ -17,7 +17,7 @@ from perfmodel.errors import MachineError, MeasurementError, UnknownName
 from perfmodel.figures import quantity
 from perfmodel.figures.figure import Origin
 from perfmodel.figures.record import Record, fault_at, validated
-from perfmodel.machine import load_machine
+from perfmodel.machine import Machine, load_machine
 from perfmodel.vocabulary.precision import get_precision
 
 _FOLDER: Final = Path(__file__).parent
@@ -225,7 +225,7 @@ def load_measurements(file: str | Path) -> Measurements:
 
     Raises:
         MeasurementError: the file cannot be read, is malformed, or names a machine, model,
-            precision, software or unit that does not exist.
+            precision, software or unit that does not exist, or more cores than there are.
     """
     shown = str(file)
     path = folder_of(file) / f"{file}.toml" if shown in SHIPPED else Path(file)
@@ -252,12 +252,13 @@ def parsed(tree: Any, shown: str, folder: Path = Path()) -> Measurements:
                 f"{where}: source {group.source!r}; expected a key of [sources] in this file"
             )
         try:
-            load_machine(machine_of(group, folder))
+            machine = load_machine(machine_of(group, folder))
             get_precision(group.precision)
             if group.software not in _RUNTIMES:
                 raise UnknownName("software", group.software, SOFTWARE)
             for row in group.rows:
                 _check_subject(row, folder)
+                _check_cores(group, row, machine)
         except (UnknownName, MachineError, MeasurementError) as error:
             raise MeasurementError(f"{where}: {error}") from None
     return found
@@ -266,6 +267,25 @@ def parsed(tree: Any, shown: str, folder: Path = Path()) -> Measurements:
 def machine_of(group: MeasuredSet, folder: Path = Path()) -> str:
     """What :func:`load_machine` takes for this set: paths are relative to its file."""
     return str(folder / group.machine) if group.machine.endswith(".toml") else group.machine
+
+
+def _check_cores(group: MeasuredSet, row: Row, machine: Machine) -> None:
+    if row.cores is None:
+        if row.threads is not None:
+            raise MeasurementError(f"{row}: threads without cores; expected the cores they ran on")
+        return
+    kinds = [machine.cores, *([machine.efficiency_cores] if machine.efficiency_cores else [])]
+    available = group.sockets * int(sum(kind.count.typical for kind in kinds))
+    if row.all_cores is not None and row.all_cores > available:
+        raise MeasurementError(
+            f"{row}: {row.all_cores} cores in all; expected at most the {available} of "
+            f"{machine.id} on {group.sockets} socket{'s' if group.sockets > 1 else ''}"
+        )
+    most = row.cores * int(max(kind.threads_per_core.typical for kind in kinds))
+    if row.threads is not None and row.threads > most:
+        raise MeasurementError(
+            f"{row}: expected at most the {most} threads of {row.cores} cores of {machine.id}"
+        )
 
 
 def is_workload(model: str) -> bool:
