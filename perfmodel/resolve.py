@@ -121,8 +121,9 @@ def resolve_model(
 
     Args:
         model: a name of the zoo (``perfmodel models``) or any other of torchvision, the path of a
-            workload saved as JSON (compressed by gzip or not), the path of a saved ``torch.export`` program (``.pt2``), a
-            factory (``package.module:function`` or ``file.py:function``), or a
+            workload saved as JSON (compressed by gzip or not), the path of a saved
+            ``torch.export`` program (``.pt2``), a factory (``package.module:function`` or
+            ``file.py:function``), or a
             :class:`~perfmodel.workload.workload.Workload`.
         phase, tokens, context: of a named model, see :func:`perfmodel.models.zoo.workload`; a
             saved workload has its own.

@@ -253,7 +253,7 @@ def silu(channels: int, out: int, kernel: int = 1, stride: int = 1) -> nn.Sequen
 
 
 class C2f(nn.Module):
-    """A block of YOLOv8: halves of a map, one of which passes bottlenecks whose results are kept."""
+    """A block of YOLOv8: half of a map passes bottlenecks, and all their results are kept."""
 
     def __init__(self, channels: int, out: int, depth: int, *, shortcut: bool) -> None:
         super().__init__()

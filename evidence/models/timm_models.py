@@ -27,7 +27,7 @@ def network(name: str, pixels: int, **options: Any) -> Made:
 
 
 def resized(name: str, pixels: int) -> Made:
-    """Return a convolutional network ``name`` of torchvision for another resolution than its own."""
+    """Return the convolutional network ``name`` of torchvision for other images than its own."""
     torchvision = import_torchvision()
     with torch.device("meta"):
         module = torchvision.models.get_model(name, weights=None)

@@ -1,4 +1,4 @@
-"""Transformers and networks of torchbench and of the Hugging Face suite of TorchInductor's dashboard.
+"""Networks of torchbench and of the Hugging Face suite of TorchInductor's dashboard.
 
 Configurations, lengths and heads are those of github.com/pytorch/benchmark (hf_* in
 torchbenchmark/util/framework/huggingface/basic_configs.py) and of pytorch's

@@ -157,10 +157,9 @@ def test_cores_are_those_of_all_instances(tmp_path: Path) -> None:
 
 def test_a_throughput_without_a_batch_is_at_the_best(tmp_path: Path) -> None:
     rates = {"quantity": '"throughput"', "unit": '"samples/s"'}
-    (free,) = load_cases([one_row(tmp_path, '{ model = "resnet50", value = 1 }', **rates)])
-    (fixed,) = load_cases(
-        [one_row(tmp_path, '{ model = "resnet50", batch = 1, value = 1 }', **rates)]
-    )
+    row = '{ model = "resnet50", value = 1 }'
+    (free,) = load_cases([one_row(tmp_path, row, **rates)])
+    (fixed,) = load_cases([one_row(tmp_path, row.replace("value", "batch = 1, value"), **rates)])
     assert (free.row.stated_batch, fixed.row.stated_batch) == (None, 1)
     assert (free.name, fixed.name) == ("resnet50", "resnet50, batch 1")
     at = {case.row.stated_batch: predict(case) for case in (free, fixed)}

@@ -274,14 +274,17 @@ def _check_cores(group: MeasuredSet, row: Row, machine: Machine) -> None:
         if row.threads is not None:
             raise MeasurementError(f"{row}: threads without cores; expected the cores they ran on")
         return
-    kinds = [machine.cores, *([machine.efficiency_cores] if machine.efficiency_cores else [])]
-    available = group.sockets * int(sum(kind.count.typical for kind in kinds))
+    counts, threads = [machine.cores.count], [machine.cores.threads_per_core]
+    if machine.efficiency_cores is not None:
+        counts.append(machine.efficiency_cores.count)
+        threads.append(machine.efficiency_cores.threads_per_core)
+    available = group.sockets * int(sum(count.typical for count in counts))
     if row.all_cores is not None and row.all_cores > available:
         raise MeasurementError(
             f"{row}: {row.all_cores} cores in all; expected at most the {available} of "
             f"{machine.id} on {group.sockets} socket{'s' if group.sockets > 1 else ''}"
         )
-    most = row.cores * int(max(kind.threads_per_core.typical for kind in kinds))
+    most = row.cores * int(max(count.typical for count in threads))
     if row.threads is not None and row.threads > most:
         raise MeasurementError(
             f"{row}: expected at most the {most} threads of {row.cores} cores of {machine.id}"
