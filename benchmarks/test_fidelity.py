@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from docs.generators import fidelity
-from perfmodel.calibration.measurements import FIT
+from perfmodel.evidence.measurements import FIT
 from perfmodel.mapping.assumptions import uncalibrated_error
 
 

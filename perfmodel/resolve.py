@@ -121,8 +121,9 @@ def resolve_model(
 
     Args:
         model: a name of the zoo (``perfmodel models``) or any other of torchvision, the path of a
-            workload saved as JSON, the path of a saved ``torch.export`` program (``.pt2``), a
-            factory (``package.module:function`` or ``file.py:function``), or a
+            workload saved as JSON (compressed by gzip or not), the path of a saved
+            ``torch.export`` program (``.pt2``), a factory (``package.module:function`` or
+            ``file.py:function``), or a
             :class:`~perfmodel.workload.workload.Workload`.
         scenario, options: a :class:`~perfmodel.scenario.Scenario`, of which phase, tokens and
             context choose a run of a named model; a saved workload has its own.
@@ -173,7 +174,7 @@ def resolve_model(
             _load=found.trace,
         )
     path = Path(text)
-    named_as_file = path.suffix == ".json" or len(path.parts) > 1 or path.is_file()
+    named_as_file = text.endswith((".json", ".json.gz")) or len(path.parts) > 1 or path.is_file()
     if isinstance(model, str) and not named_as_file:
         raise UnknownName("model", text, zoo.known())
     from perfmodel.workload import storage

@@ -9,9 +9,9 @@ from perfmodel.calibration.cases import Case
 from perfmodel.calibration.crossvalidation import expected_error
 from perfmodel.calibration.fitting import Fit, fit
 from perfmodel.calibration.machine_file import applied, calibration
-from perfmodel.calibration.measurements import FIT
 from perfmodel.calibration.parameters import parameters_for
 from perfmodel.errors import MeasurementError
+from perfmodel.evidence.measurements import FIT
 from perfmodel.machine import Figure, Machine
 from perfmodel.machine.schema import Calibration
 

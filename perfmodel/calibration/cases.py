@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from perfmodel.calibration.measurements import (
+from perfmodel.evidence.measurements import (
     SHIPPED,
     Matmul,
     MeasuredSet,
     Measurements,
     Row,
+    folder_of,
     load_measurements,
     machine_of,
 )
@@ -26,7 +27,7 @@ class Case:
 
     Attributes:
         group, row: what its file says.
-        machine: the CPU as the file names it, with no more cores than were in use.
+        machine: the CPU as the file names it, with no more cores than all instances had.
     """
 
     group: MeasuredSet
@@ -38,7 +39,8 @@ class Case:
     def name(self) -> str:
         """What was run; a throughput is at whatever batch is best."""
         name = str(self.row)
-        return name.replace(", batch 1", "") if self.group.quantity == "throughput" else name
+        best = self.group.quantity == "throughput" and self.row.stated_batch is None
+        return name.replace(", batch 1", "") if best else name
 
     @property
     def split(self) -> str:
@@ -47,9 +49,10 @@ class Case:
 
     @cached_property
     def key(self) -> tuple[str, str, str, str]:
-        """What no two points have in common."""
+        """What no two points have in common, but for repeats."""
         group = self.group
-        return group.machine, f"{group.precision} {group.runtime}", group.quantity, self.name
+        how = f"{group.precision} {group.software} {group.software_version}"
+        return f"{group.sockets} {group.machine}", how, group.quantity, self.name
 
     @cached_property
     def workload(self) -> Workload:
@@ -65,9 +68,13 @@ class Case:
             from perfmodel.calibration.probes import probe
 
             return probe(row.probe).workload()
+        assert row.model is not None
+        if row.is_saved:
+            from perfmodel.workload import storage
+
+            return storage.load(self._folder / row.model, batch=batch)
         from perfmodel.models import zoo
 
-        assert row.model is not None
         return zoo.workload(
             row.model, batch, phase=row.phase, tokens=row.tokens, context=row.context
         )
@@ -83,22 +90,25 @@ class Case:
         return self.group.quantity != "latency"
 
 
-def cases(measurements: Measurements, folder: Path = Path()) -> list[Case]:
-    """Every point of a file; ``folder`` is what the paths of machines in it start from."""
+def cases(
+    measurements: Measurements, folder: Path = Path(), *, repeats: bool = False
+) -> list[Case]:
+    """Every point of a file, without those that repeat another unless ``repeats``.
+
+    ``folder`` is what the paths of machines and workloads in it start from.
+    """
     found = []
     for group, row in measurements.rows():
+        if row.repeat and not repeats:
+            continue
         machine = load_machine(machine_of(group, folder))
-        found.append(Case(group, row, with_cores(machine, row.cores), folder))
+        found.append(Case(group, row, with_cores(machine, row.all_cores), folder))
     return found
 
 
 def load_cases(files: Iterable[str | Path] = SHIPPED) -> list[Case]:
     """Every point of some files: paths, or names of those that come with perfmodel."""
-    return [
-        case
-        for file in files
-        for case in cases(load_measurements(file), Path() if file in SHIPPED else Path(file).parent)
-    ]
+    return [case for file in files for case in cases(load_measurements(file), folder_of(file))]
 
 
 def with_cores(machine: Machine, cores: int | None) -> Machine:

@@ -64,10 +64,10 @@ class Compared:
 def predict(case: Case, machine: Machine | None = None) -> Compared:
     """``case`` as the model has it on ``machine``, by default the one its file names.
 
-    A throughput is that of the best partition and batch (:func:`perfmodel.serving.search`) on each
-    of the system's sockets.
+    A throughput is that of the best partition (:func:`perfmodel.serving.search`) on each of the
+    system's sockets, at the batch of the row, or at the best one where it states none.
     """
-    cpu = case.machine if machine is None else with_cores(machine, case.row.cores)
+    cpu = case.machine if machine is None else with_cores(machine, case.row.all_cores)
     group, detail = case.group, ""
     if group.quantity == "throughput":
         value, regime, detail = _served(case, cpu)
@@ -97,7 +97,8 @@ def _served(case: Case, machine: Machine) -> tuple[float, str, str]:
     from perfmodel.serving import search
 
     group = case.group
-    best = search(case.at_batch, machine, group.scenario, batches=SERVED_BATCHES).best
+    batches = SERVED_BATCHES if case.row.stated_batch is None else (case.row.stated_batch,)
+    best = search(case.at_batch, machine, group.scenario, batches=batches).best
     assert best is not None  # There is no limit that nothing could be within.
     detail = f"{best.partition} at batch {best.batch}, {group.sockets} sockets"
     return best.throughput_fps * group.sockets, best.estimate.bottleneck, detail

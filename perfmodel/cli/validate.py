@@ -137,8 +137,8 @@ def validate(
 
 def _from_files(files: Sequence[str], cpus: Sequence[str]) -> list[Compared]:
     from perfmodel.calibration.cases import load_cases
-    from perfmodel.calibration.measurements import SHIPPED
     from perfmodel.calibration.validation import predict
+    from perfmodel.evidence.measurements import SHIPPED
     from perfmodel.machine import load_machine
 
     points = load_cases(files or SHIPPED)

@@ -3,12 +3,13 @@
 This imports torch and transformers; :mod:`perfmodel.models.huggingface` names the models and does
 not. Everything is built on the meta device from a configuration.
 
-Three things differ from what transformers would run by itself, each because what a runtime does is
+Four things differ from what transformers would run by itself, each because what a runtime does is
 asked for, not what a flexible library does:
 
 * The KV cache is an argument with room for the new tokens; their rows are written in place.
   transformers' default concatenates, which copies the whole cache for every token.
 * A root-mean-square norm is one operator instead of six, with the same result.
+* A linear layer that is written as a product with a transposed matrix is a linear layer.
 * A mixture of experts is routed evenly. Which experts run depends on values, which a trace has not.
 """
 
@@ -60,7 +61,7 @@ def encoder(model: str, config: Mapping[str, Any]) -> nn.Module:
 
 def causal_lm(model: str, config: Mapping[str, Any], run: Run) -> nn.Module:
     """A decoder in a phase: forward(input_ids, cache) returns the logits of the last position."""
-    return CausalLM(_build(model, {**config, "attn_implementation": _attention()}), run)
+    return CausalLM(_build(model, {"attn_implementation": _attention(), **config}), run)
 
 
 def speech_to_text(config: Mapping[str, Any], run: Run) -> nn.Module:
@@ -190,12 +191,21 @@ def _build(model: str, options: Mapping[str, Any]) -> nn.Module:
                     setattr(parent, name, _rms_norm(child))
                 elif type(child).__name__ == "MixtralExperts":
                     setattr(parent, name, EvenExperts(child))
+                elif type(child).__name__ == "FalconLinear":
+                    setattr(parent, name, _linear(child))
     return module
 
 
 def _rms_norm(norm: Any) -> nn.RMSNorm:
     replacement = nn.RMSNorm(norm.weight.shape, eps=norm.variance_epsilon)
     replacement.weight = norm.weight
+    return replacement
+
+
+def _linear(layer: Any) -> nn.Linear:
+    """A linear layer for one that multiplies by its weight transposed: the same in one operator."""
+    replacement = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+    replacement.weight, replacement.bias = layer.weight, layer.bias
     return replacement
 
 

@@ -235,6 +235,27 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
         notes="with the question-answering head and without the pooler; all tokens are computed, "
         "those the attention mask leaves out too",
     ),
+    # The same paper; sequence and head as in GLUE's tasks of one sentence.
+    partial(
+        encoder,
+        "bert_base",
+        "BERT-base",
+        "BertForSequenceClassification",
+        {
+            "vocab_size": 30522,
+            "hidden_size": 768,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+            "max_position_embeddings": 512,
+        },
+        task="text classification",
+        layers=12,
+        inputs=_text,
+        tokens=128,
+        longest=512,
+        notes="with the pooler and a classifier of two classes; all tokens are computed, those the "
+        "attention mask leaves out too",
+    ),
     # Dosovitskiy et al. 2020, arXiv:2010.11929.
     partial(
         encoder,
@@ -331,6 +352,27 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
     ),
     partial(
         causal_lm,
+        "llama_3_2_1b",
+        "Llama-3.2-1B",
+        "LlamaForCausalLM",
+        {
+            "vocab_size": 128256,
+            "hidden_size": 2048,
+            "intermediate_size": 8192,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "head_dim": 64,
+            "max_position_embeddings": 131072,
+            "tie_word_embeddings": True,
+        },
+        layers=16,
+        kv_heads=8,
+        head_dim=64,
+        longest=131072,
+        notes="embedding and head share their weight",
+    ),
+    partial(
+        causal_lm,
         "llama_3_2_3b",
         "Llama-3.2-3B",
         "LlamaForCausalLM",
@@ -372,6 +414,71 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
         longest=32768,
         notes="routing is assumed even: every token runs exactly 2 of 8 experts, and the tokens of "
         "a run spread evenly, so the weights of min(8, 2 * batch * tokens) experts are read",
+    ),
+    # Black et al. 2022, arXiv:2204.06745; the width of the vocabulary is padded.
+    partial(
+        causal_lm,
+        "gpt_neox_20b",
+        "GPT-NeoX-20B",
+        "GPTNeoXForCausalLM",
+        {
+            "vocab_size": 50432,
+            "hidden_size": 6144,
+            "intermediate_size": 24576,
+            "num_attention_heads": 64,
+            "max_position_embeddings": 2048,
+            # The function of its own "gelu_fast", as one operator instead of eight.
+            "hidden_act": "gelu_pytorch_tanh",
+        },
+        layers=44,
+        kv_heads=64,
+        head_dim=96,
+        longest=2048,
+    ),
+    # Almazrouei et al. 2023, arXiv:2311.16867: one head of keys and values, no biases.
+    partial(
+        causal_lm,
+        "falcon_7b",
+        "Falcon-7B",
+        "FalconForCausalLM",
+        {
+            "vocab_size": 65024,
+            "hidden_size": 4544,
+            "num_attention_heads": 71,
+            "multi_query": True,
+            "parallel_attn": True,
+            "new_decoder_architecture": False,
+            "bias": False,
+            "alibi": False,
+            "max_position_embeddings": 2048,
+            # Its attention is a class of its own, which knows only transformers' own kinds.
+            "attn_implementation": "sdpa",
+        },
+        layers=32,
+        kv_heads=1,
+        head_dim=64,
+        longest=2048,
+        notes="embedding and head share their weight",
+    ),
+    # Abdin et al. 2024, arXiv:2412.08905.
+    partial(
+        causal_lm,
+        "phi_4_14b",
+        "Phi-4 (14B)",
+        "Phi3ForCausalLM",
+        {
+            "vocab_size": 100352,
+            "hidden_size": 5120,
+            "intermediate_size": 17920,
+            "num_attention_heads": 40,
+            "num_key_value_heads": 10,
+            "max_position_embeddings": 16384,
+            "pad_token_id": 0,
+        },
+        layers=40,
+        kv_heads=10,
+        head_dim=128,
+        longest=16384,
     ),
     # Radford et al. 2022, arXiv:2212.04356.
     partial(

@@ -6,7 +6,9 @@ is exact.
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn
@@ -32,6 +34,9 @@ from perfmodel.workload.workload import (
 FORMAT: Final = "perfmodel.workload"
 #: Version of the document this release writes, and the only one it reads.
 VERSION: Final = 1
+
+#: What a file compressed by gzip begins with.
+_GZIP: Final = b"\x1f\x8b"
 
 _GEMM: Final = ("gemm_batch", "gemm_m", "gemm_n", "gemm_k")
 _INT64_MAX: Final = int(np.iinfo(np.int64).max)
@@ -195,10 +200,19 @@ def load(path: str | Path, **sizes: int) -> Workload:
 
 
 def read(path: str | Path) -> Any:
-    """The JSON document in a file; raises :class:`~perfmodel.errors.WorkloadFormatError`."""
+    """The JSON document in a file, compressed by gzip or not.
+
+    Raises :class:`~perfmodel.errors.WorkloadFormatError`.
+    """
     source = str(path)
     try:
         content = Path(path).read_bytes()
+        if content.startswith(_GZIP):
+            content = gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise WorkloadFormatError(
+            f"{source}: not valid gzip, or cut short ({error}); write it again"
+        ) from error
     except OSError as error:
         raise WorkloadFormatError(f"cannot read {source}: {error.strerror or error}") from error
     try:

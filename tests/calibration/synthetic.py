@@ -27,7 +27,7 @@ def text(values: Sequence[float], machine: str = "i7_12700k", **changes: str) ->
         "machine": f'"{machine}"',
         "family": '"made"',
         "precision": '"fp32"',
-        "runtime": '"eager"',
+        "software": '"eager"',
         "quantity": '"latency"',
         "unit": '"us"',
         "source": '"here"',

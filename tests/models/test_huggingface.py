@@ -25,12 +25,18 @@ from perfmodel.workload.workload import INPUT, OUTPUT, STATE, WEIGHT, Workload
 PARAMETERS = {
     # BertModel without pooler, and a linear layer of 1024 to 2 for the question answering.
     "bert_large": 334_092_288 + 2 * 1024 + 2,
+    # BertModel with pooler, and a linear layer of 768 to 2.
+    "bert_base": 109_482_240 + 2 * 768 + 2,
     "vit_b_16_hf": 86_567_656,
     "gpt2_xl": 1_557_611_200,
     "llama_7b": 6_738_415_616,
     "llama_2_70b": 68_976_648_192,
     "llama_3_8b": 8_030_261_248,
+    "llama_3_2_1b": 1_235_814_400,
     "llama_3_2_3b": 3_212_749_824,
+    "gpt_neox_20b": 20_554_567_680,
+    "falcon_7b": 6_921_720_704,
+    "phi_4_14b": 14_659_507_200,
     "mixtral_8x7b": 46_702_792_704,
     "whisper_small": 241_734_912,
 }
@@ -40,6 +46,7 @@ LLAMA = {
     "llama_7b": (4096, 11008, 32, 32, 128, 32000),
     "llama_2_70b": (8192, 28672, 64, 8, 128, 32000),
     "llama_3_8b": (4096, 14336, 32, 8, 128, 128256),
+    "llama_3_2_1b": (2048, 8192, 32, 8, 64, 128256),
     "llama_3_2_3b": (3072, 8192, 24, 8, 128, 128256),
 }
 
@@ -131,10 +138,36 @@ def test_decode_of_a_llama_by_hand(name: str) -> None:
     assert state_bytes(step, INPUT) == batch * row * length
     assert state_bytes(step, OUTPUT) == batch * row
     assert step.state_bytes("bf16") == batch * row * length
-    tied = name == "llama_3_2_3b"  # then the rows looked up are rows of the head, read anyway
+    tied = name.startswith("llama_3_2")  # then the rows looked up are rows of the head, read anyway
     norms, frequencies = (2 * layers + 1) * hidden, head_dim // 2
     looked_up = 0 if tied else batch * hidden
     assert step.weight_bytes("bf16") == 2 * (linear + norms + frequencies + looked_up)
+
+
+#: Hidden size, matrices of a layer, query heads times head size, KV heads times head size, words.
+OTHERS = {
+    "gpt_neox_20b": (6144, (3 * 6144 + 6144 + 8 * 6144) * 6144, 6144, 6144, 50432),
+    # One KV head: 71 heads of queries and 2 of 64 beside them.
+    "falcon_7b": (4544, (4544 + 128 + 4544 + 8 * 4544) * 4544, 4544, 64, 65024),
+    "phi_4_14b": (5120, (5120 + 2 * 1280 + 5120 + 3 * 17920) * 5120, 5120, 1280, 100352),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_decode_of_other_decoders_by_hand(name: str) -> None:
+    hidden, matrices, query, key, vocabulary = OTHERS[name]
+    layers, length, batch = 2, 100, 3
+    linear = layers * matrices + hidden * vocabulary
+    step = traced(name, batch=batch, phase="decode", context=length)
+    assert family_flops(step, "linear") == 2 * batch * linear
+    assert family_flops(step, "attention") == batch * layers * 4 * length * query
+    assert step.flops == family_flops(step, "linear") + family_flops(step, "attention")
+    assert state_bytes(step, INPUT) == batch * 2 * layers * key * 2 * length
+    assert state_bytes(step, OUTPUT) == batch * 2 * layers * key * 2
+    # All its matrices are quantised; the head of Falcon is its embedding, which stays wide.
+    quantised = linear - (hidden * vocabulary if name == "falcon_7b" else 0)
+    saved = step.weight_bytes("bf16") - step.weight_bytes("w4")
+    assert saved == pytest.approx(quantised * (16 - 4.5) / 8, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["llama_7b", "llama_3_8b"])

@@ -23,6 +23,7 @@ ROOMS = (
     ("tracing", "mapping"),
     ("models",),
     ("published", "resolve", "serving", "ranking"),
+    ("evidence",),
     ("cost", "calibration"),
     ("comparison",),
     ("disagreement",),

@@ -1,7 +1,7 @@
-"""Measured points: the project's own, and files that say the same of other machines.
+"""Measured points: those that come with perfmodel, and files that say the same of other machines.
 
 A file is TOML: ``[sources]`` with full citations, and ``[[set]]`` tables, each with one machine,
-one way of running and one unit. ``docs/calibration.md`` describes every field.
+one software and one unit. ``docs/calibration.md`` describes every field.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import Field, StrictInt, model_validator
+from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, MeasurementError, UnknownName
 from perfmodel.figures import quantity
 from perfmodel.figures.figure import Origin
 from perfmodel.figures.record import Record, fault_at, validated
-from perfmodel.machine import load_machine
+from perfmodel.machine import Machine, load_machine
 from perfmodel.scenario import Scenario
 from perfmodel.vocabulary.words import Phase, State
 
@@ -31,6 +31,32 @@ FIT: Final = "fit"
 VALIDATION: Final = "validation"
 #: What a value of each quantity that is not a duration is counted in.
 _RATES: Final = {"throughput": "samples/s", "token_rate": "tokens/s"}
+
+
+#: Software that was measured, and the runtime that stands for it while no other describes it.
+_RUNTIMES: Final = {
+    "armnn": "compiled",
+    "compiled": "compiled",
+    "eager": "eager",
+    "inductor": "compiled",
+    "inductor_frozen": "compiled",
+    "ipex": "compiled",
+    "itex": "compiled",
+    "itrex": "llama_cpp",
+    "llama_cpp": "llama_cpp",
+    "llama_cpp_ampere": "llama_cpp",
+    "neural_engine": "compiled",
+    "onednn": "eager",
+    "onednn_acl": "eager",
+    "onnxruntime": "compiled",
+    "openvino": "compiled",
+    "sglang": "compiled",
+    "tensorflow": "compiled",
+    "torchchat": "llama_cpp",
+    "zendnn": "llama_cpp",
+}
+#: The names that ``software`` of a set can have.
+SOFTWARE: Final = tuple(_RUNTIMES)
 
 
 class Matmul(Record):
@@ -48,14 +74,22 @@ class Row(Record):
     """One measured point: exactly one of ``model``, ``matmul`` and ``probe``.
 
     Attributes:
-        model: a name that ``perfmodel models`` lists.
+        model: a name that ``perfmodel models`` lists, or the path of a saved workload, from the
+            folder of the file on.
         probe: a microbenchmark of :mod:`perfmodel.calibration.probes`, in its own words.
-        batch: samples per run.
+        batch: samples per run; for a throughput without it, as many as are best.
         phase, tokens, context: of a model that has them, as on the command line.
-        cores: active cores at most; all of the machine's where absent.
-        value: what was measured, in the unit of the set.
+        cores: cores that ran it, or one of its instances; all of the machine's where absent.
+        threads: of one instance, where they are not as many as its cores.
+        instances: processes or streams that ran at once, each on cores of its own; for a throughput
+            without it, as many as are best.
+        percentile: of the runs, such as "p50"; a mean or a single figure where absent.
+        value: what was measured, in the unit of the set; of all instances together for a rate.
         spread: (median - minimum) / minimum over the repeats, where it was recorded.
         split: "fit", or "validation" for a point that no fit may see.
+        repeat: the same thing measured again: it shows the spread, and is for no fit and no score.
+        notes: what else its source says.
+        doubt: what is not certain of its conditions.
     """
 
     model: str | None = None
@@ -66,9 +100,15 @@ class Row(Record):
     tokens: StrictInt | None = Field(default=None, ge=1)
     context: StrictInt | None = Field(default=None, ge=1)
     cores: StrictInt | None = Field(default=None, ge=1)
+    threads: StrictInt | None = Field(default=None, ge=1)
+    instances: StrictInt | None = Field(default=None, ge=1)
+    percentile: str | None = Field(default=None, pattern=r"^p\d{1,2}(\.\d+)?$")
     value: float = Field(gt=0, allow_inf_nan=False)
     spread: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     split: Split = "fit"
+    repeat: StrictBool = False
+    notes: str = ""
+    doubt: str = ""
 
     @model_validator(mode="after")
     def _one_subject(self) -> Self:
@@ -80,9 +120,26 @@ class Row(Record):
         return self
 
     @property
+    def is_saved(self) -> bool:
+        """Whether the model is a saved workload rather than one that is known by name."""
+        return self.model is not None and is_workload(self.model)
+
+    @property
     def subject(self) -> str:
         """What was run, without its batch: rows of one subject are left out of a fit together."""
+        if self.model and self.is_saved:
+            return Path(self.model).name.removesuffix(".gz").removesuffix(".json")
         return self.model or self.probe or str(self.matmul)
+
+    @property
+    def stated_batch(self) -> int | None:
+        """The batch that the row states; None where it states none."""
+        return self.batch if "batch" in self.model_fields_set else None
+
+    @property
+    def all_cores(self) -> int | None:
+        """Cores of all instances together; None for all of the machine's."""
+        return None if self.cores is None else self.cores * (self.instances or 1)
 
     def __str__(self) -> str:
         parts = [self.subject]
@@ -91,8 +148,12 @@ class Row(Record):
             parts += [self.phase] if self.phase else []
             parts += [f"{self.tokens} tokens"] if self.tokens else []
             parts += [f"context {self.context}"] if self.context else []
+        if self.instances and self.instances > 1:
+            parts.append(f"{self.instances} instances")
         if self.cores:
             parts.append(f"{self.cores} core{'s' if self.cores > 1 else ''}")
+        if self.threads:
+            parts.append(f"{self.threads} threads")
         return ", ".join(parts)
 
 
@@ -103,10 +164,12 @@ class MeasuredSet(Record):
         machine: catalogue id, or path of a machine file.
         family: sets with the same one share what a fit changes.
         sockets: of the system; throughputs are of all of them.
+        software: what ran it, one of :data:`SOFTWARE`, and ``software_version`` which release.
         quantity: "latency" of one run, "throughput" at the best partition and batch, or
             "token_rate" of one run.
         unit: of the values: of time for a latency, "samples/s", or "tokens/s".
         source: key of the file's ``[sources]``.
+        notes: what its source says of all rows.
     """
 
     name: str
@@ -114,11 +177,13 @@ class MeasuredSet(Record):
     family: str
     sockets: StrictInt = Field(default=1, ge=1)
     precision: str
-    runtime: str
+    software: str
+    software_version: str = ""
     state: State = "steady"
     quantity: Quantity
     unit: str
     source: str
+    notes: str = ""
     rows: tuple[Row, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -134,6 +199,11 @@ class MeasuredSet(Record):
     def scenario(self) -> Scenario:
         """How the points were run; each row has its own batch and phase."""
         return Scenario(self.precision, self.runtime, self.state)
+
+    @property
+    def runtime(self) -> str:
+        """The runtime that stands for the software."""
+        return _RUNTIMES[self.software]
 
     def factor(self) -> float:
         """What a value is multiplied by to be in seconds, samples or tokens per second."""
@@ -161,13 +231,18 @@ def load_measurements(file: str | Path) -> Measurements:
 
     Raises:
         MeasurementError: the file cannot be read, is malformed, or names a machine, model,
-            precision, runtime or unit that does not exist.
+            precision, software or unit that does not exist, or more cores than there are.
     """
     shown = str(file)
-    path = _FOLDER / f"{file}.toml" if shown in SHIPPED else Path(file)
+    path = folder_of(file) / f"{file}.toml" if shown in SHIPPED else Path(file)
     expected = f"measurements in TOML, or one of {', '.join(SHIPPED)}"
     tree = read_toml(path, shown, MeasurementError, expected)
     return parsed(tree, shown, path.parent)
+
+
+def folder_of(file: str | Path) -> Path:
+    """The folder that paths in a file of measurements, or a shipped one's name, start from."""
+    return _FOLDER if str(file) in SHIPPED else Path(file).parent
 
 
 def parsed(tree: Any, shown: str, folder: Path = Path()) -> Measurements:
@@ -183,10 +258,13 @@ def parsed(tree: Any, shown: str, folder: Path = Path()) -> Measurements:
                 f"{where}: source {group.source!r}; expected a key of [sources] in this file"
             )
         try:
-            load_machine(machine_of(group, folder))
+            machine = load_machine(machine_of(group, folder))
+            if group.software not in _RUNTIMES:
+                raise UnknownName("software", group.software, SOFTWARE)
             group.scenario  # noqa: B018 - raises for words that do not exist
             for row in group.rows:
-                _check_subject(row)
+                _check_subject(row, folder)
+                _check_cores(group, row, machine)
         except (UnknownName, MachineError, MeasurementError) as error:
             raise MeasurementError(f"{where}: {error}") from None
     return found
@@ -197,8 +275,41 @@ def machine_of(group: MeasuredSet, folder: Path = Path()) -> str:
     return str(folder / group.machine) if group.machine.endswith(".toml") else group.machine
 
 
-def _check_subject(row: Row) -> None:
-    if row.model is not None:
+def _check_cores(group: MeasuredSet, row: Row, machine: Machine) -> None:
+    if row.cores is None:
+        if row.threads is not None:
+            raise MeasurementError(f"{row}: threads without cores; expected the cores they ran on")
+        return
+    counts, threads = [machine.cores.count], [machine.cores.threads_per_core]
+    if machine.efficiency_cores is not None:
+        counts.append(machine.efficiency_cores.count)
+        threads.append(machine.efficiency_cores.threads_per_core)
+    available = group.sockets * int(sum(count.typical for count in counts))
+    if row.all_cores is not None and row.all_cores > available:
+        raise MeasurementError(
+            f"{row}: {row.all_cores} cores in all; expected at most the {available} of "
+            f"{machine.id} on {group.sockets} socket{'s' if group.sockets > 1 else ''}"
+        )
+    most = row.cores * int(max(count.typical for count in threads))
+    if row.threads is not None and row.threads > most:
+        raise MeasurementError(
+            f"{row}: expected at most the {most} threads of {row.cores} cores of {machine.id}"
+        )
+
+
+def is_workload(model: str) -> bool:
+    """Whether ``model`` is the path of a saved workload."""
+    return model.endswith((".json", ".json.gz"))
+
+
+def _check_subject(row: Row, folder: Path) -> None:
+    if row.model is not None and row.is_saved:
+        if not (folder / row.model).is_file():
+            raise MeasurementError(
+                f"{row.model}: no such file; expected a saved workload, by its path from the "
+                "folder of this file on"
+            )
+    elif row.model is not None:
         from perfmodel.models import zoo
 
         if not zoo.knows(row.model):

@@ -1,0 +1,1 @@
+"""Development tools of the shipped evidence: where the saved workloads come from."""

@@ -1,0 +1,1 @@
+"""Factories of measured networks that perfmodel does not know by name, one module per source."""

@@ -1,0 +1,1 @@
+"""What others measured, and the networks they ran; docs/evidence.md describes both."""
