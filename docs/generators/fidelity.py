@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from functools import cache
 
 from perfmodel._text import percent, significant
-from perfmodel.calibration.cases import Case, load_cases
 from perfmodel.calibration.crossvalidation import left_out
 from perfmodel.calibration.fitting import Fit, fit, predicted
 from perfmodel.calibration.parameters import parameters_for
-from perfmodel.calibration.scores import Scores, scores
 from perfmodel.calibration.validation import Compared, predict, score
+from perfmodel.evidence.cases import Case, load_cases
 from perfmodel.evidence.measurements import FIT
+from perfmodel.evidence.scores import Scores, scores
 from perfmodel.models import zoo
 from perfmodel.serving import search
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perfmodel.calibration.cases import Case
 from perfmodel.calibration.crossvalidation import expected_error
 from perfmodel.calibration.fitting import Fit, fit
 from perfmodel.calibration.machine_file import applied, calibration
 from perfmodel.calibration.parameters import parameters_for
 from perfmodel.errors import MeasurementError
+from perfmodel.evidence.cases import Case
 from perfmodel.evidence.measurements import FIT
 from perfmodel.machine import Figure, Machine
 from perfmodel.machine.schema import Calibration

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from perfmodel.calibration.cases import Case
 from perfmodel.calibration.fitting import Fit, fit, predicted
 from perfmodel.calibration.parameters import Parameter
+from perfmodel.evidence.cases import Case
 
 #: Where there are more subjects than this, they are left out in as many groups.
 FOLDS: Final = 8

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from perfmodel.calibration.cases import Case
 from perfmodel.calibration.parameters import Parameter, figures, variants
 from perfmodel.errors import MeasurementError
+from perfmodel.evidence.cases import Case
 from perfmodel.machine import Figure, Machine
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants

@@ -25,7 +25,7 @@ from perfmodel.software import load_software
 from perfmodel.vocabulary import families as f
 
 if TYPE_CHECKING:
-    from perfmodel.calibration.cases import Case
+    from perfmodel.evidence.cases import Case
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from perfmodel.calibration.cases import Case, with_cores
-from perfmodel.calibration.scores import Scores, scores
+from perfmodel.evidence.cases import Case, with_cores
+from perfmodel.evidence.scores import Scores, scores
 from perfmodel.machine import Machine
 from perfmodel.mapping import estimate
 

@@ -80,8 +80,8 @@ def measured_beside(output: Path) -> Path:
 
 def _from_files(source: list[str], cpu: str, output: Path) -> Calibrated:
     from perfmodel.calibration.calibrate import calibrate
-    from perfmodel.calibration.cases import load_cases
     from perfmodel.calibration.machine_file import render, write
+    from perfmodel.evidence.cases import load_cases
     from perfmodel.machine import catalogue, load_machine
 
     machine = load_machine(cpu)
@@ -135,7 +135,7 @@ def table(calibrated: Calibrated) -> Table:
 
 def summary(calibrated: Calibrated) -> Facts:
     """How well the fit does."""
-    from perfmodel.calibration.scores import scores
+    from perfmodel.evidence.scores import scores
 
     fit, record = calibrated.fit, calibrated.record
     own = scores(fit.ratio.tolist(), [1.0] * len(fit.ratio))

@@ -61,11 +61,11 @@ def detected() -> Host:
 def calibrate_host(output: Path, budget: float, keep: Path, force: bool) -> Calibrated:
     """Measure this computer and write its machine file, and beside it what that rests on."""
     from perfmodel.calibration.calibrate import calibrate
-    from perfmodel.calibration.cases import load_cases
     from perfmodel.calibration.host.detection import machine_text
     from perfmodel.calibration.host.microbenchmarks import disturbed, keep_in, measure
     from perfmodel.calibration.host.plan import plan
     from perfmodel.calibration.machine_file import render, write
+    from perfmodel.evidence.cases import load_cases
     from perfmodel.machine import load_machine
 
     need_torch()
@@ -166,9 +166,9 @@ def validate_host(
     threads: Sequence[int] | None,
 ) -> tuple[list[Compared], list[Compared]]:
     """Models run here beside their estimates: end to end, and by kernel family."""
-    from perfmodel.calibration.cases import with_cores
     from perfmodel.calibration.host.models import profiled_as, time_model
     from perfmodel.calibration.validation import Compared
+    from perfmodel.evidence.cases import with_cores
     from perfmodel.mapping import estimate
     from perfmodel.resolve import resolve_model
     from perfmodel.vocabulary.precision import get_precision

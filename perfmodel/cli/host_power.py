@@ -30,10 +30,10 @@ def validate_power(
     Raises:
         NoCounter: before anything is run, where there is no counter or no right to read it.
     """
-    from perfmodel.calibration.cases import with_cores
     from perfmodel.calibration.host.models import running
     from perfmodel.cost.rapl import counters
     from perfmodel.cost.validation import power_point
+    from perfmodel.evidence.cases import with_cores
     from perfmodel.mapping import estimate
     from perfmodel.resolve import resolve_model
 

@@ -14,9 +14,9 @@ from perfmodel.cli.rendering import Column, Facts, Table, note, progress, show
 from perfmodel.errors import PerfmodelError
 
 if TYPE_CHECKING:
-    from perfmodel.calibration.cases import Case
-    from perfmodel.calibration.scores import Scores
     from perfmodel.calibration.validation import Compared
+    from perfmodel.evidence.cases import Case
+    from perfmodel.evidence.scores import Scores
 
 
 #: What --host can run a model with.
@@ -136,8 +136,8 @@ def validate(
 
 
 def _from_files(files: Sequence[str], cpus: Sequence[str]) -> list[Compared]:
-    from perfmodel.calibration.cases import load_cases
     from perfmodel.calibration.validation import predict
+    from perfmodel.evidence.cases import load_cases
     from perfmodel.evidence.measurements import SHIPPED
     from perfmodel.machine import load_machine
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from perfmodel.calibration.cases import Case, load_cases
 from perfmodel.calibration.fitting import predicted
 from perfmodel.calibration.parameters import Parameter
+from perfmodel.evidence.cases import Case, load_cases
 
 #: Products (m, n, k) that tell effects apart: arithmetic, packing, fresh outputs, and calls.
 SHAPES = (

@@ -16,8 +16,8 @@ from perfmodel.calibration.parameters import (
     REPACKING,
     figures,
 )
-from perfmodel.calibration.scores import scores
 from perfmodel.errors import MeasurementError
+from perfmodel.evidence.scores import scores
 from perfmodel.machine import load_machine
 from tests.calibration.synthetic import SHAPES, made
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from perfmodel.calibration.cases import load_cases
 from perfmodel.calibration.host import clock, microbenchmarks
 from perfmodel.calibration.host.detection import (
     Host,
@@ -20,8 +19,9 @@ from perfmodel.calibration.host.microbenchmarks import MIN_ROUNDS, Point, distur
 from perfmodel.calibration.host.models import family_of, profiled_as, time_model
 from perfmodel.calibration.host.plan import Step, plan
 from perfmodel.calibration.host.timing import Timing, timed
-from perfmodel.calibration.probes import probe
 from perfmodel.errors import MachineError
+from perfmodel.evidence.cases import load_cases
+from perfmodel.evidence.probes import probe
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
 from perfmodel.models import zoo

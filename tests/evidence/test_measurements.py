@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import perfmodel
-from perfmodel.calibration.cases import cases, load_cases, with_cores
 from perfmodel.calibration.validation import predict
 from perfmodel.errors import MeasurementError
+from perfmodel.evidence.cases import cases, load_cases, with_cores
 from perfmodel.evidence.measurements import (
     FIT,
     SHIPPED,

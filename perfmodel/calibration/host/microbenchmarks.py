@@ -21,8 +21,8 @@ from typing import Any, Final
 from perfmodel.calibration.host.plan import Step
 from perfmodel.calibration.host.timing import Timing, denormals_as_zero, threads
 from perfmodel.calibration.machine_file import software, write
-from perfmodel.calibration.probes import probe
 from perfmodel.evidence.measurements import FIT, VALIDATION
+from perfmodel.evidence.probes import probe
 
 #: What runs before each timed call: convolutions of all kinds and everything around them, small.
 _WARM_UP: Final = "inverted_residual 1x16x7x7 to 64 by 3"

@@ -76,7 +76,7 @@ class Row(Record):
     Attributes:
         model: a name that ``perfmodel models`` lists, or the path of a saved workload, from the
             folder of the file on.
-        probe: a microbenchmark of :mod:`perfmodel.calibration.probes`, in its own words.
+        probe: a microbenchmark of :mod:`perfmodel.evidence.probes`, in its own words.
         batch: samples per run; for a throughput without it, as many as are best.
         phase, tokens, context: of a model that has them, as on the command line.
         cores: cores that ran it, or one of its instances; all of the machine's where absent.
@@ -315,6 +315,6 @@ def _check_subject(row: Row, folder: Path) -> None:
         if not zoo.knows(row.model):
             raise UnknownName("model", row.model, zoo.names())
     if row.probe is not None:
-        from perfmodel.calibration.probes import probe
+        from perfmodel.evidence.probes import probe
 
         probe(row.probe)

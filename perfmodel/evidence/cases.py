@@ -65,7 +65,7 @@ class Case:
         if row.matmul is not None:
             return matmul(row.matmul)
         if row.probe is not None:
-            from perfmodel.calibration.probes import probe
+            from perfmodel.evidence.probes import probe
 
             return probe(row.probe).workload()
         assert row.model is not None

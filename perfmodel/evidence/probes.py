@@ -73,7 +73,7 @@ class Probe:
         import torch
         from torch import nn
 
-        from perfmodel.calibration import blocks
+        from perfmodel.evidence import blocks
 
         shape, kind = self.shape, self.kind
         if kind in ("linear", "int_mm"):
