@@ -15,6 +15,7 @@ import pytest
 
 from perfmodel.errors import MachineError, UnknownName, UnsupportedPrecision
 from perfmodel.figures.figure import CONFIDENCES, RANGED
+from perfmodel.figures.files import read_description
 from perfmodel.machine import Figure, Machine, catalog, catalogue, cores, load_machine
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.precision import FORMATS
@@ -571,12 +572,11 @@ def test_a_cpu_loads_its_own_files_only(
 ) -> None:
     read: list[str] = []
 
-    def recording(path: Path, shown: str) -> Any:
+    def recording(path: Path, shown: str, expected: str) -> Any:
         read.append(shown)
-        return original(path, shown)
+        return read_description(path, shown, expected)
 
-    original = catalog._read
-    monkeypatch.setattr(catalog, "_read", recording)
+    monkeypatch.setattr(catalog, "read_description", recording)
     monkeypatch.setattr(catalog, "_from_catalogue", catalog._from_catalogue.__wrapped__)
     monkeypatch.setattr(catalog, "_core_from_catalogue", catalog._core_from_catalogue.__wrapped__)
     load_machine(cpu)

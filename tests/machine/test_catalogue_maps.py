@@ -84,6 +84,8 @@ def test_every_cpu_runs_every_precision(cpu: str, precision: str) -> None:
         ("xeon_8380", "bf16", "avx512", "fp32"),  # BF16 came with Cooper Lake
         ("xeon_8280", "int8", "avx512", "int8"),
         ("xeon_cooper_lake_1c", "bf16", "avx512", "bf16"),
+        ("epyc_7763", "int8", "avx2", "int8"),  # by widening products, for want of VNNI
+        ("epyc_7763", "bf16", "avx2", "fp32"),
         ("altra_80", "bf16", "neon", "fp32"),
         ("altra_80", "int8", "neon", "int8"),
         ("azure_cobalt_100", "bf16", "mmla", "bf16"),
