@@ -31,8 +31,8 @@ class Scenario:
 
     Attributes:
         precision: a name (:mod:`perfmodel.vocabulary.precision`) or a policy of one's own.
-        software: what runs the model: a name ("compiled", "eager", "llama_cpp"), or the path of a
-            TOML file.
+        software: what runs the model: a name ("openvino", "inductor", "eager": see
+            :func:`perfmodel.software.catalogue`), or the path of a TOML file.
         state: "steady" (the same model again and again) or "cold" (weights come from memory).
         batch: samples per run; None for 1, or for what a saved workload was traced with.
         phase: "prefill" or "decode" of a model that generates tokens; None for its default.
@@ -50,7 +50,7 @@ class Scenario:
     """
 
     precision: str | Precision = "int8"
-    software: str | os.PathLike[str] | Software = "compiled"
+    software: str | os.PathLike[str] | Software = "openvino"
     state: str = "steady"
     batch: int | None = None
     phase: str | None = None
@@ -87,6 +87,11 @@ class Scenario:
     def divided(self) -> bool:
         """Whether the socket is divided into instances."""
         return self.instances is not None or self.cores_per_instance is not None
+
+    @property
+    def several(self) -> bool:
+        """Whether several instances run at once: as many as fit, where only a size is given."""
+        return self.divided and self.instances != 1
 
 
 class RunOptions(TypedDict, total=False):

@@ -64,6 +64,6 @@ def calibrate(machine: Machine, points: Sequence[Case], measurements: str) -> Ca
     """
     used = points_for(machine, points)
     found = fit(used, parameters_for(used))
-    figures = found.machine_figures(machine, sorted({case.group.runtime for case in used}))
+    figures = found.machine_figures(machine, sorted({case.group.software for case in used}))
     record = calibration(found, measurements, expected_error(used, found))
     return Calibrated(applied(machine, figures, record), figures, found, record)

@@ -103,7 +103,7 @@ def predicted(case: Case, parameters: Sequence[Parameter], values: FloatArray) -
     group = case.group
     moved = variants(
         case.machine,
-        group.runtime,
+        group.software,
         {parameter: values[:, i] for i, parameter in enumerate(parameters)},
     )
     if not moved:
@@ -180,7 +180,7 @@ def fit(points: Sequence[Case], parameters: Sequence[Parameter], near: Fit | Non
         ratio=np.exp(off[: len(points)] / weight),
     )
     for machine in {case.machine.id: case.machine for case in points}.values():
-        result.machine_figures(machine, sorted({case.group.runtime for case in points}))
+        result.machine_figures(machine, sorted({case.group.software for case in points}))
     return result
 
 

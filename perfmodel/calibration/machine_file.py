@@ -43,7 +43,7 @@ def calibration(
         rows=len(found.cases),
         error=float(f"{max(error, 1e-6):.4g}"),
         precisions=tuple(dict.fromkeys(group.precision for group in groups)),
-        runtimes=tuple(dict.fromkeys(group.runtime for group in groups)),
+        runtimes=tuple(dict.fromkeys(group.software for group in groups)),
         parameters={
             parameter.name: float(f"{value:.4g}")
             for parameter, value in zip(found.parameters, found.value.tolist(), strict=True)

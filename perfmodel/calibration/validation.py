@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from perfmodel.evidence.cases import Case, with_cores
+from perfmodel.evidence.cases import Case
 from perfmodel.evidence.scores import Scores, scores
 from perfmodel.machine import Machine
+from perfmodel.machine.parts import with_cores
 from perfmodel.mapping import estimate
 
 K = TypeVar("K")

@@ -168,7 +168,7 @@ def validate_host(
     """Models run here beside their estimates: end to end, and by kernel family."""
     from perfmodel.calibration.host.models import profiled_as, time_model
     from perfmodel.calibration.validation import Compared
-    from perfmodel.evidence.cases import with_cores
+    from perfmodel.machine.parts import with_cores
     from perfmodel.mapping import estimate
     from perfmodel.resolve import resolve_model
     from perfmodel.vocabulary.precision import get_precision

@@ -33,7 +33,7 @@ def validate_power(
     from perfmodel.calibration.host.models import running
     from perfmodel.cost.rapl import counters
     from perfmodel.cost.validation import power_point
-    from perfmodel.evidence.cases import with_cores
+    from perfmodel.machine.parts import with_cores
     from perfmodel.mapping import estimate
     from perfmodel.resolve import resolve_model
 

@@ -20,6 +20,7 @@ from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.ranking import QUANTILES, SEED
 from perfmodel.ranking.unknowns import Samples, Unknown, machine_unknowns, sample, unknowns
 from perfmodel.scenario import Scenario
+from perfmodel.serving.partition import divided
 from perfmodel.serving.searching import Search, require_best
 from perfmodel.serving.serving import Served
 from perfmodel.serving.sharing import instance, instance_columns, instance_values
@@ -309,13 +310,13 @@ def _sampled_seconds(
     count = len(next(iter(values.values()))) if values else 1
     if not own:
         return np.full(count, served.latency_ms / 1e3)
-    _, table = prepare(workload, run)
+    _, table = prepare(workload, run, machine)
     table = instance_columns(workload, table, machine, served.partition, served.weights)
     milliseconds = latency_variants(
         workload,
         instance(machine, served.partition),
         own,
-        run,
+        divided(run, served.partition),
         every_core_count=False,
         table=table,
     )

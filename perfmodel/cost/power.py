@@ -30,8 +30,6 @@ from perfmodel.mapping import mapper_for
 from perfmodel.mapping.estimation import Estimate
 from perfmodel.mapping.roofline import FloatArray, Rate
 from perfmodel.serving.partition import Partition
-from perfmodel.vocabulary.families import CODE
-from perfmodel.vocabulary.precision import get_precision
 
 TDP: Final = "tdp"
 MODELLED: Final = "modelled"
@@ -161,13 +159,9 @@ def package_power(
 
 def _operations(estimate: Estimate, machine: Machine) -> list[tuple[tuple[str, str], float]]:
     """Operations of one run by (engine, number format), vector arithmetic included."""
-    mapper = mapper_for(machine)
-    arithmetic = get_precision(estimate.precision).arithmetic
-    done = {(mapper.vector_engine, "fp32"): estimate.vector_operations()}
+    done = {(mapper_for(machine).vector_engine, "fp32"): estimate.vector_operations()}
     for (engine, family), flops in estimate.flops_by_engine().items():
-        run = mapper.executes(engine, family, arithmetic[CODE[family]])
-        assert run is not None, f"{engine} did what it cannot do"
-        key = engine, run.fmt
+        key = engine, estimate.format_of(engine, family)
         done[key] = done.get(key, 0.0) + flops
     return list(done.items())
 

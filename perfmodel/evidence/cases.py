@@ -18,6 +18,7 @@ from perfmodel.evidence.measurements import (
     machine_of,
 )
 from perfmodel.machine import Machine, load_machine
+from perfmodel.machine.parts import with_cores
 from perfmodel.workload.workload import Workload
 
 
@@ -109,23 +110,6 @@ def cases(
 def load_cases(files: Iterable[str | Path] = SHIPPED) -> list[Case]:
     """Every point of some files: paths, or names of those that come with perfmodel."""
     return [case for file in files for case in cases(load_measurements(file), folder_of(file))]
-
-
-def with_cores(machine: Machine, cores: int | None) -> Machine:
-    """``machine`` with at most ``cores`` of its cores."""
-    if cores is None or cores >= machine.cores.count.typical:
-        return machine
-    # Fewer cores than caches: each has one to itself, and the share of the rest stays unused.
-    domains = machine.cache.l3_domains.typical
-    values: dict[str, float] = {"cores.count": cores}
-    if machine.numa_domains > 1 and cores <= machine.cores_per_numa_domain:
-        values["topology.numa_domains"] = 1
-    if cores < domains:
-        values |= {
-            "cache.l3_domains": cores,
-            "cache.l3": machine.cache.l3.typical * cores / domains,
-        }
-    return machine.with_values(values)
 
 
 def matmul(shape: Matmul) -> Workload:

@@ -13,6 +13,7 @@ from perfmodel.mapping.roofline import FloatArray, Rate
 from perfmodel.software.catalog import catalogue
 from perfmodel.software.schema import ANY, PREFIX, Software
 from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.precision import FORMATS
 
 
 class Applied:
@@ -60,12 +61,27 @@ class Applied:
         keys = [family if family in stated else "default" for family in f.FAMILIES]
         return by_family([self.value(f"launch.{key}") for key in keys])
 
-    def efficiency(self, family: str, engine: str, fmt: str) -> Rate:
-        """Return the share of the rate of ``engine`` that kernels of ``family`` reach in a format.
+    def beside(self, precision: str) -> FloatArray:
+        """Return kernels launched beside each one, by family code, shape (families,)."""
+        stated = self.software.beside.get(precision, {})
+        return np.array(
+            [self.value(f"beside.{precision}.{n}") if n in stated else 0.0 for n in f.FAMILIES]
+        )
 
-        The table of the engine comes first, then that of the format, then the one for any.
+    def runs(self, engine: str, family: str, fmt: str) -> bool:
+        """Return whether it has kernels of ``family`` for ``engine`` in a format."""
+        formats = self.software.formats
+        able = formats.get(family, formats.get("default"))
+        return engine not in self.software.without and (able is None or fmt in able)
+
+    def efficiency(self, family: str, engine: str, fmt: str, precision: str = "") -> Rate:
+        """Return the share of the rate of ``engine`` that kernels of ``family`` reach.
+
+        Of the tables, that of the precision comes first (unless it is called like a format), then
+        those of the engine in the format, of the engine, of the format, and the one for any.
         """
-        for key in (engine, fmt, ANY):
+        own = () if precision in FORMATS else (precision,)
+        for key in (*own, f"{engine}_{fmt}", engine, fmt, ANY):
             if family in self.software.efficiency.get(key, {}):
                 return self.value(f"efficiency.{key}.{family}")
         return 1.0

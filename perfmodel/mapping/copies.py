@@ -109,6 +109,9 @@ def copies(
         one_row = _DENSE[family] & (columns.work.loops[:, 1] == 1)
         elements = np.where(one_row, columns.elements(WEIGHT), 0.0)
         seconds = seconds + converted * elements / (rate * cores)
+    if stated.touching is not None:
+        moved = columns.work.moved[INPUT] + columns.work.moved[OUTPUT]
+        seconds = seconds + moved / (software.value("touching") * cores)
     if stated.fresh_output is not None:
         written = columns.work.moved[OUTPUT]
         fresh = np.where(written >= software.value("fresh_output.threshold"), written, 0.0)

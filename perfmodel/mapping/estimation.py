@@ -14,12 +14,15 @@ from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.assumptions import uncalibrated_error
 from perfmodel.mapping.columns import Columns, columns
 from perfmodel.mapping.mapper import Mapper
+from perfmodel.mapping.placement import placed
+from perfmodel.mapping.policies import effective
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import BOUNDS, LEVELS, Times
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
+from perfmodel.software import Software
 from perfmodel.vocabulary.families import FAMILIES
 from perfmodel.vocabulary.precision import Precision
-from perfmodel.workload.fusion import fuse
+from perfmodel.workload.fusion import fuse, without_constants
 from perfmodel.workload.workload import ROLES, Workload, describe_phase
 
 
@@ -100,6 +103,7 @@ class Estimate:
     _columns: Columns
     _times: Times
     _engines: tuple[str, ...]
+    _formats: Mapping[tuple[str, str], str]
 
     #: Which of the two methods made this: the published comparison's rows say "published".
     method: str = "roofline"
@@ -192,6 +196,10 @@ class Estimate:
                 total[key] = total.get(key, 0.0) + done
         return total
 
+    def format_of(self, engine: str, family: str) -> str:
+        """Return the number format that an engine multiplies a family's operands in."""
+        return self._formats[engine, family]
+
     def vector_operations(self) -> float:
         """Arithmetic operations of one run that are not multiply-accumulates."""
         return float(self._columns.work.vector_ops @ self._columns.count)
@@ -216,8 +224,9 @@ def estimate(
         MachineError: for a machine file that is wrong.
     """
     run = scenario_of(scenario, options)
-    prepared, table = prepare(workload, run)
-    return estimate_columns(prepared, table, load_machine(cpu), run)
+    machine = placed(load_machine(cpu), run)
+    prepared, table = prepare(workload, run, machine)
+    return estimate_columns(prepared, table, machine, run)
 
 
 def estimate_columns(
@@ -225,22 +234,28 @@ def estimate_columns(
 ) -> Estimate:
     """:func:`estimate` from what :func:`prepare` gives, or from columns that were changed since."""
     mapper = mapper_for(machine)
-    times = mapper.times(table, run.loaded, run.state)
+    times = mapper.times(table, run.loaded, run.state, alone=not run.several)
     return _summarise(workload, table, times, mapper, run)
 
 
-def prepare(workload: Workload, run: Scenario) -> tuple[Workload, Columns]:
-    """The kernels a software launches, and their columns; kept for as long as the workload is."""
+def prepare(workload: Workload, run: Scenario, machine: Machine) -> tuple[Workload, Columns]:
+    """Return the kernels a software launches on a machine, and their columns.
+
+    They are kept for as long as the workload is. The machine matters where a software stores other
+    formats on CPUs without arithmetic in the ones that were asked for.
+    """
     kept: dict[tuple[Precision, frozenset[str]], tuple[Workload, Columns]]
     kept = workload.memo.setdefault("prepared", {})
     software = run.loaded
-    rules = frozenset(software.fusion)
-    key = (run.policy, rules)
+    rules = frozenset((*software.fusion, *(["constants"] if software.folds else [])))
+    policy = effective(run.policy, software, machine)
+    key = (policy, rules)
     if key not in kept:
         fused = next((w for (_, how), (w, _) in kept.items() if how == rules), None)
         if fused is None:
-            fused = fuse(workload, rules) if rules else workload
-        kept[key] = (fused, columns(fused, run.policy))
+            folded = without_constants(workload) if software.folds else workload
+            fused = fuse(folded, software.fusion) if software.fusion else folded
+        kept[key] = (fused, columns(fused, policy))
     return kept[key]
 
 
@@ -254,7 +269,7 @@ def _summarise(
     machine, software = mapper.machine, run.loaded
     latency = times.latency * table.count
     total = float(latency.sum())
-    engine_peak, vector_peak = mapper.peak(table, times.engine)
+    engine_peak, vector_peak = mapper.peak(table, times.engine, software)
     ideal = table.work.flops / engine_peak + table.work.vector_ops / vector_peak
     shares = dict.fromkeys(BOUNDS, 0.0)
     overhead = times.overhead * table.count
@@ -280,11 +295,12 @@ def _summarise(
         bottleneck_shares=shares,
         active_cores=int(times.cores.max(initial=0)),
         mean_active_cores=float(np.sum(times.cores * latency)) / total,
-        notes=_notes(workload, mapper, run.policy),
+        notes=_notes(workload, mapper, run.policy, software),
         _workload=workload,
         _columns=table,
         _times=times,
         _engines=mapper.engine_names,
+        _formats=mapper.formats(table.precision, software),
         phase=describe_phase(workload.phase, workload.tokens, workload.context) or None,
         tokens_per_s=throughput * workload.tokens if workload.tokens else None,
         calibration="uncalibrated" if machine.calibration is None else "calibrated",
@@ -301,10 +317,13 @@ def _power_basis(machine: Machine) -> str:
     return "tdp" if basis.lower() in ("", "tdp") else f"tdp ({basis})"
 
 
-def _notes(workload: Workload, mapper: Mapper, precision: Precision) -> tuple[str, ...]:
+def _notes(
+    workload: Workload, mapper: Mapper, precision: Precision, software: Software
+) -> tuple[str, ...]:
     notes = [
-        f"{mapper.machine.id} has no {asked} arithmetic: products run in {instead}"
-        for asked, instead in mapper.fallbacks(precision).items()
+        f"{mapper.machine.id} under {software.id} has no {asked} arithmetic: products run in "
+        f"{instead}"
+        for asked, instead in mapper.fallbacks(precision, software).items()
     ]
     if (boundary := workload.provenance.get("boundary")) is not None:
         notes.append(f"{workload.name}: {boundary}")

@@ -43,6 +43,9 @@ _SIMPLE: Final = [f.CODE[f.ELEMENTWISE]]
 
 _GEMM: Final = mask_of(*f.GEMM_FAMILIES)
 
+#: Families whose weights a precision quantises.
+QUANTISED: Final = (*f.CONVOLUTIONS, f.LINEAR)
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -95,10 +98,13 @@ class Mapper:
 
     # -- engines -------------------------------------------------------------------------------
 
-    def executes(self, engine: str, family: str, fmt: str) -> Execution | None:
-        """How ``engine`` runs products of ``family`` asked for in ``fmt``; None if it cannot.
+    def executes(
+        self, engine: str, family: str, fmt: str, software: Applied | None = None
+    ) -> Execution | None:
+        """Return how ``engine`` runs products of ``family`` asked for in ``fmt``, or None.
 
-        An engine without the format runs the nearest wider one it has, after conversion.
+        An engine without the format, or without kernels of ``software`` for it, runs the nearest
+        wider one it has, after conversion.
         """
         description = self.machine.core.engines[engine]
         if family not in f.GEMM_FAMILIES or family not in description.efficiency:
@@ -106,6 +112,7 @@ class Mapper:
         for candidate in WIDER[fmt]:
             flag = description.instructions.get(candidate)
             capable = flag is None or flag in self.machine.core.isa
+            capable &= software is None or software.runs(engine, family, candidate)
             if capable and candidate in description.ops_per_cycle:
                 tile = description.tile[candidate]
                 return Execution(candidate, (tile.rows, tile.columns, tile.depth))
@@ -138,20 +145,28 @@ class Mapper:
     def _engine(self, name: str, columns: Columns, software: Applied) -> Engine:
         arithmetic = columns.precision.arithmetic
         runs = [
-            self.executes(name, family, fmt)
+            self.executes(name, family, fmt, software)
             for family, fmt in zip(f.FAMILIES, arithmetic, strict=True)
         ]
         prefix = f"core.engines.{name}"
         clock = self.clock(name)
+        precision = columns.precision.name
         rates = [
             1.0
             if run is None
             else self.figure(f"{prefix}.ops_per_cycle.{run.fmt}")
             * clock
             * self.figure(f"{prefix}.efficiency.{family}")
-            * software.efficiency(family, name, run.fmt)
+            * software.efficiency(family, name, run.fmt, precision)
             for family, run in zip(f.FAMILIES, runs, strict=True)
         ]
+        if precision in software.software.unpacking:
+            # Bringing weights into the form that is multiplied takes its own time beside it.
+            limit = software.value(f"unpacking.{precision}") * clock
+            rates = [
+                1 / (1 / rate + 1 / limit) if family in QUANTISED and run is not None else rate
+                for family, run, rate in zip(f.FAMILIES, runs, rates, strict=True)
+            ]
         # Kernels without products are the vector engine's, with no work in this part.
         usable = np.array([run is not None for run in runs])
         if name == self.vector_engine:
@@ -183,8 +198,7 @@ class Mapper:
         tile = self.machine.core.engines[self.vector_engine].tile["fp32"]
         name = self.vector_engine
         shares = [
-            1.0 if family in f.GEMM_FAMILIES else software.efficiency(family, name, "fp32")
-            for family in f.FAMILIES
+            software.efficiency(_vector_family(family), name, "fp32") for family in f.FAMILIES
         ]
         if any(not isinstance(share, float) or share != 1.0 for share in shares):
             rates = rates * by_family(shares)
@@ -194,16 +208,18 @@ class Mapper:
             conversion=copies.conversion_seconds(columns, software, rates[..., _SIMPLE]),
         )
 
-    def peak(self, columns: Columns, engine: npt.NDArray[np.intp]) -> tuple[FloatArray, Rate]:
+    def peak(
+        self, columns: Columns, engine: npt.NDArray[np.intp], software: Software
+    ) -> tuple[FloatArray, Rate]:
         """Peak op/s of one core for each kernel on its chosen engine, and of the vector engine.
 
         Peaks are at the engine's sustained clock and full efficiency; shapes (..., K) and scalar.
         """
-        peaks = []
+        peaks, applied = [], self.applied(software)
         for name in self.engine_names:
             rates = []
             for family, fmt in zip(f.FAMILIES, columns.precision.arithmetic, strict=True):
-                run = self.executes(name, family, fmt)
+                run = self.executes(name, family, fmt, applied)
                 path = f"core.engines.{name}.ops_per_cycle."
                 rates.append(1.0 if run is None else self.figure(path + run.fmt) * self.clock(name))
             peaks.append(by_family(rates)[..., 0, columns.family])
@@ -265,13 +281,18 @@ class Mapper:
         bandwidth: FloatArray = np.minimum(drawn, links)
         return bandwidth
 
-    def traffic(self, columns: Columns, state: str, cores: FloatArray) -> Traffic:
+    def traffic(
+        self, columns: Columns, state: str, cores: FloatArray, drawn: Rate = 1.0
+    ) -> Traffic:
         """Level and bandwidth of each role's tensors; arrays broadcast to (..., P, K).
 
         Weights are in the last-level cache if a steady run keeps all of them there, next to the
         largest activations; in a cold run they come from memory. What a kernel's cores share (the
         input of a product on more than one core) can be no nearer than the last-level cache; what
         is private to a core is in its L2 if its share fits.
+
+        Args:
+            drawn: share of the memory bandwidth that the software draws.
         """
         work = columns.work
         weight, read, written = work.moved
@@ -296,29 +317,53 @@ class Mapper:
             return np.where(warm, llc, memory), np.where(shared, common, own), own
 
         return Traffic(
-            bandwidth=place(*self._bandwidths(cores)),
+            bandwidth=place(*self._bandwidths(cores, drawn)),
             levels=lambda: place(np.int8(L2), np.int8(L3), np.int8(DRAM)),
         )
 
-    def _bandwidths(self, cores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _bandwidths(
+        self, cores: FloatArray, drawn: Rate
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Bytes per second of L2, L3 and DRAM with ``cores`` active; nearer is never slower."""
         clock = self.figure("clock.sustained")
         l2 = cores * (self.figure("core.cache_bandwidth.l2") * clock)
         l3 = cores * (self.figure("core.cache_bandwidth.l3") * clock)
         limit = self.optional("core.cache_bandwidth.l3_domain", np.inf)
         l3 = np.minimum(np.minimum(l3, self.domains(cores) * limit), l2)
-        return l2, l3, np.minimum(self.dram_bandwidth(cores), l3)
+        return l2, l3, np.minimum(self.dram_bandwidth(cores) * drawn, l3)
 
-    def overhead(self, columns: Columns, software: Applied, cores: FloatArray) -> FloatArray:
-        """Seconds of dispatch and parallel region per kernel, broadcasting to (..., P, K)."""
-        joined = software.software.threads == "joined"
-        meeting = np.full_like(cores, self.cores) if joined else cores
-        region = self.figure("parallel_region.base") + self.figure(
-            "parallel_region.per_doubling"
-        ) * np.log2(meeting)
+    def overhead(
+        self, columns: Columns, software: Applied, cores: FloatArray, grid: roofline.Grid
+    ) -> FloatArray:
+        """Return seconds of launches and meetings of threads, broadcasting to (..., P, K).
+
+        Args:
+            grid: the kernels' own times, which say how many threads a kernel wakes.
+        """
         launch = copies.launch(columns, software, self.cores)
-        overhead: FloatArray = launch + np.where(meeting > 1, region, 0.0)
+        kernels = 1.0 + software.beside(columns.precision.name)[columns.family]
+        overhead: FloatArray = kernels * (launch + self.meeting(columns, software, cores, grid))
         return overhead
+
+    def meeting(
+        self, columns: Columns, software: Applied, cores: FloatArray, grid: roofline.Grid
+    ) -> FloatArray:
+        """Return seconds that waking and joining the threads of a kernel take, (..., P, K)."""
+        record = software.software
+        if record.join is None:
+            joined = record.threads == "joined"
+            threads = np.full_like(cores, self.cores) if joined else cores
+            region = self.figure("parallel_region.base") + self.figure(
+                "parallel_region.per_doubling"
+            ) * np.log2(threads)
+            return np.where(threads > 1, region, 0.0)
+        woken: FloatArray = cores
+        if record.grain is not None:
+            # One core's time for all of it: threads are woken only for a grain of work each.
+            moved = columns.work.moved.sum(axis=0) / self.figure("memory.per_core")
+            alone = np.maximum(grid.compute * cores, moved)
+            woken = np.clip(alone / software.value("grain"), 1.0, cores)
+        return np.where(woken > 1, software.value("join") * woken, 0.0)
 
     def applied(self, software: Software) -> Applied:
         """Return ``software`` with what this machine's file says of it in place of its own figures.
@@ -340,8 +385,14 @@ class Mapper:
 
     # -- the formula ---------------------------------------------------------------------------
 
-    def candidates(self) -> FloatArray:
-        """Active-core counts to choose from, shape (P, 1): every one the machine allows."""
+    def candidates(self, software: Software) -> FloatArray:
+        """Return core counts to choose from: every one, or all cores, as the software has it.
+
+        Shape (P, 1), or (samples, 1, 1) where all cores work and their number is sampled.
+        """
+        if software.threads == "all":
+            count = np.asarray(self.figure("cores.count"))
+            return count if count.ndim else count.reshape(1, 1)
         return np.arange(1.0, self.cores + 1)[:, None]
 
     def times(
@@ -350,14 +401,18 @@ class Mapper:
         software: Software,
         state: str = "steady",
         cores: FloatArray | None = None,
+        *,
+        alone: bool = True,
     ) -> roofline.Times:
-        """The formula's times for these kernels; ``cores`` as in :func:`roofline.evaluate`.
+        """Return the formula's times of these kernels; ``cores`` as in :func:`roofline.evaluate`.
+
+        ``alone`` is False where other instances of the model run on the socket at the same time.
 
         Raises:
             UnknownName: for a state other than those of :data:`~perfmodel.vocabulary.words.STATES`.
         """
-        candidates = self.candidates() if cores is None else cores
-        grid, traffic = self._grid(columns, software, state, candidates)
+        candidates = self.candidates(software) if cores is None else cores
+        grid, traffic = self._grid(columns, software, state, candidates, alone)
         return roofline.evaluate(grid, traffic, candidates)
 
     def latency(
@@ -366,37 +421,56 @@ class Mapper:
         software: Software,
         state: str = "steady",
         cores: FloatArray | None = None,
+        *,
+        alone: bool = True,
     ) -> FloatArray:
         """Seconds per kernel, shape (..., K): the latency of :meth:`times` and nothing else."""
-        candidates = self.candidates() if cores is None else cores
-        grid, _ = self._grid(columns, software, state, candidates)
+        candidates = self.candidates(software) if cores is None else cores
+        grid, _ = self._grid(columns, software, state, candidates, alone)
         return roofline.best_latency(grid)
 
     def _grid(
-        self, columns: Columns, software: Software, state: str, cores: FloatArray
+        self, columns: Columns, software: Software, state: str, cores: FloatArray, alone: bool
     ) -> tuple[roofline.Grid, Traffic]:
         words.check("state", state, words.STATES)
         applied = self.applied(software)
-        traffic = self.traffic(columns, state, cores)
-        overhead = self.overhead(columns, applied, cores)
+        drawn = applied.value("bandwidth", 1.0) if alone else 1.0
+        traffic = self.traffic(columns, state, cores, drawn)
         rates = self.vector_rates()
         simple = rates[..., _SIMPLE]
-        copied = copies.copies(columns, applied, traffic, simple, cores, self.cores)
         grid = roofline.grid(
             columns.work,
             self.engines(columns, applied),
             self.vector(columns, applied, rates),
             traffic,
-            overhead + copied,
             cores,
+            stretch=1.0 + applied.value("stragglers") * np.log2(cores),
+            exposed=1.0 - software.overlap,
         )
+        overhead = self.overhead(columns, applied, cores, grid)
+        copied = copies.copies(columns, applied, traffic, simple, cores, self.cores)
+        count = self.figure("cores.count")
+        if np.ndim(count):
+            # Of core counts to choose from, a sample has no more than its own.
+            overhead = np.where(cores > count, np.inf, overhead)
+        grid = grid.with_overhead(overhead + copied)
         return grid, traffic
 
-    def fallbacks(self, precision: Precision) -> dict[str, str]:
-        """Formats of ``precision`` that no engine has, and what this CPU runs instead."""
-        instead = {}
+    def formats(self, precision: Precision, software: Software) -> dict[tuple[str, str], str]:
+        """Return the format that products of a family run in, by (engine, family)."""
+        applied = self.applied(software)
+        return {
+            (name, family): run.fmt
+            for name in self.engine_names
+            for family, fmt in zip(f.FAMILIES, precision.arithmetic, strict=True)
+            if (run := self.executes(name, family, fmt, applied)) is not None
+        }
+
+    def fallbacks(self, precision: Precision, software: Software) -> dict[str, str]:
+        """Return formats that no engine has, or software no kernels for, and what runs instead."""
+        instead, applied = {}, self.applied(software)
         for fmt in sorted({precision.arithmetic[f.CODE[family]] for family in f.GEMM_FAMILIES}):
-            runs = [self.executes(name, f.LINEAR, fmt) for name in self.engine_names]
+            runs = [self.executes(name, f.LINEAR, fmt, applied) for name in self.engine_names]
             formats = [run.fmt for run in runs if run is not None]
             if fmt not in formats and formats:
                 instead[fmt] = min(formats, key=WIDER[fmt].index)

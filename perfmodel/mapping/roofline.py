@@ -2,16 +2,19 @@
 
 For one kernel on p active cores::
 
-    compute = waves * tile_work / rate + startup / rate + vector_waves * vector_work / vector_rate
+    compute = stretch(p) * (waves * tile_work / rate + startup / rate
+                            + vector_waves * vector_work / vector_rate)
     memory  = sum over roles of bytes / bandwidth(level, p)
-    latency = max(compute, memory) + dispatch + barrier(p)
+    latency = max(compute, memory) + exposed * min(compute, memory) + overhead
 
 with ``rate = ops_per_cycle * clock * efficiency`` of one core of the engine that executes the
 kernel. A kernel's output is cut into tiles of the engine's size, all of equal padded work, and
 ``waves = ceil(tiles / p)`` of them run one after the other on the busiest core: that one product
 holds both the padding and the imbalance. The roofline is that of Williams, Waterman and Patterson
 (CACM 52(4), 2009), with ceilings for engines and levels; tiles and waves follow the usual account
-of wave quantisation; the cost of a parallel region grows with the depth of a tree barrier.
+of wave quantisation. ``stretch`` is by how much the slowest thread takes longer than the mean,
+``exposed`` the share of the smaller part that does not overlap with the larger, and ``overhead``
+what is beside the kernel: launches, meetings of threads, copies.
 
 Everything here is pure arithmetic on arrays. Axes, right to left: kernels (K), core counts (P), and
 any leading axis of machines or samples (...): a rate that varies by sample has shape (..., 1, 1).
@@ -21,7 +24,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -117,6 +120,7 @@ class Times:
     compute: FloatArray
     memory: FloatArray
     overhead: FloatArray
+    exposed: float
     engine: npt.NDArray[np.intp]
     cores: FloatArray
     level: npt.NDArray[np.int8]
@@ -125,8 +129,8 @@ class Times:
 
     @property
     def latency(self) -> FloatArray:
-        """Seconds per kernel: the slower of compute and memory, and the overhead."""
-        return np.maximum(self.compute, self.memory) + self.overhead
+        """Seconds per kernel: the slower of compute and memory, and what does not overlap."""
+        return together(self.compute, self.memory, self.exposed) + self.overhead
 
 
 def gemm_seconds(work: Work, engine: Engine, cores: FloatArray) -> FloatArray:
@@ -166,6 +170,7 @@ class Grid:
     by_engine: list[FloatArray]
     by_role: list[FloatArray]
     overhead: FloatArray
+    exposed: float = 0.0
 
     @cached_property
     def compute(self) -> FloatArray:
@@ -180,8 +185,18 @@ class Grid:
 
     @cached_property
     def latency(self) -> FloatArray:
-        """The slower of compute and memory, and the overhead."""
-        return np.maximum(self.compute, self.memory) + self.overhead
+        """The slower of compute and memory, and what does not overlap."""
+        return together(self.compute, self.memory, self.exposed) + self.overhead
+
+    def with_overhead(self, overhead: FloatArray) -> Grid:
+        """Return the same with seconds beside the kernels, broadcasting to (..., P, K)."""
+        return replace(self, overhead=overhead)
+
+
+def together(compute: FloatArray, memory: FloatArray, exposed: float) -> FloatArray:
+    """Return the time of two parts that run at once, but for a share of the smaller one."""
+    longer: FloatArray = np.maximum(compute, memory)
+    return longer + exposed * np.minimum(compute, memory) if exposed else longer
 
 
 def grid(
@@ -189,8 +204,10 @@ def grid(
     engines: tuple[Engine, ...],
     vector: Vector,
     traffic: Traffic,
-    overhead: FloatArray,
     cores: FloatArray,
+    *,
+    stretch: Rate = 1.0,
+    exposed: float = 0.0,
 ) -> Grid:
     """The formula, at every candidate core count.
 
@@ -199,14 +216,19 @@ def grid(
         engines: those that may execute them; each kernel takes the fastest that is usable.
         vector: executes what no engine's GEMM loops cover.
         traffic: levels and bandwidths at each core count.
-        overhead: dispatch and barrier in seconds, broadcasting to (..., P, K).
         cores: candidate core counts, shape (P, 1) or (P, K).
+        stretch: factor on all arithmetic, broadcasting to (..., P, K).
+        exposed: share of the smaller of compute and memory that does not overlap, 0 to 1.
+
+    Returns:
+        The grid without overhead (:meth:`Grid.with_overhead`).
     """
     rest = vector_seconds(work, vector, cores)
     return Grid(
-        by_engine=[gemm_seconds(work, engine, cores) + rest for engine in engines],
+        by_engine=[stretch * (gemm_seconds(work, engine, cores) + rest) for engine in engines],
         by_role=memory_seconds(work, traffic),
-        overhead=overhead,
+        overhead=np.zeros((1, 1)),
+        exposed=exposed,
     )
 
 
@@ -238,6 +260,7 @@ def evaluate(grid: Grid, traffic: Traffic, cores: FloatArray) -> Times:
         compute=compute,
         memory=memory,
         overhead=overhead,
+        exposed=grid.exposed,
         engine=engine,
         cores=take(cores),
         level=level,

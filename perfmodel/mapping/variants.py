@@ -16,6 +16,7 @@ from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.estimation import prepare
 from perfmodel.mapping.mapper import Mapper
+from perfmodel.mapping.placement import placed, placed_values
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
@@ -59,10 +60,12 @@ def latency_variants(
         PerfmodelError: if the arrays differ in length or there is none.
     """
     run = scenario_of(scenario, options)
-    machine, software = load_machine(cpu), run.loaded
+    whole, software = load_machine(cpu), run.loaded
+    machine = placed(whole, run)
     if table is None:
-        _, table = prepare(workload, run)
+        _, table = prepare(workload, run, machine)
     arrays = {path: np.asarray(value, dtype=np.float64) for path, value in values.items()}
+    arrays = placed_values(arrays, whole, run)
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         raise PerfmodelError(
@@ -78,13 +81,13 @@ def latency_variants(
     cores = None
     if not every_core_count and count > _PILOTS:
         pilots = variants(slice(None, None, count // _PILOTS))
-        cores = _best_counts(pilots.times(table, software, run.state).cores)
+        cores = _best_counts(pilots.times(table, software, run.state, alone=not run.several).cores)
     counts = mapper_for(machine).cores if cores is None else len(cores)
     step = max(1, _CHUNK_ELEMENTS // (counts * max(1, len(table.family))))
     milliseconds = np.empty(count)
     for start in range(0, count, step):
         rows = slice(start, start + step)
-        seconds = variants(rows).latency(table, software, run.state, cores)
+        seconds = variants(rows).latency(table, software, run.state, cores, alone=not run.several)
         milliseconds[rows] = seconds @ table.count * 1e3
     return milliseconds
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine
-from perfmodel.scenario import AUTO, Count
+from perfmodel.scenario import AUTO, Count, Scenario
 
 
 @dataclass(frozen=True, order=True)
@@ -18,6 +18,11 @@ class Partition:
 
     def __str__(self) -> str:
         return f"{self.instances} x {self.cores} cores"
+
+
+def divided(run: Scenario, partition: Partition) -> Scenario:
+    """Return ``run`` on the instances of ``partition``."""
+    return replace(run, instances=partition.instances, cores_per_instance=partition.cores)
 
 
 def total_cores(machine: Machine) -> int:

@@ -10,7 +10,7 @@ from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimation import Estimate, estimate_columns, prepare
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
-from perfmodel.serving.partition import Partition, partition_of, total_cores
+from perfmodel.serving.partition import Partition, divided, partition_of, total_cores
 from perfmodel.serving.sharing import instance, instance_columns
 from perfmodel.workload.workload import Workload
 
@@ -94,10 +94,10 @@ def serve(
         PerfmodelError: more cores than the socket has.
         NoRoom: more copies of the weights than its memory holds, where the machine states that.
     """
-    run = scenario_of(scenario, options)
+    run = divided(scenario_of(scenario, options), partition)
     machine = load_machine(cpu)
     partition_of(machine, partition.instances, partition.cores)
-    prepared, table = prepare(workload, run)
+    prepared, table = prepare(workload, run, machine)
     needed, capacity = memory_needed(workload, partition, run), machine.memory.capacity
     if capacity is not None and needed > capacity.typical:
         raise NoRoom(

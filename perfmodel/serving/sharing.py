@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from perfmodel.machine import Figure, Machine
+from perfmodel.machine.parts import scaled
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.serving.partition import Partition, total_cores
@@ -56,7 +57,7 @@ def instance(machine: Machine, partition: Partition) -> Machine:
     """
     figures = machine.figures()
     values: dict[str, Figure | float] = {
-        path: _scaled(figures[path], share) for path, share in shares(machine, partition).items()
+        path: scaled(figures[path], share) for path, share in shares(machine, partition).items()
     }
     if partition.cores != total_cores(machine):
         values["cores.count"] = float(partition.cores)
@@ -88,14 +89,3 @@ def instance_columns(
     held = workload.weight_bytes(table.precision)
     common = held * (1 - 1 / instances_per_domain(machine, partition))
     return replace(table, resident_bytes=table.resident_bytes - common)
-
-
-def _scaled(figure: Figure, share: float) -> Figure:
-    return Figure(
-        figure.low * share,
-        figure.typical * share,
-        figure.high * share,
-        figure.unit,
-        figure.confidence,
-        figure.source,
-    )

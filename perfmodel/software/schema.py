@@ -21,6 +21,7 @@ from perfmodel.figures.figure import (
     Factor,
     Figure,
     Fraction,
+    OpsPerCycle,
     Origin,
     Size,
     nearest,
@@ -29,6 +30,7 @@ from perfmodel.figures.files import merged
 from perfmodel.figures.record import Record, fault_at, tree_of, validated, walk
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.fusion_rules import RULES
+from perfmodel.vocabulary.precision import FORMATS
 
 #: What the paths of a software's figures begin with, to tell them from a machine's.
 PREFIX: Final = "software"
@@ -64,6 +66,41 @@ class NativeConvolution(Record):
     elements: Count
 
 
+class PrecisionRule(Record):
+    """What a precision means in this software, where it differs from the general meaning.
+
+    Attributes:
+        arithmetic: the format that products of a family are asked for in.
+        weight, read, write: stored bits per floating-point element by family, and by role.
+    """
+
+    arithmetic: Mapping[str, str] = Field(default_factory=dict)
+    weight: Mapping[str, float] = Field(default_factory=dict)
+    read: Mapping[str, float] = Field(default_factory=dict)
+    write: Mapping[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _known(("arithmetic",), self.arithmetic, families.GEMM_FAMILIES)
+        for family, fmt in self.arithmetic.items():
+            if fmt not in FORMATS:
+                raise fault_at(
+                    ("arithmetic", family),
+                    f"unknown number format {fmt!r}{nearest(fmt, FORMATS)}",
+                    f"one of {', '.join(FORMATS)}",
+                )
+        for role in ("weight", "read", "write"):
+            _known((role,), getattr(self, role), families.FAMILIES)
+            for family, bits in getattr(self, role).items():
+                if not 1 <= bits <= 64:
+                    raise fault_at((role, family), f"{bits} bits", "bits in 1 to 64")
+        return self
+
+    # By identity: the tables inside have no hash, and a description is read once.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
 class Software(Record):
     """What stands between a model and a CPU: a runtime with its compiler and kernel library.
 
@@ -73,14 +110,35 @@ class Software(Record):
         description: one line for lists.
         fusion: which operators become one kernel, by names out of
             :data:`~perfmodel.vocabulary.fusion_rules.RULES`.
+        folds: whether operators that read no activation are calculated once, ahead of all runs.
         threads: how many threads take part in a kernel and meet behind it. "best": as many as make
             it fastest, which is a bound; "all": every thread works and meets; "joined": the best
             number works, all meet.
+        numa: what one instance runs on: the whole "socket", or one memory "domain" of it.
+        without: engines of a CPU that it has no kernels for.
+        formats: number formats that it has kernels for, by family of products, and ``default`` for
+            those not listed; all where absent. Products in others run in the next wider one.
+        precision: what a precision means in it, where that differs from the general meaning
+            (:mod:`perfmodel.vocabulary.precision`).
+        widens: whether 16-bit storage is 32-bit storage on a CPU without arithmetic in that format.
         launch: time on the critical path to launch one kernel, by operator family; ``default`` for
             those not listed.
         efficiency: share of the rate that an engine of the core can reach, by family, in tables for
-            an engine's name, a number format, or "any"; the first of these three that lists a
-            family counts, and 1 where none does.
+            a precision ("w4"), an engine in a format ("amx_int8"), an engine ("amx"), a format
+            ("bf16") or "any"; the first of these that lists a family counts, and 1 where none does.
+        unpacking: operations per cycle of one core at which quantised weights of a precision are
+            brought into the form that the engine multiplies, beside multiplying them.
+        overlap: share of the smaller of arithmetic and memory time that is hidden behind the other.
+        beside: further kernels that are launched beside one of a family, by precision: conversions
+            between formats, and operators that are not fused in that precision.
+        join: time that each woken thread adds to a kernel that several share, for being woken and
+            waited for; absent: the machine's ``parallel_region``.
+        grain: work, in time of one core, that a thread is woken for; absent: all are woken.
+        stragglers: by how much more the slowest thread takes than the mean, for each doubling of
+            the threads.
+        bandwidth: share of the machine's sustained memory bandwidth that one instance draws.
+        touching: bandwidth of one thread, beside the kernel, on all that a kernel reads and writes;
+            absent where operands stay where the kernel wants them.
         packing: how often the second operand of a product of several rows passes through memory for
             being copied into the kernel's layout on every call; absent where that is done once.
         relayout: operations on each element that a convolution of the kernel library reads or
@@ -96,9 +154,23 @@ class Software(Record):
     description: str = Field(min_length=1)
     notes: str = ""
     fusion: tuple[str, ...] = ()
+    folds: bool = False
     threads: Literal["best", "all", "joined"]
+    numa: Literal["socket", "domain"] = "socket"
+    without: tuple[str, ...] = ()
+    formats: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    precision: Mapping[str, PrecisionRule] = Field(default_factory=dict)
+    widens: bool = False
     launch: Mapping[str, Duration] = Field(min_length=1)
     efficiency: Mapping[str, Mapping[str, Fraction]] = Field(default_factory=dict)
+    unpacking: Mapping[str, OpsPerCycle] = Field(default_factory=dict)
+    overlap: float = Field(default=1.0, ge=0, le=1)
+    beside: Mapping[str, Mapping[str, Factor]] = Field(default_factory=dict)
+    join: Duration | None = None
+    grain: Duration | None = None
+    stragglers: Factor | None = None
+    bandwidth: Fraction | None = None
+    touching: Bandwidth | None = None
     packing: Factor | None = None
     relayout: Factor | None = None
     conversion: Factor | None = None
@@ -117,6 +189,17 @@ class Software(Record):
                     f"unknown rule {rule!r}{nearest(rule, RULES)}",
                     f"rules out of {', '.join(RULES)}",
                 )
+        for key, beside in self.beside.items():
+            _known(("beside", key), beside, families.FAMILIES)
+        _known(("formats",), self.formats, ("default", *families.GEMM_FAMILIES))
+        for family, formats in self.formats.items():
+            for fmt in formats:
+                if fmt not in FORMATS:
+                    raise fault_at(
+                        ("formats", family),
+                        f"unknown number format {fmt!r}{nearest(fmt, FORMATS)}",
+                        f"formats out of {', '.join(FORMATS)}",
+                    )
         for key, shares in self.efficiency.items():
             _known(("efficiency", key), shares, families.FAMILIES)
         return self

@@ -20,7 +20,7 @@ import numpy as np
 from perfmodel.errors import UnknownName
 from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.fusion_rules import POINTWISE, RULES
-from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Accesses, Kernels, Workload
+from perfmodel.workload.workload import INPUT, KINDS, OUTPUT, WEIGHT, Accesses, Kernels, Workload
 
 #: One value that a tensor held: (tensor, how many times it had been written).
 _Version = tuple[int, int]
@@ -56,6 +56,51 @@ def fuse(workload: Workload, rules: Iterable[str] = tuple(RULES)) -> Workload:
     kernels, readers = _versions(workload)
     groups = _group(workload, kernels, readers, allowed)
     return _merge(workload, kernels, readers, groups)
+
+
+def without_constants(workload: Workload) -> Workload:
+    """Return ``workload`` without operators that read no activation: they are calculated once.
+
+    Such are reshaped or converted weights, masks and positions. One whose inputs are all written by
+    such operators is one itself. What they write is kept as if it were there from the start.
+    """
+    accesses = workload.accesses
+    kind = workload.tensors.kind
+    constant = (kind == KINDS.index("weight")).tolist()
+    reads: list[list[int]] = [[] for _ in range(len(workload))]
+    writes: list[list[int]] = [[] for _ in range(len(workload))]
+    for kernel, tensor, role in zip(
+        accesses.kernel.tolist(), accesses.tensor.tolist(), accesses.role.tolist(), strict=True
+    ):
+        (writes if role == OUTPUT else reads)[kernel].append(tensor)
+    keep = np.ones(len(workload), dtype=np.bool_)
+    for kernel in range(len(workload)):
+        if not workload.kernels.flops[kernel] and all(constant[t] for t in reads[kernel]):
+            keep[kernel] = False
+            for tensor in writes[kernel]:
+                constant[tensor] = True
+    if keep.all() or not keep.any():
+        return workload
+    columns = workload.kernels
+    number = np.cumsum(keep) - 1
+    rows = keep[accesses.kernel]
+    return replace(
+        workload,
+        kernels=Kernels(
+            name=tuple(n for n, k in zip(columns.name, keep.tolist(), strict=True) if k),
+            operator=tuple(n for n, k in zip(columns.operator, keep.tolist(), strict=True) if k),
+            family=columns.family[keep],
+            flops=columns.flops[keep],
+            vector_ops=columns.vector_ops[keep],
+            gemm=columns.gemm[keep],
+        ),
+        accesses=Accesses(
+            number[accesses.kernel[rows]],
+            accesses.tensor[rows],
+            accesses.role[rows],
+            accesses.elements[rows],
+        ),
+    )
 
 
 def _versions(workload: Workload) -> tuple[list[_Kernel], dict[_Version, set[int]]]:

@@ -9,7 +9,7 @@ import pytest
 import perfmodel
 from perfmodel.calibration.validation import predict
 from perfmodel.errors import MeasurementError
-from perfmodel.evidence.cases import cases, load_cases, with_cores
+from perfmodel.evidence.cases import cases, load_cases
 from perfmodel.evidence.measurements import (
     FIT,
     SHIPPED,
@@ -17,6 +17,7 @@ from perfmodel.evidence.measurements import (
     load_measurements,
 )
 from perfmodel.machine import load_machine
+from perfmodel.machine.parts import with_cores
 from perfmodel.workload import storage
 from tests.calibration.synthetic import SHAPES, text
 

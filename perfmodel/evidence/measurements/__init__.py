@@ -33,32 +33,6 @@ VALIDATION: Final = "validation"
 _RATES: Final = {"throughput": "samples/s", "token_rate": "tokens/s"}
 
 
-#: Software that was measured, and the runtime that stands for it while no other describes it.
-_RUNTIMES: Final = {
-    "armnn": "compiled",
-    "compiled": "compiled",
-    "eager": "eager",
-    "inductor": "compiled",
-    "inductor_frozen": "compiled",
-    "ipex": "compiled",
-    "itex": "compiled",
-    "itrex": "llama_cpp",
-    "llama_cpp": "llama_cpp",
-    "llama_cpp_ampere": "llama_cpp",
-    "neural_engine": "compiled",
-    "onednn": "eager",
-    "onednn_acl": "eager",
-    "onnxruntime": "compiled",
-    "openvino": "compiled",
-    "sglang": "compiled",
-    "tensorflow": "compiled",
-    "torchchat": "llama_cpp",
-    "zendnn": "llama_cpp",
-}
-#: The names that ``software`` of a set can have.
-SOFTWARE: Final = tuple(_RUNTIMES)
-
-
 class Matmul(Record):
     """One matrix product: a of m x k by b of k x n."""
 
@@ -164,7 +138,8 @@ class MeasuredSet(Record):
         machine: catalogue id, or path of a machine file.
         family: sets with the same one share what a fit changes.
         sockets: of the system; throughputs are of all of them.
-        software: what ran it, one of :data:`SOFTWARE`, and ``software_version`` which release.
+        software: what ran it, an id of :func:`perfmodel.software.catalogue` or a file, and
+            ``software_version`` which release.
         quantity: "latency" of one run, "throughput" at the best partition and batch, or
             "token_rate" of one run.
         unit: of the values: of time for a latency, "samples/s", or "tokens/s".
@@ -198,12 +173,7 @@ class MeasuredSet(Record):
     @property
     def scenario(self) -> Scenario:
         """How the points were run; each row has its own batch and phase."""
-        return Scenario(self.precision, self.runtime, self.state)
-
-    @property
-    def runtime(self) -> str:
-        """The runtime that stands for the software."""
-        return _RUNTIMES[self.software]
+        return Scenario(self.precision, self.software, self.state)
 
     def factor(self) -> float:
         """What a value is multiplied by to be in seconds, samples or tokens per second."""
@@ -259,8 +229,6 @@ def parsed(tree: Any, shown: str, folder: Path = Path()) -> Measurements:
             )
         try:
             machine = load_machine(machine_of(group, folder))
-            if group.software not in _RUNTIMES:
-                raise UnknownName("software", group.software, SOFTWARE)
             group.scenario  # noqa: B018 - raises for words that do not exist
             for row in group.rows:
                 _check_subject(row, folder)

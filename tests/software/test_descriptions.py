@@ -1,0 +1,90 @@
+"""Descriptions of software: the catalogue's, a user's own, and what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perfmodel.errors import MachineError, UnknownName
+from perfmodel.software import Software, catalogue, load_software
+from perfmodel.vocabulary import families as f
+
+OWN = """
+base = "eager"
+name = "Ours"
+
+[launch]
+linear = "3 us"
+"""
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_every_description_is_whole_and_cites_its_figures(name: str) -> None:
+    software = load_software(name)
+    assert software.id == name
+    assert software.figures()
+    for path, figure in software.figures().items():
+        assert path.startswith(f"software.{name}.")
+        assert figure.confidence != "stated", path
+        assert len(figure.source) > 20, path
+        if figure.confidence in ("R", "U"):
+            assert figure.is_range, path
+
+
+def test_efficiencies_are_shares() -> None:
+    for name in catalogue():
+        for path, figure in load_software(name).figures().items():
+            if ".efficiency." in path:
+                assert 0 < figure.low <= figure.high <= 1, path
+
+
+def test_a_file_works_as_a_name_does_and_states_only_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_text(OWN)
+    own, eager = load_software(path), load_software("eager")
+    assert (own.id, own.name, own.fusion) == ("ours", "Ours", eager.fusion)
+    assert own.launch[f.LINEAR].typical == pytest.approx(3e-6)
+    assert own.launch[f.NORM] == eager.launch[f.NORM]
+    assert load_software(own) is own
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'openvino'"):
+        load_software("openvinoo")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('fusion = ["conv_nrom"]', "unknown rule 'conv_nrom'.*did you mean 'conv_norm'"),
+        ('[launch]\ncnv = "1 us"', "unknown operator family.*did you mean 'conv'"),
+        ('[launch]\nconv = "1 GB"', "launch.conv"),
+        ("[efficiency.any]\nlinear = 1.5", r"efficiency\.any\.linear.*a fraction in \(0, 1\]"),
+        ('[formats]\nlinear = ["int9"]', "unknown number format 'int9'"),
+        ('[precision.int8]\narithmetic = { linear = "int9" }', "unknown number format 'int9'"),
+        ("[precision.int8]\nread = { linear = 0 }", "bits in 1 to 64"),
+        ("[precision.int8]\nread = { norms = 8 }", "unknown operator family"),
+        ("overlap = 2", "overlap"),
+        ('threads = "some"', "threads: 'some'"),
+        ('base = "egaer"', "did you mean 'eager'"),
+        ('base = "own.toml"', "rests on itself"),
+        ("lunch = 3", "unknown field"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "own.toml"
+    body = text if text.startswith("base") else f'base = "eager"\n{text}'
+    path.write_text(body + "\n")
+    with pytest.raises(MachineError, match=expected) as error:
+        load_software(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_description_laid_over_keeps_the_rest() -> None:
+    eager = load_software("eager")
+    changed = eager.overlaid({"launch": {"conv": "9 us"}}, "test")
+    assert isinstance(changed, Software)
+    assert changed.launch[f.CONV].typical == pytest.approx(9e-6)
+    assert changed.launch[f.LINEAR] == eager.launch[f.LINEAR]
+    assert eager.overlaid({}, "test") is eager
