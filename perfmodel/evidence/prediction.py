@@ -12,10 +12,9 @@ import numpy as np
 from perfmodel.evidence.cases import Case
 from perfmodel.evidence.measurements import MeasuredSet, Row
 from perfmodel.machine import Machine
-from perfmodel.machine.parts import domain_shares
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.estimation import prepare
-from perfmodel.mapping.placement import placed
+from perfmodel.mapping.placement import placed, placed_values
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import Scenario
@@ -58,9 +57,7 @@ class Setting:
         given = {path: np.asarray(value, np.float64) for path, value in (values or {}).items()}
         if self.partition is None:
             own = placed(self.machine, self.run)
-            if own is not self.machine:
-                shares = domain_shares(self.machine)
-                given = {path: value * shares.get(path, 1.0) for path, value in given.items()}
+            given = placed_values(given, self.machine, self.run)
         else:
             own = instance(self.machine, self.partition)
             given = instance_values(given, self.machine, self.partition)

@@ -25,6 +25,7 @@ from perfmodel.figures.figure import (
     CacheSize,
     CoreCount,
     Duration,
+    Expect,
     Figure,
     Fraction,
     Frequency,
@@ -567,6 +568,11 @@ class Machine(Record):
         expected |= {f"clock.engine.{name}": expected["clock.base"] for name in self.core.engines}
         if any(f"memory.{part}" in values for part in BANDWIDTH_PARTS):
             tree["memory"].pop("bandwidth", None)
+        expected |= {
+            path: Expect(value.unit, "3")
+            for path, value in values.items()
+            if path.startswith("software.") and isinstance(value, Figure)
+        }
         for path, value in values.items():
             if path not in expected:
                 raise MachineError(

@@ -72,7 +72,8 @@ class Applied:
         """Return whether it has kernels of ``family`` for ``engine`` in a format."""
         formats = self.software.formats
         able = formats.get(family, formats.get("default"))
-        return engine not in self.software.without and (able is None or fmt in able)
+        missing = {engine, f"{engine}_{fmt}"} & set(self.software.without)
+        return not missing and (able is None or fmt in able)
 
     def efficiency(self, family: str, engine: str, fmt: str, precision: str = "") -> Rate:
         """Return the share of the rate of ``engine`` that kernels of ``family`` reach.

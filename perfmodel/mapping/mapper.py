@@ -205,8 +205,18 @@ class Mapper:
         return Vector(
             rate=rates[..., columns.family],
             lanes=float(tile.columns),
-            conversion=copies.conversion_seconds(columns, software, rates[..., _SIMPLE]),
+            conversion=copies.conversion_seconds(columns, software, rates[..., _SIMPLE])
+            + self._moving(columns, software),
         )
+
+    def _moving(self, columns: Columns, software: Applied) -> Rate:
+        """Seconds per element of operators that only move data, (..., 1, K)."""
+        if software.software.moving is None:
+            return 0.0
+        work = columns.work
+        moved = np.where(columns.family == f.CODE[f.DATA_MOVEMENT], work.moved.sum(axis=0), 0.0)
+        seconds: FloatArray = moved / work.elements
+        return seconds / (software.value("moving") * self.figure("clock.sustained"))
 
     def peak(
         self, columns: Columns, engine: npt.NDArray[np.intp], software: Software
@@ -332,6 +342,13 @@ class Mapper:
         l3 = np.minimum(np.minimum(l3, self.domains(cores) * limit), l2)
         return l2, l3, np.minimum(self.dram_bandwidth(cores) * drawn, l3)
 
+    def stretch(self, software: Applied, cores: FloatArray) -> FloatArray:
+        """Return by what the slowest of ``cores`` threads takes longer than an even share."""
+        late = software.value("stragglers") * np.log2(cores)
+        uneven = cores / software.value("chunks") if software.software.chunks is not None else 0.0
+        factor: FloatArray = 1.0 + late + uneven
+        return factor
+
     def overhead(
         self, columns: Columns, software: Applied, cores: FloatArray, grid: roofline.Grid
     ) -> FloatArray:
@@ -434,7 +451,7 @@ class Mapper:
     ) -> tuple[roofline.Grid, Traffic]:
         words.check("state", state, words.STATES)
         applied = self.applied(software)
-        drawn = applied.value("bandwidth", 1.0) if alone else 1.0
+        drawn = applied.value("bandwidth" if alone else "bandwidth_several", 1.0)
         traffic = self.traffic(columns, state, cores, drawn)
         rates = self.vector_rates()
         simple = rates[..., _SIMPLE]
@@ -444,7 +461,7 @@ class Mapper:
             self.vector(columns, applied, rates),
             traffic,
             cores,
-            stretch=1.0 + applied.value("stragglers") * np.log2(cores),
+            stretch=self.stretch(applied, cores),
             exposed=1.0 - software.overlap,
         )
         overhead = self.overhead(columns, applied, cores, grid)

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from perfmodel.figures.figure import (
     Bandwidth,
+    BytesPerCycle,
     Count,
     Duration,
     Factor,
@@ -115,7 +116,8 @@ class Software(Record):
             it fastest, which is a bound; "all": every thread works and meets; "joined": the best
             number works, all meet.
         numa: what one instance runs on: the whole "socket", or one memory "domain" of it.
-        without: engines of a CPU that it has no kernels for.
+        without: engines of a CPU that it has no kernels for, or has none for in a format
+            ("amx", "amx_int8").
         formats: number formats that it has kernels for, by family of products, and ``default`` for
             those not listed; all where absent. Products in others run in the next wider one.
         precision: what a precision means in it, where that differs from the general meaning
@@ -136,7 +138,12 @@ class Software(Record):
         grain: work, in time of one core, that a thread is woken for; absent: all are woken.
         stragglers: by how much more the slowest thread takes than the mean, for each doubling of
             the threads.
-        bandwidth: share of the machine's sustained memory bandwidth that one instance draws.
+        chunks: threads at which work that is divided ahead of time takes twice as long as an even
+            division would, for the slowest thread; the excess is linear in the threads.
+        bandwidth: what one instance draws of the memory, over the machine's sustained bandwidth.
+        bandwidth_several: the same of several instances together; 1 where absent. Above 1 where
+            they read the same lines.
+        moving: bytes per cycle and core at which operators that only move data read and write.
         touching: bandwidth of one thread, beside the kernel, on all that a kernel reads and writes;
             absent where operands stay where the kernel wants them.
         packing: how often the second operand of a product of several rows passes through memory for
@@ -169,7 +176,10 @@ class Software(Record):
     join: Duration | None = None
     grain: Duration | None = None
     stragglers: Factor | None = None
-    bandwidth: Fraction | None = None
+    chunks: Factor | None = None
+    bandwidth: Factor | None = None
+    bandwidth_several: Factor | None = None
+    moving: BytesPerCycle | None = None
     touching: Bandwidth | None = None
     packing: Factor | None = None
     relayout: Factor | None = None
