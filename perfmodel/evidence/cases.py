@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from perfmodel.evidence.measurements import (
@@ -19,6 +19,7 @@ from perfmodel.evidence.measurements import (
 )
 from perfmodel.machine import Machine, load_machine
 from perfmodel.machine.parts import with_cores
+from perfmodel.vocabulary.words import Phase
 from perfmodel.workload.workload import Workload
 
 
@@ -71,14 +72,8 @@ class Case:
             return probe(row.probe).workload()
         assert row.model is not None
         if row.is_saved:
-            from perfmodel.workload import storage
-
-            return storage.load(self._folder / row.model, batch=batch)
-        from perfmodel.models import zoo
-
-        return zoo.workload(
-            row.model, batch, phase=row.phase, tokens=row.tokens, context=row.context
-        )
+            return _saved(self._folder / row.model, batch)
+        return _named(row.model, batch, row.phase, row.tokens, row.context)
 
     @property
     def measured(self) -> float:
@@ -110,6 +105,23 @@ def cases(
 def load_cases(files: Iterable[str | Path] = SHIPPED) -> list[Case]:
     """Every point of some files: paths, or names of those that come with perfmodel."""
     return [case for file in files for case in cases(load_measurements(file), folder_of(file))]
+
+
+# Points by the hundred are of the same few models; what is prepared of one serves all of them.
+@lru_cache(maxsize=256)
+def _saved(path: Path, batch: int) -> Workload:
+    from perfmodel.workload import storage
+
+    return storage.load(path, batch=batch)
+
+
+@lru_cache(maxsize=256)
+def _named(
+    model: str, batch: int, phase: Phase | None, tokens: int | None, context: int | None
+) -> Workload:
+    from perfmodel.models import zoo
+
+    return zoo.workload(model, batch, phase=phase, tokens=tokens, context=context)
 
 
 def matmul(shape: Matmul) -> Workload:

@@ -56,12 +56,12 @@ class Fit:
         """
         found = np.array(self.log_ratio)
         group_of = np.array([hash(group) for group in groups])
-        prior = 1 / np.array([factor.spread for factor in self.factors]) ** 2
+        prior, centre = _priors(self.factors)
         for group in np.unique(group_of):
             rows = group_of == group
             seen = self.weight * ~rows / MODEL_ERROR**2
             normal = self.slope.T @ (seen[:, None] * self.slope) + np.diag(prior)
-            pull = self.slope.T @ (seen * self.log_ratio) + prior * self.log_value
+            pull = self.slope.T @ (seen * self.log_ratio) + prior * (self.log_value - centre)
             step = np.clip(np.linalg.solve(normal, pull), -1.5, 1.5)
             found[rows] = self.log_ratio[rows] - self.slope[rows] @ step
         return found
@@ -99,8 +99,7 @@ def fit(
         progress: told the mean absolute log ratio before each step.
         steps: Gauss-Newton steps at most; 0 evaluates the files' own figures.
     """
-    spread = np.array([factor.spread for factor in factors])
-    prior = 1 / spread**2
+    prior, centre = _priors(factors)
     own = [
         np.array([any(factor.moves(path) for path in figures_of(s)) for factor in factors])
         for s in settings
@@ -125,7 +124,7 @@ def fit(
         weight = _weights(ratio)
         rows = weight / MODEL_ERROR**2
         normal = slope.T @ (rows[:, None] * slope) + np.diag(prior)
-        pull = slope.T @ (rows * ratio) + prior * logs
+        pull = slope.T @ (rows * ratio) + prior * (logs - centre)
         step = np.clip(np.linalg.solve(normal, pull), -_LONGEST, _LONGEST)
         logs = logs - step
         ratio, slope = evaluate(logs)
@@ -142,6 +141,12 @@ def fit(
         slope=slope,
         weight=weight,
     )
+
+
+def _priors(factors: Sequence[Factor]) -> tuple[FloatArray, FloatArray]:
+    """Weight of what was known before, and its logarithm, each of shape (F,)."""
+    spread = np.array([factor.spread for factor in factors])
+    return 1 / spread**2, np.log([factor.centre for factor in factors])
 
 
 def _weights(ratio: FloatArray) -> FloatArray:

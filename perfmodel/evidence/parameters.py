@@ -1,17 +1,23 @@
 """What is fitted to measurements: few parameters, each a physical effect, that move figures.
 
 A parameter moves all figures of one effect together, as a factor on what the files say of them.
-It starts at 1 and is held there with a *spread*: how far (as a standard deviation of the logarithm)
-the files may be off before anything is measured. What the points say nothing of stays where it was.
+It is held to what was known before any measurement with a *spread*: how far (as a standard
+deviation of the logarithm) that may be off. What the points say nothing of stays where it was.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pydantic import Field
 
 from perfmodel.figures.figure import Figure
+from perfmodel.figures.files import read_description
+from perfmodel.figures.record import Record, validated
 from perfmodel.mapping.roofline import FloatArray
 
 
@@ -23,16 +29,43 @@ class Factor:
         meaning: in words, for reports.
         patterns: dotted paths of the figures it moves, ``*`` for any part.
         spread: of its natural logarithm, before any measurement.
+        centre: where it is held, as a factor on what the files say: below 1 where the measurements
+            moved the files up from what was known before.
     """
 
     name: str
     meaning: str
     patterns: tuple[str, ...]
     spread: float
+    centre: float = 1.0
 
     def moves(self, path: str) -> bool:
         """Whether the figure at ``path`` is one of its own."""
         return any(fnmatchcase(path, pattern) for pattern in self.patterns)
+
+
+class _Row(Record):
+    name: str
+    meaning: str
+    value: float = Field(gt=0)
+    prior: float = Field(gt=0)
+    spread: float = Field(gt=0)
+    patterns: tuple[str, ...] = Field(min_length=1)
+
+
+class _Factors(Record):
+    factor: tuple[_Row, ...]
+
+
+@functools.cache
+def software_factors() -> tuple[Factor, ...]:
+    """Return what is fitted of all software: factors.toml."""
+    file = Path(__file__).with_name("factors.toml")
+    tree, origin = read_description(file, "factors.toml", "a file of perfmodel")
+    return tuple(
+        Factor(row.name, row.meaning, row.patterns, row.spread, row.prior / row.value)
+        for row in validated(_Factors, tree, origin).factor
+    )
 
 
 def moved(

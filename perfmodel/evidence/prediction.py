@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -108,6 +108,9 @@ def _at(case: Case, partition: Partition | None, batch: int, sockets: int) -> Se
     run = case.group.scenario
     if partition is not None:
         run = divided(run, partition)
+        if case.row.instances is None:
+            # Streams of one process, as far as a source does not say otherwise.
+            run = replace(run, weights="shared")
     _, table = prepare(workload, run, case.machine)
     if partition is not None:
         table = instance_columns(workload, table, case.machine, partition, run.weights)

@@ -62,9 +62,9 @@ class Applied:
         return by_family([self.value(f"launch.{key}") for key in keys])
 
     def beside(self, precision: str) -> FloatArray:
-        """Return kernels launched beside each one, by family code, shape (families,)."""
+        """Return kernels launched beside each one, by family: (1, F) or (samples, 1, F)."""
         stated = self.software.beside.get(precision, {})
-        return np.array(
+        return by_family(
             [self.value(f"beside.{precision}.{n}") if n in stated else 0.0 for n in f.FAMILIES]
         )
 

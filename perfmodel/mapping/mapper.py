@@ -358,7 +358,7 @@ class Mapper:
             grid: the kernels' own times, which say how many threads a kernel wakes.
         """
         launch = copies.launch(columns, software, self.cores)
-        kernels = 1.0 + software.beside(columns.precision.name)[columns.family]
+        kernels = 1.0 + software.beside(columns.precision.name)[..., columns.family]
         overhead: FloatArray = kernels * (launch + self.meeting(columns, software, cores, grid))
         return overhead
 

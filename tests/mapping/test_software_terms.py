@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perfmodel.figures.figure import Figure
 from perfmodel.machine import Machine, load_machine
 from perfmodel.machine.parts import one_domain, with_cores
 from perfmodel.mapping import estimate, mapper_for
 from perfmodel.mapping.columns import columns
 from perfmodel.mapping.policies import effective
 from perfmodel.mapping.roofline import Times
+from perfmodel.mapping.variants import latency_variants
 from perfmodel.scenario import Scenario
 from perfmodel.serving import serve
 from perfmodel.serving.partition import Partition
-from perfmodel.software import Software, load_software
+from perfmodel.software import Software, catalogue, load_software
 from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.fusion import without_constants
@@ -248,8 +250,6 @@ def test_fewer_working_cores_hold_a_higher_clock() -> None:
 
 def test_a_sample_of_cores_has_no_more_than_its_own() -> None:
     """Where kernels choose how many cores work, and where all of them do."""
-    from perfmodel.mapping.variants import latency_variants
-
     counts = np.array([16.0, 48.0, 96.0])
     for chosen in (software(join="100 ns"), load_software("ideal")):
         swept = latency_variants(
@@ -262,3 +262,32 @@ def test_a_sample_of_cores_has_no_more_than_its_own() -> None:
             for n in counts.tolist()
         ]
         np.testing.assert_allclose(swept, alone, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_every_figure_of_a_software_varies_as_one_at_a_time(name: str) -> None:
+    """A sweep of any figure equals one description after the other."""
+    chosen = load_software(name)
+    b = Builder()
+    x = b.linear(b.input(64 * 512), 64, 512, 512)
+    b.kernel("gelu", f.ACTIVATION, [x], elements=64 * 512, vector_ops=64 * 512 * 8)
+    b.kernel("cat", f.DATA_MOVEMENT, [x, b.input(2**23)], elements=2**23 + 64 * 512)
+    workload = b.workload()
+    for path, figure in chosen.figures().items():
+        values = np.array([figure.typical * 0.5, figure.typical])
+        if path.endswith((".batch", ".elements")):
+            continue  # Which library a convolution goes to is not sampled.
+        for precision in ("int8", "w8"):
+            swept = latency_variants(
+                workload, "epyc_9654", {path: values}, precision, software=chosen
+            )
+            inner = path.removeprefix(f"software.{name}.").split(".")
+            alone = []
+            for value in values.tolist():
+                tree: Any = Figure(value, value, value, figure.unit)
+                for part in reversed(inner):
+                    tree = {part: tree}
+                changed = chosen.overlaid(tree, "test")
+                found = estimate(workload, "epyc_9654", precision, software=changed)
+                alone.append(found.latency_ms)
+            np.testing.assert_allclose(swept, alone, rtol=1e-12, err_msg=path)
