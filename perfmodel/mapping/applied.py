@@ -75,14 +75,17 @@ class Applied:
         missing = {engine, f"{engine}_{fmt}"} & set(self.software.without)
         return not missing and (able is None or fmt in able)
 
-    def efficiency(self, family: str, engine: str, fmt: str, precision: str = "") -> Rate:
+    def efficiency(
+        self, family: str, engine: str, kind: str, fmt: str, precision: str = ""
+    ) -> Rate:
         """Return the share of the rate of ``engine`` that kernels of ``family`` reach.
 
         Of the tables, that of the precision comes first (unless it is called like a format), then
-        those of the engine in the format, of the engine, of the format, and the one for any.
+        those of the engine in the format, of the engine, of its kind ("matrix", "vector"), of the
+        format, and the one for any.
         """
         own = () if precision in FORMATS else (precision,)
-        for key in (*own, f"{engine}_{fmt}", engine, fmt, ANY):
+        for key in (*own, f"{engine}_{fmt}", engine, kind, fmt, ANY):
             if family in self.software.efficiency.get(key, {}):
                 return self.value(f"efficiency.{key}.{family}")
         return 1.0

@@ -151,13 +151,14 @@ class Mapper:
         prefix = f"core.engines.{name}"
         clock = self.clock(name)
         precision = columns.precision.name
+        kind = self.machine.core.engines[name].kind
         rates = [
             1.0
             if run is None
             else self.figure(f"{prefix}.ops_per_cycle.{run.fmt}")
             * clock
             * self.figure(f"{prefix}.efficiency.{family}")
-            * software.efficiency(family, name, run.fmt, precision)
+            * software.efficiency(family, name, kind, run.fmt, precision)
             for family, run in zip(f.FAMILIES, runs, strict=True)
         ]
         if precision in software.software.unpacking:
@@ -198,7 +199,7 @@ class Mapper:
         tile = self.machine.core.engines[self.vector_engine].tile["fp32"]
         name = self.vector_engine
         shares = [
-            software.efficiency(_vector_family(family), name, "fp32") for family in f.FAMILIES
+            software.efficiency(_vector_family(family), name, "vector", "fp32") for family in f.FAMILIES
         ]
         if any(not isinstance(share, float) or share != 1.0 for share in shares):
             rates = rates * by_family(shares)

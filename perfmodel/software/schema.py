@@ -126,8 +126,9 @@ class Software(Record):
         launch: time on the critical path to launch one kernel, by operator family; ``default`` for
             those not listed.
         efficiency: share of the rate that an engine of the core can reach, by family, in tables for
-            a precision ("w4"), an engine in a format ("amx_int8"), an engine ("amx"), a format
-            ("bf16") or "any"; the first of these that lists a family counts, and 1 where none does.
+            a precision ("w4"), an engine in a format ("amx_int8"), an engine ("amx"), engines of a
+            kind ("matrix", "vector"), a format ("bf16") or "any"; the first of these that lists a
+            family counts, and 1 where none does.
         unpacking: operations per cycle of one core at which quantised weights of a precision are
             brought into the form that the engine multiplies, beside multiplying them.
         overlap: share of the smaller of arithmetic and memory time that is hidden behind the other.

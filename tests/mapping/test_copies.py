@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from perfmodel.ranking.unknowns import unknowns
 from perfmodel.software import load_software
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
+from tests.mapping.bound import EAGER
 
 RUNTIME = """
 base = "epyc_9654"
@@ -38,7 +40,7 @@ def layer(m: int, n: int, k: int) -> Workload:
     return b.workload()
 
 
-def overhead_us(workload: Workload, cpu: object = "epyc_9654", software: str = "eager") -> float:
+def overhead_us(workload: Workload, cpu: object = "epyc_9654", software: Any = EAGER) -> float:
     (kernel,) = estimate(workload, cpu, "fp32", state="cold", software=software).kernels  # type: ignore[arg-type]
     machine = load_machine(cpu)  # type: ignore[arg-type]
     region = machine.parallel_region
@@ -54,7 +56,7 @@ def test_weights_are_packed_on_every_eager_call_with_several_rows() -> None:
     expected = dispatch_us + times * 4096 * 4096 * 4 / bandwidth * 1e6
     assert overhead_us(layer(64, 4096, 4096)) == pytest.approx(expected)
     assert overhead_us(layer(1, 4096, 4096)) == pytest.approx(dispatch_us)
-    assert overhead_us(layer(64, 4096, 4096), software="compiled") == pytest.approx(1.5)
+    assert overhead_us(layer(64, 4096, 4096), software="ideal") == pytest.approx(1.5)
 
 
 def test_the_second_activation_of_a_product_is_packed_too() -> None:
@@ -65,7 +67,7 @@ def test_the_second_activation_of_a_product_is_packed_too() -> None:
 def test_outputs_that_are_mapped_anew_fault_when_written() -> None:
     mib = 2**20
     just, below = (
-        estimate(product(1024, n, 1), "epyc_9654", "fp32", software="eager").latency_ms
+        estimate(product(1024, n, 1), "epyc_9654", "fp32", software=EAGER).latency_ms
         for n in (8 * 1024, 8 * 1024 - 16)
     )
     bandwidth = 13e9
@@ -78,13 +80,13 @@ def test_a_machine_file_may_state_what_its_runtime_costs(tmp_path: Path) -> None
     machine = load_machine(path)
     assert overhead_us(layer(1, 64, 64), machine) == pytest.approx(40)
     assert overhead_us(product(1, 64, 64), machine) == pytest.approx(1)
-    assert overhead_us(layer(1, 64, 64), machine, "compiled") == pytest.approx(1.5)
+    assert overhead_us(layer(1, 64, 64), machine, "ideal") == pytest.approx(1.5)
     packed = overhead_us(layer(64, 4096, 4096), machine) - 40
     assert packed == pytest.approx(4096 * 4096 * 4 / machine.sustained_bandwidth * 1e6)
     # Samples of such a figure are of the machine, and move its estimates.
     seconds = np.array([10e-6, 30e-6])
     values = {"software.eager.launch.linear": seconds}
-    fast, slow = latency_variants(layer(1, 64, 64), machine, values, "fp32", software="eager")
+    fast, slow = latency_variants(layer(1, 64, 64), machine, values, "fp32", software=EAGER)
     assert slow - fast == pytest.approx(20e-3)
 
 
@@ -95,7 +97,7 @@ def test_a_runtime_s_own_figures_are_unknowns_of_that_runtime_alone(tmp_path: Pa
     machine = load_machine(path)
     wanted = "software.eager.launch.linear"
     assert wanted in [u.path for u in unknowns([machine], "eager")]
-    assert wanted not in [u.path for u in unknowns([machine], "compiled")]
+    assert wanted not in [u.path for u in unknowns([machine], "ideal")]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_a_runtime_that_is_wrong_is_said(tmp_path: Path, text: str, expected: st
 
 
 def test_an_eager_runtime_says_what_it_copies() -> None:
-    eager, compiled = load_software("eager"), load_software("compiled")
+    eager, compiled = load_software("eager"), load_software("ideal")
     assert eager.packing is not None
     assert eager.fresh_output is not None
     assert (eager.packing.typical, eager.fresh_output.threshold.typical) == (3, 32 * 2**20)

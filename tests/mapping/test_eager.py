@@ -15,10 +15,10 @@ from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
+from tests.mapping.bound import EAGER
 from tests.mapping.machines import machines
 from tests.strategies import workloads
 
-EAGER = load_software("eager")
 assert EAGER.packing is not None
 assert EAGER.relayout is not None
 assert EAGER.conversion is not None
@@ -78,12 +78,12 @@ def test_which_convolutions_are_plain_products(
 
 def test_a_plain_product_launches_faster_and_changes_no_layout() -> None:
     workload = convolution(f.POINTWISE_CONV, 3136)
-    (native,) = estimate(workload, ALONE, "fp32", software="eager").kernels
+    (native,) = estimate(workload, ALONE, "fp32", software=EAGER).kernels
     packing = EAGER.packing.typical * 64 * 64 * 4
     level = ALONE.core.cache_bandwidth.l3.typical * ALONE.clock.sustained.typical
     assert native.overhead_ms * 1e3 == pytest.approx(10.5 + packing / level * 1e6)
 
-    (library,) = estimate(workload, ALONE, "bf16", software="eager").kernels
+    (library,) = estimate(workload, ALONE, "bf16", software=EAGER).kernels
     vector = ALONE.core.engines["avx512"]
     rate = vector.ops_per_cycle["fp32"].typical * ALONE.engine_clock("avx512").typical
     rate *= vector.efficiency["elementwise"].typical
@@ -131,7 +131,7 @@ def test_attention_in_16_bits_is_no_faster_than_in_32_and_only_in_eager_mode() -
     b.kernel(
         "sdpa", f.ATTENTION, [b.input(3 * 512 * 1024)], gemm=shape, flops=flops, elements=2**19
     )
-    for runtime, ratio in (("eager", 1.0), ("compiled", 2.0)):
+    for runtime, ratio in ((EAGER, 1.0), (load_software("ideal"), 2.0)):
         fp32, bf16 = (
             estimate(b.workload(), "epyc_9654", p, software=runtime).kernels[0].compute_ms
             for p in ("fp32", "bf16")
@@ -144,7 +144,7 @@ def test_pooling_is_a_loop_over_single_elements_in_eager_mode_alone() -> None:
     b.kernel("max_pool", f.POOLING, [b.input(10**6)], elements=10**5, vector_ops=9 * 10**5)
     eager_ms, compiled_ms = (
         estimate(b.workload(), ALONE, "fp32", software=runtime).kernels[0].compute_ms
-        for runtime in ("eager", "compiled")
+        for runtime in (EAGER, load_software("ideal"))
     )
     assert compiled_ms / eager_ms == pytest.approx(EAGER.efficiency["any"][f.POOLING].typical)
 
@@ -154,11 +154,11 @@ def test_a_runtime_that_plans_does_none_of_it(
     workload: Workload, machine: Machine, precision: str
 ) -> None:
     mapper = mapper_for(machine)
-    software = mapper.applied(load_software("compiled"))
+    software = mapper.applied(load_software("ideal"))
     table = columns(workload, get_precision(precision))
     assert not copies.native(table, software, 1).any()
     assert copies.conversion_seconds(table, software, np.full((1, 1), 1e9)) == 0.0
-    cores = mapper.candidates()
+    cores = mapper.candidates(load_software("ideal"))
     traffic = mapper.traffic(table, "steady", cores)
     rate = np.full((1, 1), 1e9)
     assert np.all(copies.copies(table, software, traffic, rate, cores, 1) == 0.0)
@@ -167,14 +167,12 @@ def test_a_runtime_that_plans_does_none_of_it(
 def test_all_threads_of_llama_cpp_meet_after_every_kernel() -> None:
     b = Builder()
     b.kernel("add", f.ELEMENTWISE, [b.input(64)], elements=64, vector_ops=64)
-    machine = load_machine("ampereone_192")
-    region = machine.parallel_region
-    meeting = region.base.typical + region.per_doubling.typical * np.log2(192)
-    (tiny,) = estimate(b.workload(), machine, "bf16", software="llama_cpp").kernels
-    dispatch = load_software("llama_cpp").launch["default"].typical
-    assert tiny.overhead_ms / 1e3 == pytest.approx(meeting + dispatch)
-    (alone,) = estimate(b.workload(), machine, "bf16", software="compiled").kernels
-    assert alone.cores == 1
-    assert alone.overhead_ms / 1e3 == pytest.approx(
-        load_software("compiled").launch["default"].typical
-    )
+    software = load_software("llama_cpp")
+    assert software.join is not None
+    (tiny,) = estimate(b.workload(), "ampereone_192", "bf16", software=software).kernels
+    expected = 192 * software.join.typical + software.launch["default"].typical
+    assert tiny.overhead_ms / 1e3 == pytest.approx(expected)
+    # Where threads are woken for a grain of work, a tiny kernel wakes none.
+    (alone,) = estimate(b.workload(), "ampereone_192", "bf16", software="openvino").kernels
+    launch = load_software("openvino").launch["default"].typical
+    assert alone.overhead_ms / 1e3 == pytest.approx(launch)

@@ -203,7 +203,7 @@ NARROW_TO_WIDE = pytest.mark.parametrize(
 )
 
 
-@given(workloads(), machines(), STATE, st.sampled_from(["compiled", "llama_cpp"]))
+@given(workloads(), machines(), STATE, st.sampled_from(["ideal", "llama_cpp"]))
 @NARROW_TO_WIDE
 def test_a_narrower_format_is_never_slower(
     from_narrow_to_wide: tuple[str, ...],
@@ -343,7 +343,7 @@ def test_names_and_the_order_of_independent_kernels_do_not_matter(
 def test_scaling_every_rate_scales_latency(
     workload: Workload, machine: Machine, precision: str, state: str, factor: float
 ) -> None:
-    runtime = load_software("compiled")
+    runtime = load_software("ideal")
     launch = runtime.launch["default"].typical / factor
     slower_runtime = runtime.overlaid({"launch": {"default": f"{launch} s"}}, "slower")
     # Cache bandwidths are per cycle: the clock scales them already.
@@ -382,7 +382,7 @@ def test_a_vector_of_machines_equals_one_at_a_time(
     # The maximum clock bounds the others, and is not read.
     moved = [path for path in moved if not path.endswith("clock.max")]
     values = {path: figures[path].typical * rng.uniform(0.5, 1.0, 5) for path in moved}
-    runtime = load_software("compiled")
+    runtime = load_software("ideal")
     table = columns(fuse(workload), get_precision(precision))
     together = mapper_for(machine, values).times(table, runtime, state)
     for sample in range(5):

@@ -8,13 +8,13 @@ import pytest
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.figures.record import tree_of
 from perfmodel.machine import Machine, load_machine
+from perfmodel.machine.parts import with_cores
 from perfmodel.mapping import (
     AmdMapper,
     AmpereMapper,
     Estimate,
     IntelMapper,
     Mapper,
-    estimate,
     mapper_for,
     register_mapper,
 )
@@ -25,6 +25,7 @@ from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
+from tests.mapping.bound import estimate
 
 MIB = 2**20
 
@@ -135,7 +136,7 @@ def test_a_format_nobody_has_is_said_in_the_notes() -> None:
     isa = tuple(flag for flag in machine.core.isa if flag != "avx512_bf16")
     without = machine.model_copy(update={"core": machine.core.model_copy(update={"isa": isa})})
     found = estimate(linear(512), without, "bf16")
-    assert found.notes == ("epyc_9654 has no bf16 arithmetic: products run in fp32",)
+    assert found.notes == ("epyc_9654 under ideal has no bf16 arithmetic: products run in fp32",)
     assert estimate(linear(512), machine, "bf16").notes == ()
     assert found.latency_ms > estimate(linear(512), machine, "bf16").latency_ms
 
@@ -221,9 +222,10 @@ def test_the_parallel_region_costs_what_the_machine_says() -> None:
     machine = load_machine("xeon_8490h")
     table = columns(linear(8), get_precision("int8"))
     cores = np.array([[1.0], [2.0], [8.0]])
-    software = load_software("compiled")
+    software = load_software("ideal")
     mapper = mapper_for(machine)
-    overhead = mapper.overhead(table, mapper.applied(software), cores)[:, 0]
+    times = [mapper.times(table, software, cores=count[None]) for count in cores]
+    overhead = np.array([float(found.overhead[0]) for found in times])
     region = overhead - software.launch["default"].typical
     base = machine.parallel_region.base.typical
     step = machine.parallel_region.per_doubling.typical
@@ -234,15 +236,16 @@ def test_eager_charges_every_operator_at_its_measured_cost() -> None:
     b = Builder()
     x = b.linear(b.input(64), 1, 64, 64)
     b.kernel("gelu", f.ACTIVATION, [x], elements=64, vector_ops=64 * 8)
-    eager = estimate(b.workload(), "epyc_9654", "fp32", software="eager")
-    compiled = estimate(b.workload(), "epyc_9654", "fp32")
+    one_core = with_cores(load_machine("epyc_9654"), 1)
+    eager = estimate(b.workload(), one_core, "fp32", software="eager")
+    planned = estimate(b.workload(), one_core, "fp32")
     assert [k.operator for k in eager.kernels] == ["linear", "gelu"]
-    assert [k.operator for k in compiled.kernels] == ["linear+gelu"]
-    region = load_machine("epyc_9654").parallel_region
-    for kernel, dispatch_us in zip(eager.kernels, (5.2, 4.6), strict=True):
-        own = region.base.typical + region.per_doubling.typical * np.log2(kernel.cores)
-        expected = dispatch_us * 1e-3 + (own * 1e3 if kernel.cores > 1 else 0)
-        assert kernel.overhead_ms == pytest.approx(expected)
+    assert [k.operator for k in planned.kernels] == ["linear+gelu"]
+    touching = load_software("eager").touching
+    assert touching is not None
+    for kernel, launch_us in zip(eager.kernels, (5.2, 4.6), strict=True):
+        moved = 2 * 64 * 4 / touching.typical
+        assert kernel.overhead_ms == pytest.approx(launch_us * 1e-3 + moved * 1e3)
 
 
 def test_fps_per_watt_states_its_basis() -> None:

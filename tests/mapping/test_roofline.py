@@ -54,7 +54,7 @@ def evaluate(
 ) -> roofline.Times:
     moves = moves or traffic()
     overheads = np.broadcast_to(np.asarray(overhead, dtype=float), (4, 1))
-    grid = roofline.grid(w, engines, vector, moves, overheads, CORES)
+    grid = roofline.grid(w, engines, vector, moves, CORES).with_overhead(overheads)
     found = roofline.evaluate(grid, moves, CORES)
     np.testing.assert_array_equal(found.latency, roofline.best_latency(grid))
     return found

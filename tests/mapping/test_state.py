@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from perfmodel.machine import load_machine
-from perfmodel.mapping import estimate, mapper_for
+from perfmodel.mapping import mapper_for
 from perfmodel.mapping.columns import columns
 from perfmodel.software import load_software
 from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Workload
 from tests.builder import Builder
+from tests.mapping.bound import estimate
 
 MIB = 2**20
 HEADS, HEAD_DIM = 8, 64
@@ -96,4 +97,4 @@ def test_a_cache_is_spread_over_the_complexes_of_an_epyc() -> None:
     mapper = mapper_for(machine)
     held = mapper.resident_weights(table)
     assert held == pytest.approx(table.resident_bytes / 12, rel=0.02)
-    assert mapper.times(table, load_software("compiled")).latency.sum() > 0
+    assert mapper.times(table, load_software("ideal")).latency.sum() > 0

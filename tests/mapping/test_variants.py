@@ -43,20 +43,24 @@ def test_a_choice_of_core_counts_is_close_and_never_below() -> None:
     values = {
         "clock.sustained": rng.uniform(2e9, 4e9, 500),
         "parallel_region.per_doubling": rng.uniform(0.5e-6, 3e-6, 500),
-        "software.compiled.launch.default": rng.uniform(1e-6, 2e-6, 500),
+        "software.ideal.launch.default": rng.uniform(1e-6, 2e-6, 500),
         "assumptions.cache.usable": rng.uniform(0.5, 1, 500),
     }
     workload = linear(64, 512, 512, layers=4)
-    exact = latency_variants(workload, "epyc_9654", values)
-    quick = latency_variants(workload, "epyc_9654", values, every_core_count=False)
+    exact = latency_variants(workload, "epyc_9654", values, software="ideal")
+    quick = latency_variants(
+        workload, "epyc_9654", values, software="ideal", every_core_count=False
+    )
     assert np.all(quick >= exact * (1 - 1e-12))
     np.testing.assert_allclose(quick, exact, rtol=0.01)
 
 
 def test_assumptions_vary_like_figures() -> None:
     seconds = np.array([1e-6, 3e-6])
-    path = "software.compiled.launch.default"
-    slow, slower = latency_variants(linear(8, layers=5), "epyc_9654", {path: seconds})
+    path = "software.ideal.launch.default"
+    slow, slower = latency_variants(
+        linear(8, layers=5), "epyc_9654", {path: seconds}, software="ideal"
+    )
     assert slower - slow == pytest.approx(5 * 2e-3)
     with pytest.raises(UnknownName, match="launch"):
-        latency_variants(linear(8), "epyc_9654", {"software.compiled.x": seconds})
+        latency_variants(linear(8), "epyc_9654", {"software.ideal.x": seconds}, software="ideal")
