@@ -32,6 +32,8 @@ from perfmodel.tracing.values import Values, tensors_in
 _DEVICE: Final = torch.ops.prim.device.default
 _LIFTS: Final = (torch.ops.aten.lift_fresh.default, torch.ops.aten.lift_fresh_copy.default)
 _CASTS: Final = frozenset({torch.ops.aten.to, torch.ops.aten._to_copy})
+#: Operators that a CPU has for every type, and PyTorch's description of shapes for BF16 alone.
+_BF16_ON_META: Final = (torch.ops.aten._grouped_mm.default,)
 #: Kinds of tensors whose operators are noted as they are; others say themselves what they call.
 _OWN: Final = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer, FakeTensor)
 
@@ -124,7 +126,7 @@ class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
         result = self.values.call(func, args, kwargs)
         if result is NotImplemented:
             try:
-                result = func(*args, **kwargs)
+                result = _called(func, args, kwargs)
                 check_sizes(func, result)
             except VALUES_NEEDED as error:
                 return self._parts(func, args, kwargs, error)
@@ -185,6 +187,15 @@ class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
         result = func(*args, **kwargs)
         self._step(func, args, kwargs, result)
         return result
+
+
+def _called(func: Any, args: Any, kwargs: Any) -> Any:
+    """The result of ``func`` on stand-ins."""
+    if func not in _BF16_ON_META:
+        return func(*args, **kwargs)
+    dtype = args[0].dtype
+    result = func(*(a.to(torch.bfloat16) for a in args[:2]), *args[2:], **kwargs)
+    return torch.empty_strided(result.shape, result.stride(), dtype=dtype, device=result.device)
 
 
 def check_sizes(func: Any, result: Any) -> None:
