@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from perfmodel.machine import Machine, load_machine
     from perfmodel.machine import catalogue as cpus
     from perfmodel.mapping import AmdMapper, AmpereMapper, Estimate, IntelMapper, estimate
+    from perfmodel.models.generation import trace_generation
     from perfmodel.models.zoo import names as model_names
     from perfmodel.models.zoo import parametric as model_parametric
     from perfmodel.models.zoo import workload as model_workload
@@ -69,6 +70,7 @@ __all__ = [
     "rank",
     "rankings",
     "trace",
+    "trace_generation",
     "trace_parametric",
 ]
 
@@ -104,6 +106,7 @@ __getattr__, __dir__ = exports(
         "rank": "perfmodel.ranking:rank",
         "rankings": "perfmodel.comparison:rankings",
         "trace": "perfmodel.tracing.tracing:trace",
+        "trace_generation": "perfmodel.models.generation:trace_generation",
         "trace_parametric": "perfmodel.tracing.symbolic:trace_parametric",
     },
 )

@@ -158,14 +158,23 @@ def resolve_model(
                 text, dimensions, phase=phase, tokens=tokens, context=context
             ),
         )
-    if own.is_program(text) or own.is_factory(text):
-        if phase is not None or tokens is not None or context is not None:
-            raise PerfmodelError(
-                f"{text}: phase, tokens and context choose a run of a named model; here the inputs "
-                "do, so leave these options out"
+    if own.is_program(text) or own.is_factory(text) or own.is_config(text):
+        if own.is_program(text):
+            if phase is not None or tokens is not None or context is not None:
+                raise PerfmodelError(
+                    f"{text}: phase, tokens and context choose a run of a named model; here the "
+                    "inputs do, so leave these options out"
+                )
+            found = own.program(text, allow_unmodelled=allow_unmodelled)
+        else:
+            find = own.config if own.is_config(text) else own.factory
+            found = find(
+                text,
+                phase=phase,
+                tokens=tokens,
+                context=context,
+                allow_unmodelled=allow_unmodelled,
             )
-        find = own.program if own.is_program(text) else own.factory
-        found = find(text, allow_unmodelled=allow_unmodelled)
         return ModelSource(
             name=found.name,
             origin=text,
@@ -173,6 +182,7 @@ def resolve_model(
             published=None,
             _load=found.trace,
         )
+    own.refuse(text)
     path = Path(text)
     named_as_file = text.endswith((".json", ".json.gz")) or len(path.parts) > 1 or path.is_file()
     if isinstance(model, str) and not named_as_file:

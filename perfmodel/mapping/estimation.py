@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.assumptions import uncalibrated_error
 from perfmodel.mapping.columns import Columns, columns
@@ -243,7 +244,14 @@ def prepare(workload: Workload, run: Scenario, machine: Machine) -> tuple[Worklo
 
     They are kept for as long as the workload is. The machine matters where a software stores other
     formats on CPUs without arithmetic in the ones that were asked for.
+
+    Raises :class:`~perfmodel.errors.PerfmodelError` where there is no kernel.
     """
+    if not len(workload):
+        raise PerfmodelError(
+            f"{workload.name}: it has no kernel (it only views its inputs), so nothing takes time; "
+            "trace a model that computes something"
+        )
     kept: dict[tuple[Precision, frozenset[str]], tuple[Workload, Columns]]
     kept = workload.memo.setdefault("prepared", {})
     software = run.loaded

@@ -31,6 +31,24 @@ if TYPE_CHECKING:
 _FACTORY: Final = re.compile(
     r"(?P<place>[^:]*\.py|[A-Za-z_][\w.]*|[A-Za-z]:.*\.py):(?P<name>[A-Za-z_][\w.]*)"
 )
+#: A model of the hub, as people name it.
+_HUB: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+#: Files that hold a model, but none that can be traced, and what to do.
+_OTHER_FILES: Final = {
+    ".onnx": "is an ONNX graph, and perfmodel traces PyTorch: name a factory that builds it",
+    ".pt": "is a file of torch.save: it holds weights, or a pickled module, which is not loaded; "
+    "name a factory that builds the module, or save it with torch.export.save (.pt2)",
+    ".pth": "is a file of torch.save: it holds weights, or a pickled module, which is not loaded; "
+    "name a factory that builds the module, or save it with torch.export.save (.pt2)",
+    ".ckpt": "is a checkpoint: it holds weights; name a factory that builds the module",
+    ".bin": "holds weights; name the config.json beside it, or a factory that builds the module",
+    ".safetensors": "holds weights, which a trace does not need: name the config.json beside it, "
+    "or a factory that builds the module",
+    ".gguf": "is a file of llama.cpp: get the config.json of the model that it was made from, and "
+    "choose --precision",
+    ".tflite": "is a TensorFlow graph, and perfmodel traces PyTorch: name a factory",
+    ".h5": "is a Keras model, and perfmodel traces PyTorch: name a factory",
+}
 _RETURNS: Final = "it must return (module, example_inputs) or (module, args, kwargs)"
 
 
@@ -78,8 +96,75 @@ def program(path: str, *, allow_unmodelled: bool = False) -> OwnModel:
     return OwnModel(name, batch, trace)
 
 
-def factory(text: str, *, allow_unmodelled: bool = False) -> OwnModel:
+def is_config(text: str) -> bool:
+    """Whether ``text`` names a configuration of transformers, or a folder that holds one."""
+    path = Path(text)
+    return path.name == "config.json" or (path.is_dir() and (path / "config.json").is_file())
+
+
+def config(
+    text: str,
+    *,
+    phase: str | None = None,
+    tokens: int | None = None,
+    context: int | None = None,
+    allow_unmodelled: bool = False,
+) -> OwnModel:
+    """The model, without weights, that a configuration of transformers describes, in a phase.
+
+    Raises :class:`~perfmodel.errors.PerfmodelError` where it describes none.
+    """
+    _require_torch()
+    from perfmodel.models import generation
+
+    path = Path(text)
+    folder = (path if path.is_dir() else path.parent).resolve()
+    module = generation.from_config(path)
+    name = folder.name or type(module).__name__
+
+    @functools.cache
+    def trace(batch: int) -> Workload:
+        return generation.workload(
+            module,
+            name,
+            batch,
+            phase=phase,
+            tokens=tokens,
+            context=context,
+            allow_unmodelled=allow_unmodelled,
+        )
+
+    return OwnModel(name, None, trace)
+
+
+def refuse(text: str) -> None:
+    """Say what a file of another kind is, or a name of the hub; nothing for other texts.
+
+    Raises :class:`~perfmodel.errors.PerfmodelError`.
+    """
+    ending = Path(text).suffix.lower()
+    if ending in _OTHER_FILES:
+        raise PerfmodelError(f"{text}: {_OTHER_FILES[ending]}")
+    if _HUB.fullmatch(text) and not Path(text).exists():
+        raise PerfmodelError(
+            f"{text}: there is no such file; if it is a model of the Hugging Face hub: nothing is "
+            f"downloaded here, so get its configuration (hf download {text} config.json "
+            f"--local-dir {text.rpartition('/')[2]}) and name the folder"
+        )
+
+
+def factory(
+    text: str,
+    *,
+    phase: str | None = None,
+    tokens: int | None = None,
+    context: int | None = None,
+    allow_unmodelled: bool = False,
+) -> OwnModel:
     """The model that the factory ``text`` makes; the factory is called if it takes no ``batch``.
+
+    ``phase``, ``tokens`` and ``context`` are of a factory that returns a model of transformers
+    alone, without inputs.
 
     Raises:
         UnknownName: the module has no such function; the nearest is suggested.
@@ -93,11 +178,28 @@ def factory(text: str, *, allow_unmodelled: bool = False) -> OwnModel:
     function = _attribute(text, _import(text, place), match["name"])
     stem = Path(place).stem if place.endswith(".py") else place.rpartition(".")[2]
     name = f"{stem}:{match['name']}"
+
+    def generation(module: Any, batch: int) -> Workload:
+        from perfmodel.models import generation
+
+        return generation.workload(
+            module,
+            name,
+            batch,
+            phase=phase,
+            tokens=tokens,
+            context=context,
+            allow_unmodelled=allow_unmodelled,
+        )
+
     if _takes_batch(function):
 
         @functools.cache
         def trace(batch: int) -> Workload:
             made = _make(text, functools.partial(function, batch=batch))
+            if not isinstance(made, tuple):
+                return generation(made, batch)
+            _no_phase(text, phase, tokens, context)
             return _trace(name, made, batch, allow_unmodelled)
 
         return OwnModel(name, None, trace)
@@ -105,6 +207,9 @@ def factory(text: str, *, allow_unmodelled: bool = False) -> OwnModel:
     from perfmodel.tracing.tracing import batch_of
 
     made = _make(text, function)
+    if not isinstance(made, tuple):
+        return OwnModel(name, None, functools.cache(functools.partial(generation, made)))
+    _no_phase(text, phase, tokens, context)
     fixed = batch_of(name, None, [made[1], made[2]])
 
     @functools.cache
@@ -187,14 +292,29 @@ def _takes_batch(function: Callable[..., Any]) -> bool:
         return False
 
 
-def _make(text: str, function: Callable[[], Any]) -> tuple[Any, Any, Any]:
-    """Module, positional and keyword arguments, as the factory returns them."""
+def _no_phase(text: str, phase: str | None, tokens: int | None, context: int | None) -> None:
+    if phase is not None or tokens is not None or context is not None:
+        raise PerfmodelError(
+            f"{text}: phase, tokens and context choose a run of a named model; here the inputs "
+            "do, so leave these options out"
+        )
+
+
+def _make(text: str, function: Callable[[], Any]) -> tuple[Any, Any, Any] | Any:
+    """Module, positional and keyword arguments, as the factory returns them.
+
+    A model of transformers may come alone: its inputs follow from its configuration.
+    """
     import torch
 
     try:
         made = function()
     except Exception as error:
         raise PerfmodelError(f"{text}: the factory failed{_failure(error)}") from error
+    if isinstance(made, torch.nn.Module) and hasattr(
+        getattr(made, "config", None), "get_text_config"
+    ):
+        return made
     if not isinstance(made, tuple) or len(made) not in (2, 3):
         raise PerfmodelError(f"{text}: returned {_kind(made)}; {_RETURNS}")
     module, args, kwargs = made if len(made) == 3 else (*made, None)

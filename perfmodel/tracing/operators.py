@@ -18,6 +18,7 @@ from math import prod
 from typing import Any, Final
 
 from perfmodel.tracing import products as products
+from perfmodel.tracing import selecting as selecting
 from perfmodel.tracing.formula import (
     Call,
     Cost,

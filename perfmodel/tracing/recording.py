@@ -55,7 +55,7 @@ class Recording:
 
 
 def record(
-    program: torch.export.ExportedProgram,
+    program: Any,
     name: str,
     *,
     allow_unmodelled: bool,

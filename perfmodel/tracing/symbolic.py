@@ -25,7 +25,7 @@ from perfmodel.tracing.dimension_symbols import DimensionSymbols
 from perfmodel.tracing.parametric_document import document_of, written
 from perfmodel.tracing.size_plan import Axes, Number, SizePlan
 from perfmodel.tracing.traced_cases import TracedCase, merge
-from perfmodel.tracing.tracing import arguments, assemble, export, state_leaves
+from perfmodel.tracing.tracing import arguments, assemble, run, state_leaves
 from perfmodel.workload import storage
 from perfmodel.workload.parametric import storage as parametric_storage
 from perfmodel.workload.parametric.expressions import Expression
@@ -137,7 +137,7 @@ def _case(
         )
         workload = earlier.get(shapes)
         if workload is None:
-            program = export(plan.model, plan.module, args, named)
+            program = run(plan.model, plan.module, args, named)
             workload = assemble(
                 program,
                 plan.model,
@@ -152,7 +152,7 @@ def _case(
             document = storage.to_dict(workload)
         return TracedCase(document, ones, [fixed], bounds)
 
-    program = export(plan.model, plan.module, args, named, axes)
+    program = run(plan.model, plan.module, args, named, axes)
     symbols = DimensionSymbols(plan, program, sizes, ones, axes)
     with symbols.open():
         workload = assemble(

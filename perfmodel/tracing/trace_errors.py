@@ -18,14 +18,54 @@ import torch
 from torch._subclasses import fake_tensor
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-_VALUES_NEEDED: Final = (
+from perfmodel.errors import TraceError
+
+
+class UnknownSize(Exception):
+    """An operator returned a tensor whose size depends on values."""
+
+    def __init__(self, operator: object) -> None:
+        """Name the operator."""
+        super().__init__(f"{operator} returns a tensor whose size depends on values")
+        self.func = operator
+
+
+VALUES_NEEDED: Final = (
     fake_tensor.DataDependentOutputException,
     fake_tensor.DynamicOutputShapeException,
     GuardOnDataDependentSymNode,
+    UnknownSize,
 )
 _INDEPENDENT: Final = (
     "A trace has shapes only: make the branch, number or size independent of values (torch.where "
     "instead of if, a mask instead of nonzero), or pass it as a plain Python argument"
+)
+_INSTALLED: Final = "cuda|CUDA|xpu|XPU|mps|MPS|hpu|HPU|npu|NPU|xla|XLA"
+#: Causes that have nothing to do with the example inputs, by what PyTorch says of them.
+_ADVICE: Final = (
+    (
+        re.compile(
+            rf"(linked|compiled) with ({_INSTALLED})|support for ({_INSTALLED})|NVIDIA driver|"
+            rf"({_INSTALLED}) (is not available|driver)|device type ({_INSTALLED})\b"
+        ),
+        "The forward asks for a device that is not here, and a trace runs as on a CPU: leave out "
+        ".cuda() and .to('cuda'), or take the device from a tensor (x.device)",
+    ),
+    (
+        re.compile(r"\.numpy\(\)|numpy.*(FakeTensor|subclass)|convert.*numpy", re.IGNORECASE),
+        "NumPy needs values, and a trace has shapes only: compute this in torch, or cut the model "
+        "in front of it",
+    ),
+    (
+        re.compile(r"data pointer|doesn't have storage|data_ptr"),
+        "Code outside of PyTorch reads the memory of a tensor, and a trace has shapes only: "
+        "make it an operator (torch.library.custom_op) with a fake implementation, and register "
+        "a formula for it",
+    ),
+    (
+        re.compile(r"[Uu]ninitialized"),
+        "A lazy module does not know its sizes: run it once on real inputs, or give it its sizes",
+    ),
 )
 #: A frame in the stack that torch.export keeps for each operator.
 _FRAME: Final = re.compile(r'File "(?P<path>[^"]+)", line (?P<line>\d+), in .*\n\s*(?P<code>.*)')
@@ -39,16 +79,26 @@ _HERE: Final = str(Path(__file__).parent)
 
 def explain(error: BaseException, module: torch.nn.Module) -> str:
     """One line: what is wrong, where in the model's source, and what to do."""
-    root = next((e for e in _chain(error) if isinstance(e, _VALUES_NEEDED)), error)
+    root = next((e for e in _chain(error) if isinstance(e, VALUES_NEEDED)), error)
     where = _where(error, module)
-    if isinstance(root, _VALUES_NEEDED):
+    if isinstance(root, VALUES_NEEDED):
         operator = getattr(root, "func", None)
         what = f" ({operator})" if operator is not None else ""
         return f"the forward depends on the values of a tensor{where}{what}. {_INDEPENDENT}"
-    return (
-        f"the forward failed{where}: {reason(root)}. Check number, names, shapes and dtypes of "
-        "the example inputs"
-    )
+    if isinstance(root, TraceError):
+        return str(root)
+    return f"the forward failed{where}: {reason(root)}. {_advice(root)}"
+
+
+def _advice(error: BaseException) -> str:
+    """What to do about ``error``."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"Install the package {error.name.partition('.')[0]}"
+    text = str(error)
+    for pattern, advice in _ADVICE:
+        if pattern.search(text):
+            return advice
+    return "Check number, names, shapes and dtypes of the example inputs"
 
 
 def unknown_size(operator: str, stack_trace: str | None) -> str:
@@ -69,7 +119,7 @@ def _in_stack(stack_trace: str | None) -> str:
 def explain_node(error: BaseException, operator: str, stack_trace: str | None) -> str:
     """One line: why ``operator`` of an exported program cannot be run on shapes, and where."""
     where = _in_stack(stack_trace)
-    if any(isinstance(e, _VALUES_NEEDED) for e in _chain(error)):
+    if any(isinstance(e, VALUES_NEEDED) for e in _chain(error)):
         return f"the program depends on the values of a tensor{where} ({operator}). {_INDEPENDENT}"
     return (
         f"the program cannot be run on shapes alone{where} ({operator}): {reason(error)}. Export "

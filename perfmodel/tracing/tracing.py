@@ -12,17 +12,25 @@ import io
 import logging
 import sys
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from typing import Any, Final
 
+import numpy as np
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.export.graph_signature import InputKind
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
+from perfmodel.tracing import inputs
+from perfmodel.tracing.program import Program
 from perfmodel.tracing.recording import record
-from perfmodel.tracing.stand_in import StandIns
+from perfmodel.tracing.running import Runner, eager_branches, uncompiled
+from perfmodel.tracing.stand_in import StandIns, check
 from perfmodel.tracing.trace_errors import explain
+from perfmodel.tracing.values import Values
 from perfmodel.tracing.version import TRACER_VERSION
 from perfmodel.workload.workload import InputSpec, Workload
 
@@ -76,44 +84,105 @@ def trace(
         UnmodelledOperator: operators without a formula, all of them named.
     """
     name, args, named = arguments(module, example_inputs, kwargs, name)
-    batch = batch_of(name, batch, [*args, *named.values()])
+    batch = batch_of(name, batch, [args, named])
     persistent = state_leaves(name, module, args, named, state)
 
-    program = export(name, module, args, named)
+    program = run(name, module, args, named)
     return assemble(
         program, name, module, batch=batch, allow_unmodelled=allow_unmodelled, state=persistent
     )
 
 
-def export(
+def run(
     name: str,
     module: torch.nn.Module,
     args: tuple[Any, ...],
     named: dict[str, Any],
     axes: Mapping[int, Collection[int]] | None = None,
-) -> torch.export.ExportedProgram:
-    """The program of one forward; ``axes`` of leaves (by position) have symbols for sizes.
+) -> Program:
+    """What one forward calls; ``axes`` of leaves (by position) have symbols for sizes.
 
     Raises :class:`~perfmodel.errors.TraceError` if the forward fails or depends on values.
     """
-    stand_ins = StandIns()
+    environment = ShapeEnv(tracked_fakes=[])
+    stand_ins = StandIns(FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True))
     try:
-        with stand_ins.inside(module), _export_settings():
-            args, named = stand_ins.within(args), stand_ins.within(named)
-            symbols = None
-            if axes is not None:
-                leaves = pytree.tree_leaves((args, named))
-                collection = torch.export.ShapesCollection()
-                for leaf, chosen in axes.items():
-                    collection[leaves[leaf]] = dict.fromkeys(chosen, torch.export.Dim.AUTO)
-                symbols = collection.dynamic_shapes(module, args, named)
-            return torch.export.export(module, args, named, strict=False, dynamic_shapes=symbols)
+        found = inputs.tensors(module, args, named)
+        for leaf, chosen in (axes or {}).items():
+            inputs.symbolic(stand_ins, found[leaf][0][1], sorted(chosen), environment, leaf)
+        if axes:
+            for leaf, tensors in enumerate(found):
+                for _, tensor in tensors:
+                    inputs.track(environment, stand_ins.of(tensor), leaf)
+        with _settings(), stand_ins.inside(module) as walk:
+            before = walk.tensors()
+            runner = _run_once(stand_ins, module, args, named, found, ())
+            kept = walk.tensors()
+            if kept.keys() - before.keys():
+                # The module keeps tensors for the next run. If that run finds all that it needs,
+                # it is the one that counts; else each run is like the first.
+                again = _run_once(stand_ins, module, args, named, found, kept.values())
+                if walk.tensors().keys() == kept.keys():
+                    runner = again
     except Exception as error:
         raise TraceError(f"{name}: {explain(error, module)}") from error
+    leaves = [tuple(path for path, _ in tensors) for tensors in found]
+    return Program(runner.steps, runner.specs, leaves, runner.values.read)
+
+
+def _run_once(
+    stand_ins: StandIns,
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    named: dict[str, Any],
+    found: list[list[tuple[str, torch.Tensor]]],
+    kept: Iterable[torch.Tensor],
+) -> Runner:
+    """What one forward calls of a module that holds stand-ins; ``kept`` from a run before."""
+    values = Values(stand_ins)
+    runner = Runner(stand_ins, values)
+    with stand_ins.inside(args, named) as walk:
+        _declare_weights(runner, stand_ins, values, module)
+        for tensors in found:
+            for path, tensor in tensors:
+                made = stand_ins.of(tensor)
+                runner.declare(made, InputKind.USER_INPUT, path)
+                values.keep(tensor, made, path)
+        for tensor in kept:
+            runner.constant(tensor)
+        own_args, own_named = walk.roots
+        with (
+            stand_ins.mode,
+            torch._C._AutoDispatchBelowAutograd(),
+            eager_branches(values),
+            uncompiled(),
+            runner.modules(module),
+            runner.casts(),
+            runner,
+        ):
+            module(*own_args, **own_named)
+    return runner
+
+
+def _declare_weights(
+    runner: Runner, stand_ins: StandIns, values: Values, module: torch.nn.Module
+) -> None:
+    """Say which stand-ins are parameters, buffers and attributes, by their path in ``module``."""
+    for path, made in module.named_parameters():
+        runner.declare(made, InputKind.PARAMETER, path)
+    for path, made in module.named_buffers():
+        runner.declare(made, InputKind.BUFFER, path)
+        values.keep(stand_ins.original(made), made, path)
+    for prefix, part in module.named_modules():
+        for path, made in inputs.attributes(part):
+            if not runner.knows(made):
+                whole = f"{prefix}.{path}" if prefix else path
+                runner.declare(made, InputKind.CONSTANT_TENSOR, whole)
+                values.keep(stand_ins.original(made), made, whole)
 
 
 def assemble(
-    program: torch.export.ExportedProgram,
+    program: Program,
     name: str,
     module: torch.nn.Module,
     *,
@@ -126,12 +195,11 @@ def assemble(
 
     ``symbolic``: sizes are kept as the symbols they are, in arrays of objects.
     """
-    placeholders = program.graph_signature.user_inputs
     recording = record(
         program,
         name,
         allow_unmodelled=allow_unmodelled,
-        state=frozenset(str(placeholders[leaf]) for leaf in state),
+        state=frozenset(path for leaf in state for path in program.leaves[leaf]),
         symbolic=symbolic,
     )
     return Workload(
@@ -142,7 +210,7 @@ def assemble(
         tensors=recording.tensors,
         kernels=recording.kernels,
         accesses=recording.accesses,
-        provenance={**provenance(), **_boundary(module)},
+        provenance={**provenance(), **_boundary(module), **_values(program)},
         unmodelled=recording.unmodelled,
     )
 
@@ -178,8 +246,13 @@ def arguments(
     ):
         raise TraceError(f"{name}: kwargs must be a dict of argument names, not {_type(kwargs)}")
     args, named = tuple(example_inputs), dict(kwargs or {})
+    try:
+        for tensor in inputs.inside([args, named]):
+            check(tensor)
+    except TraceError as error:
+        raise TraceError(f"{name}: {error}") from None
     for place, leaf in pytree.tree_flatten_with_path((args, named))[0]:
-        if not isinstance(leaf, (torch.Tensor, *_PLAIN)):
+        if isinstance(leaf, np.ndarray | set | frozenset) or type(leaf) is object:
             way_out = "torch.from_numpy(...)" if hasattr(leaf, "__array__") else "a torch.Tensor"
             where = "kwargs" if place[0].idx else "example inputs"
             where += "".join(str(key) for key in place[1:])
@@ -215,7 +288,7 @@ def state_leaves(
 def batch_of(name: str, batch: int | None, arguments: list[Any]) -> int:
     """``batch``, or the first dimension of the first tensor; TraceError if that says nothing."""
     if batch is None:
-        tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
+        tensors = list(inputs.inside(arguments))
         if not tensors:
             raise TraceError(f"{name}: no tensor among the inputs tells the batch; pass batch=")
         batch = tensors[0].shape[0] if tensors[0].ndim else 1
@@ -225,7 +298,7 @@ def batch_of(name: str, batch: int | None, arguments: list[Any]) -> int:
 
 
 @contextmanager
-def _export_settings() -> Iterator[None]:
+def _settings() -> Iterator[None]:
     """No fused inference path of MultiheadAttention, and not a word from torch.export itself.
 
     When a forward fails, torch.export logs tracebacks and prints the graph it has so far; the
@@ -233,17 +306,20 @@ def _export_settings() -> Iterator[None]:
     """
     fast_path = torch.backends.mha.get_fastpath_enabled()
     levels = {logger: logger.level for logger in map(logging.getLogger, _NOISY_LOGGERS)}
-    stderr = io.StringIO()
+    stderr, threads = io.StringIO(), torch.get_num_threads()
     torch.backends.mha.set_fastpath_enabled(False)
     for logger in levels:
         logger.setLevel(logging.CRITICAL + 1)
     try:
+        # On one thread the kernel of a convolution, not its result, depends on the batch.
+        torch.set_num_threads(max(2, threads))
         with warnings.catch_warnings(), redirect_stderr(stderr):
             for message in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
             yield
         sys.stderr.write(stderr.getvalue())
     finally:
+        torch.set_num_threads(threads)
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for logger, level in levels.items():
             logger.setLevel(level)
@@ -259,6 +335,13 @@ def input_specs(program: torch.export.ExportedProgram) -> tuple[InputSpec, ...]:
         for name in program.graph_signature.user_inputs
         if isinstance(name, str) and isinstance(value := values.get(name), torch.Tensor)
     )
+
+
+def _values(program: Program) -> dict[str, str]:
+    """The values that decided a branch, a number or a size."""
+    if not program.read:
+        return {}
+    return {"values": "; ".join(f"{name} = {text}" for name, text in sorted(program.read.items()))}
 
 
 def _boundary(module: torch.nn.Module) -> dict[str, str]:

@@ -5,4 +5,4 @@ from __future__ import annotations
 from typing import Final
 
 #: Raise it with every change to a count, a name or an order in traced workloads.
-TRACER_VERSION: Final = 2
+TRACER_VERSION: Final = 3

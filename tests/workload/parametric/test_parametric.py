@@ -17,6 +17,7 @@ from torch import nn
 
 from perfmodel.errors import TraceError, UncoveredSize, UnknownName, WorkloadFormatError
 from perfmodel.models import huggingface, zoo
+from perfmodel.tracing import symbolic
 from perfmodel.tracing.symbolic import trace_parametric
 from perfmodel.tracing.tracing import trace
 from perfmodel.workload import storage
@@ -341,21 +342,21 @@ def test_the_zoo_traces_one_sample_and_one_symbol_for_any_number_of_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PERFMODEL_CACHE_DIR", str(tmp_path))
-    exports = []
-    export = torch.export.export
+    runs = []
+    run = symbolic.run
 
-    def counted(*args: Any, **options: Any) -> Any:
-        exports.append(options.get("dynamic_shapes"))
-        return export(*args, **options)
+    def counted(*args: Any) -> Any:
+        runs.append(args)
+        return run(*args)
 
-    monkeypatch.setattr(torch.export, "export", counted)
+    monkeypatch.setattr(symbolic, "run", counted)
     zoo.parametric("resnet50")
-    assert len(exports) == 2
+    assert len(runs) == 2
     workloads = [zoo.workload("resnet50", batch) for batch in (1, 8, 64)]
     assert [workload.batch for workload in workloads] == [1, 8, 64]
     assert [w.flops for w in workloads] == [workloads[0].flops * n for n in (1, 8, 64)]
     assert zoo.parametric("resnet50").at(batch=8) == workloads[1]
-    assert len(exports) == 2
+    assert len(runs) == 2
     with pytest.raises(UnknownName, match="dimension of resnet50 'tokens': choose one of batch"):
         zoo.parametric("resnet50", ["tokens"])
 

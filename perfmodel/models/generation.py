@@ -1,0 +1,410 @@
+"""Transformers of the user's own, from a configuration or a module: prefill and decode.
+
+A model of ``transformers`` is run as ``generate`` runs it: logits of the last position, and a cache
+of the sort that its configuration asks for (full, grouped, sliding, latent; states of linear
+attention). What differs from the library is where a runtime differs, too: the rows of the new
+tokens are written in place into a cache that has room for them, where the library's default copies
+the whole cache for every token. Which caches there are, and how large, is asked of the model
+itself, by a run on tensors without contents.
+
+Nothing is ever downloaded: a configuration is a file that is there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from perfmodel.errors import PerfmodelError, TraceError
+from perfmodel.models.decoding import import_transformers
+from perfmodel.models.huggingface import DEFAULT_CONTEXT, DEFAULT_TOKENS
+from perfmodel.tracing.stand_in import StandIns
+from perfmodel.tracing.trace_errors import explain
+from perfmodel.tracing.tracing import trace
+from perfmodel.workload.workload import Workload
+
+PHASES: Final = ("prefill", "decode")
+#: The argument of a forward that is its cache.
+_CACHES: Final = ("past_key_values", "cache_params", "state")
+#: Tokens that a decoder starts from, where an encoder reads the prompt.
+_START: Final = 1
+
+
+def trace_generation(
+    model: torch.nn.Module,
+    *,
+    phase: str = "prefill",
+    tokens: int | None = None,
+    context: int | None = None,
+    batch: int = 1,
+    name: str | None = None,
+    allow_unmodelled: bool = False,
+) -> Workload:
+    """What one step of generating text asks for, with a KV cache in place.
+
+    Args:
+        model: of ``transformers``, with weights or without (``torch.device("meta")``).
+        phase: "prefill", the whole prompt, or "decode", one token.
+        tokens: of the prompt, in prefill; what the encoder reads, where there is one.
+        context: rows of the cache in decode, the new token included.
+        batch: sequences.
+        name, allow_unmodelled: as for :func:`perfmodel.trace`.
+
+    A multiply-accumulate counts as 2 FLOPs.
+
+    Raises:
+        PerfmodelError: a phase, length or model that does not fit.
+        TraceError, UnmodelledOperator: as :func:`perfmodel.trace`.
+    """
+    name = type(model).__name__ if name is None else name
+    config = getattr(model, "config", None)
+    if not isinstance(model, torch.nn.Module) or not hasattr(config, "get_text_config"):
+        raise PerfmodelError(
+            f"{name}: no model of transformers; trace it with perfmodel.trace and inputs of its own"
+        )
+    if phase not in PHASES:
+        raise PerfmodelError(f"{name}: phase must be prefill or decode, not {phase!r}")
+    if phase == "decode" and tokens not in (None, 1):
+        raise PerfmodelError(f"{name}: decode runs one token; context= says how many came before")
+    if phase == "prefill" and context is not None:
+        raise PerfmodelError(f"{name}: context is the cache of a decode step; prefill has tokens")
+    longest = _longest(config)
+    length = context if phase == "decode" else tokens
+    if length is None:
+        length = min(longest, DEFAULT_CONTEXT if phase == "decode" else DEFAULT_TOKENS)
+    for what, number in (("batch", batch), ("context" if phase == "decode" else "tokens", length)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise PerfmodelError(
+                f"{name}: {what} must be a whole number of at least 1, not {number}"
+            )
+    if length > longest:
+        raise PerfmodelError(
+            f"{name}: it has {longest} positions, and {length} are asked for; choose fewer"
+        )
+    if getattr(model, "main_input_name", "input_ids") != "input_ids" and tokens is not None:
+        raise PerfmodelError(
+            f"{name}: it reads {model.main_input_name}, no tokens; leave tokens out"
+        )
+    inputs, cache = _step(model, name, phase, length, batch)
+    state = (cache,) if cache in inputs and phase == "decode" else ()
+    traced = trace(
+        model,
+        (),
+        kwargs=inputs,
+        name=name,
+        batch=batch,
+        allow_unmodelled=allow_unmodelled,
+        state=state,
+    )
+    return replace(
+        traced,
+        phase=phase,
+        tokens=1 if phase == "decode" or "input_ids" not in inputs else length,
+        context=length if phase == "decode" else 0,
+    )
+
+
+def from_config(path: Path) -> torch.nn.Module:
+    """The model, without weights, that the configuration at ``path`` describes.
+
+    ``path`` is a ``config.json``, or a folder that holds one.
+    Raises :class:`~perfmodel.errors.PerfmodelError` for what is no such file, or no architecture
+    that the installed transformers knows.
+    """
+    file = path / "config.json" if path.is_dir() else path
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise PerfmodelError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise PerfmodelError(f"{file}: is no JSON ({error})") from error
+    if not isinstance(document, dict) or "model_type" not in document:
+        raise PerfmodelError(f"{file}: is no configuration of transformers: it has no model_type")
+    transformers = import_transformers()
+    kind = str(document["model_type"])
+    named = (document.get("architectures") or [None])[0]
+    if kind not in transformers.CONFIG_MAPPING:
+        raise PerfmodelError(
+            f"{file}: transformers {transformers.__version__} knows no model type {kind!r}"
+            + (", and code of others is not run" if "auto_map" in document else "")
+            + "; upgrade transformers, or trace a module with a factory"
+        )
+    try:
+        config = transformers.CONFIG_MAPPING[kind].from_dict(document)
+        built = getattr(transformers, str(named), None) if named else None
+        with torch.device("meta"):
+            if built is not None:
+                module = built(config)
+            elif config.__class__ in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+                module = transformers.AutoModelForCausalLM.from_config(config)
+            else:
+                module = transformers.AutoModel.from_config(config)
+    # A configuration may be wrong in as many ways as there are models.
+    except Exception as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PerfmodelError(
+            f"{file}: transformers cannot build {named or kind}: {line}"
+        ) from error
+    result: torch.nn.Module = module.eval()
+    return result
+
+
+def workload(
+    model: torch.nn.Module,
+    name: str,
+    batch: int,
+    *,
+    phase: str | None = None,
+    tokens: int | None = None,
+    context: int | None = None,
+    allow_unmodelled: bool = False,
+) -> Workload:
+    """A model of transformers in a phase, or, if it does not generate, on inputs of its own size.
+
+    Raises what :func:`trace_generation` raises.
+    """
+    if generates(model):
+        return trace_generation(
+            model,
+            phase=phase or "prefill",
+            tokens=tokens,
+            context=context,
+            batch=batch,
+            name=name,
+            allow_unmodelled=allow_unmodelled,
+        )
+    if phase is not None or context is not None:
+        raise PerfmodelError(
+            f"{name}: it does not generate text, so it has no phases; leave them out"
+        )
+    inputs = example_inputs(model, tokens, batch)
+    return trace(
+        model, (), kwargs=inputs, name=name, batch=batch, allow_unmodelled=allow_unmodelled
+    )
+
+
+def generates(model: torch.nn.Module) -> bool:
+    """Whether a forward of ``model`` takes a cache, so that it has two phases."""
+    return _cache_argument(model) is not None
+
+
+def example_inputs(model: torch.nn.Module, tokens: int | None, batch: int) -> dict[str, Any]:
+    """Inputs, without contents, of a model that takes everything at once."""
+    config = model.config
+    main = getattr(model, "main_input_name", "input_ids")
+    if main == "pixel_values":
+        vision = getattr(config, "vision_config", config)
+        size = getattr(vision, "image_size", 224)
+        sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+        channels = getattr(vision, "num_channels", 3)
+        return {main: torch.empty(batch, channels, *sides, device="meta")}
+    if main == "input_ids":
+        length = tokens or min(_longest(config), DEFAULT_TOKENS)
+        return {main: torch.empty(batch, length, dtype=torch.long, device="meta")}
+    raise PerfmodelError(
+        f"{type(model).__name__}: takes {main}, whose size its configuration does not say; trace "
+        "it with a factory that returns the model and its inputs"
+    )
+
+
+def _longest(config: Any) -> int:
+    text = config.get_text_config(decoder=True)
+    for part in (text, config):
+        for name in ("max_position_embeddings", "n_positions", "max_target_positions"):
+            found = getattr(part, name, None)
+            if isinstance(found, int) and found > 0:
+                return found
+    return 1 << 30
+
+
+def _cache_argument(model: torch.nn.Module) -> str | None:
+    parameters = inspect.signature(model.forward).parameters
+    return next((name for name in _CACHES if name in parameters), None)
+
+
+def _ids(batch: int, length: int) -> torch.Tensor:
+    return torch.empty(batch, length, dtype=torch.long, device="meta")
+
+
+def _step(
+    model: torch.nn.Module, name: str, phase: str, length: int, batch: int
+) -> tuple[dict[str, Any], str]:
+    """Arguments of the forward of one step, and which of them is the cache."""
+    cache = _cache_argument(model)
+    if cache is None:
+        raise PerfmodelError(f"{name}: its forward takes no cache, so it does not generate text")
+    parameters = inspect.signature(model.forward).parameters
+    extra: dict[str, Any] = {"use_cache": True} if "use_cache" in parameters else {}
+    if "logits_to_keep" in parameters:
+        extra["logits_to_keep"] = 1
+    if model.config.is_encoder_decoder:
+        main = model.main_input_name
+        source = _source(model, name, length if phase == "prefill" else None, batch)
+        first = {main: source, "decoder_input_ids": _ids(batch, _START)}
+    else:
+        main = "input_ids"
+        first = {"input_ids": _ids(batch, 1 if phase == "decode" else length)}
+    past = _empty_cache(model, cache)
+    if phase == "prefill":
+        return {**first, **extra, **({cache: _in_place(past, None)} if past else {})}, cache
+    found, encoded = _discover(model, name, {**first, **extra}, cache, past)
+    step: dict[str, Any] = {"input_ids": _ids(batch, 1)}
+    if model.config.is_encoder_decoder:
+        transformers = import_transformers()
+        states = transformers.modeling_outputs.BaseModelOutput(last_hidden_state=encoded)
+        step = {"encoder_outputs": states, "decoder_input_ids": _ids(batch, 1)}
+    return {**step, **extra, cache: _in_place(found, length)}, cache
+
+
+def _source(model: torch.nn.Module, name: str, tokens: int | None, batch: int) -> torch.Tensor:
+    """What the encoder reads."""
+    config = model.config
+    if model.main_input_name == "input_ids":
+        return _ids(batch, tokens or min(_longest(config), DEFAULT_TOKENS))
+    if model.main_input_name == "input_features" and hasattr(config, "max_source_positions"):
+        frames = 2 * config.max_source_positions
+        return torch.empty(batch, config.num_mel_bins, frames, device="meta")
+    raise PerfmodelError(
+        f"{name}: takes {model.main_input_name}, whose size its configuration does not say; trace "
+        "it with a factory that returns the model and its inputs"
+    )
+
+
+def _empty_cache(model: torch.nn.Module, cache: str) -> Any:
+    """The cache that the library would make; None where the model makes one of its own sort."""
+    transformers = import_transformers()
+    if cache == "state":
+        return None
+    made = transformers.DynamicCache(config=model.config)
+    if model.config.is_encoder_decoder:
+        made = transformers.EncoderDecoderCache(
+            made, transformers.DynamicCache(config=model.config)
+        )
+    return made
+
+
+def _discover(
+    model: torch.nn.Module, name: str, inputs: dict[str, Any], cache: str, past: Any
+) -> tuple[Any, torch.Tensor | None]:
+    """The cache after one token, on meta, and what the encoder returned, if there is one."""
+    stand_ins = StandIns(FakeTensorMode(allow_non_fake_inputs=True))
+    given = {**inputs, **({cache: past} if past is not None else {})}
+    try:
+        with stand_ins.inside(model), stand_ins.inside(given) as walk:
+            with stand_ins.mode, torch.no_grad():
+                output = model(**walk.roots[0])
+            found = past if past is not None else getattr(output, cache, None)
+            encoded = getattr(output, "encoder_last_hidden_state", None)
+            # Out of the walk, which empties the cache again.
+            return _copied(found), None if encoded is None else _meta(encoded)
+    except Exception as error:
+        raise TraceError(f"{name}: {explain(error, model)}") from error
+
+
+def _meta(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+
+
+def _copied(value: Any) -> Any:
+    """A copy of a cache whose tensors are on meta."""
+    if isinstance(value, torch.Tensor):
+        return _meta(value)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(item) for item in value)
+    if hasattr(value, "__dict__") and not isinstance(value, type):
+        made = object.__new__(type(value))
+        made.__dict__.update(
+            {key: _copied(item) for key, item in vars(value).items() if not callable(item)}
+            | {key: item for key, item in vars(value).items() if callable(item)}
+        )
+        return made
+    return value
+
+
+def _in_place(cache: Any, length: int | None) -> Any:
+    """``cache`` with layers of attention that write in place.
+
+    ``length``: of the context, the new token included; None for an empty cache, of a prefill, whose
+    attention reads the new keys and values themselves.
+    """
+    if hasattr(cache, "self_attention_cache"):
+        _in_place(cache.self_attention_cache, length)
+        if length is not None:
+            _in_place(cache.cross_attention_cache, 0)
+            cache.is_updated = dict.fromkeys(cache.is_updated or range(99), True)
+        else:
+            _in_place(cache.cross_attention_cache, None)
+        return cache
+    for place, layer in enumerate(getattr(cache, "layers", ())):
+        if type(layer).__name__ in ("DynamicLayer", "DynamicSlidingWindowLayer"):
+            cache.layers[place] = _layer(layer, length)
+    return cache
+
+
+def _layer(layer: Any, length: int | None) -> Any:
+    from transformers.cache_utils import CacheLayerMixin
+
+    class InPlace(CacheLayerMixin):  # type: ignore[misc]
+        """Keys and values that are updated in place; in a sliding window, the oldest ones."""
+
+        def __init__(self, window: int | None) -> None:
+            super().__init__()
+            self.is_sliding = window is not None
+            self.window = window
+            self.seen = 0 if length is None else max(length - 1, 0)
+            self.crossed = length == 0
+
+        def lazy_initialization(self, key_states: Any, value_states: Any) -> None:
+            pass
+
+        def update(
+            self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            if length is None:
+                kept = min(key_states.shape[-2], self.window or key_states.shape[-2])
+                self.keys = key_states[:, :, -kept:].clone()
+                self.values = value_states[:, :, -kept:].clone()
+                self.is_initialized = True
+                self.seen = key_states.shape[-2]
+                return key_states, value_states
+            rows = self.keys.shape[-2]
+            new = key_states.shape[-2]
+            self.keys[:, :, rows - new :].copy_(key_states)
+            self.values[:, :, rows - new :].copy_(value_states)
+            return self.keys, self.values
+
+        def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+            if length is None:
+                return query_length, 0
+            rows = self.seen + query_length
+            held = min(rows, self.window or rows)
+            return held, rows - held
+
+        def get_seq_length(self) -> int:
+            if self.crossed:
+                return int(self.keys.shape[-2])
+            return self.seen
+
+        def get_max_length(self) -> int:
+            return -1 if self.window is None else self.window
+
+    window = getattr(layer, "sliding_window", None)
+    made = InPlace(window)
+    if length is not None:
+        for part in ("keys", "values"):
+            found = getattr(layer, part)
+            if found is None:  # a layer that shares the cache of another one
+                return made
+            rows = found.shape[-2] if length == 0 else min(length, window or length)
+            shape = (*found.shape[:-2], rows, found.shape[-1])
+            setattr(made, part, torch.empty(shape, dtype=found.dtype, device="meta"))
+        made.is_initialized = True
+    return made

@@ -1,0 +1,251 @@
+"""Run a forward and note each operator that it calls.
+
+The forward is run as PyTorch runs it eagerly: nothing says to it that it is exported or compiled,
+so it takes the branches and makes the copies that it takes and makes on a CPU. Only its tensors
+have no contents. What it returns does not matter.
+
+Operators are seen above their decomposition: convolutions, linear layers, norms and attention stay
+whole, because the dispatcher is told to skip the keys that decompose them (autograd and what is
+with it). Casts that autocast makes are left out: the precision of an estimate says in what a
+workload runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Final
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.export.graph_signature import InputKind
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from perfmodel.tracing.program import Step, TensorSpec
+from perfmodel.tracing.stand_in import StandIns
+from perfmodel.tracing.trace_errors import VALUES_NEEDED, UnknownSize
+from perfmodel.tracing.values import Values, tensors_in
+
+_DEVICE: Final = torch.ops.prim.device.default
+_LIFTS: Final = (torch.ops.aten.lift_fresh.default, torch.ops.aten.lift_fresh_copy.default)
+_CASTS: Final = frozenset({torch.ops.aten.to, torch.ops.aten._to_copy})
+#: Operators that a CPU has for every type, and PyTorch's description of shapes for BF16 alone.
+_BF16_ON_META: Final = (torch.ops.aten._grouped_mm.default,)
+#: Kinds of tensors whose operators are noted as they are; others say themselves what they call.
+_OWN: Final = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer, FakeTensor)
+
+
+class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
+    """Notes the operators that are called while it is entered."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self, stand_ins: StandIns, values: Values) -> None:
+        super().__init__()
+        self._stand_ins = stand_ins
+        self.values = values
+        self.steps: list[Step] = []
+        self.specs: list[TensorSpec] = []
+        self._declared: set[int] = set()
+        self._path: list[dict[str, tuple[str, str]]] = [{}]
+        self._constants = 0
+        #: What autocast made, and of what.
+        self._casts: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._autocast = 0
+
+    # Tensors that were there before
+
+    def declare(self, value: torch.Tensor, kind: InputKind, name: str) -> None:
+        """Say what a tensor is that was there before."""
+        for part in _plain(value):
+            own = name if kind is InputKind.USER_INPUT else ""
+            self.steps.append(Step(name=own, op="placeholder", meta={"val": part}))
+            self.specs.append(TensorSpec(kind, name))
+        self._declared.add(id(value))
+
+    def knows(self, value: torch.Tensor) -> bool:
+        """Whether it has been said what ``value`` is."""
+        return id(value) in self._declared
+
+    def constant(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The stand-in of a tensor that the forward has from elsewhere, or makes of numbers."""
+        made = self._stand_ins.of(tensor)
+        if id(made) not in self._declared:
+            self.declare(made, InputKind.CONSTANT_TENSOR, f"lifted_tensor_{self._constants}")
+            self._constants += 1
+            self.values.constant(tensor, made)
+        return made
+
+    # Modules
+
+    @contextmanager
+    def modules(self, root: torch.nn.Module) -> Iterator[None]:
+        """Know which module calls, by its path in ``root``."""
+        paths: dict[int, dict[str, tuple[str, str]]] = {}
+        for path, part in root.named_modules():
+            paths[id(part)] = {path: (path, type(part).__name__)}
+        original = torch.nn.Module.__call__
+
+        def call(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+            self._path.append(paths.get(id(module), self._path[-1]))
+            try:
+                return original(module, *args, **kwargs)
+            finally:
+                self._path.pop()
+
+        torch.nn.Module.__call__ = call
+        try:
+            yield
+        finally:
+            torch.nn.Module.__call__ = original
+
+    # Operators
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """The result of ``func``, of which a step is made."""
+        if func is _DEVICE:
+            return args[0].device if not isinstance(args[0], FakeTensor) else args[0].fake_device
+        if any(kind not in _OWN for kind in types):
+            return NotImplemented
+        kwargs = kwargs or {}
+        if func in _LIFTS and not isinstance(args[0], FakeTensor):
+            return self.constant(args[0])
+        if isinstance(func, torch._ops.HigherOrderOperator):
+            return self._higher_order(func, args, kwargs)
+        args, kwargs = pytree.tree_map_only(torch.Tensor, self._known, (args, kwargs))
+        if self._autocast and func.overloadpacket in _CASTS and args[0].is_floating_point():
+            # The tensor itself, as far as is recorded.
+            result = func(*args, **kwargs)
+            self._casts[id(result)] = (result, self._uncast(args[0]))
+            return result
+        result = self.values.call(func, args, kwargs)
+        if result is NotImplemented:
+            try:
+                result = _called(func, args, kwargs)
+                check_sizes(func, result)
+            except VALUES_NEEDED as error:
+                return self._parts(func, args, kwargs, error)
+            self.values.note(func, args, kwargs, result)
+        self._step(func, args, kwargs, result)
+        return result
+
+    def _parts(self, func: Any, args: Any, kwargs: Any, error: Exception) -> Any:
+        """What ``func`` returns if the values that it needs are known to one of its parts."""
+        before = len(self.steps), len(self.specs)
+        with self:
+            try:
+                result = func.decompose(*args, **kwargs)
+            except VALUES_NEEDED:
+                result = NotImplemented
+        if result is NotImplemented:
+            del self.steps[before[0] :], self.specs[before[1] :]
+            raise error
+        return result
+
+    def _known(self, tensor: torch.Tensor) -> torch.Tensor:
+        if isinstance(tensor, FakeTensor):
+            return tensor
+        return self.constant(tensor)
+
+    def _uncast(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self._casts.get(id(tensor), (tensor, tensor))[1]
+
+    @contextmanager
+    def casts(self) -> Iterator[None]:
+        """Know where autocast is on: what is called does not see it."""
+        kind = torch.amp.autocast_mode.autocast
+        enter, leave = kind.__enter__, kind.__exit__
+
+        def entered(context: Any) -> Any:
+            self._autocast += context._enabled and context.device == "cpu"
+            return enter(context)
+
+        def left(context: Any, *error: Any) -> Any:
+            self._autocast -= context._enabled and context.device == "cpu"
+            return leave(context, *error)
+
+        kind.__enter__, kind.__exit__ = entered, left
+        try:
+            yield
+        finally:
+            kind.__enter__, kind.__exit__ = enter, leave
+
+    def _step(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        if self._casts:
+            args, kwargs = pytree.tree_map_only(torch.Tensor, self._uncast, (args, kwargs))
+        meta = {"val": result, "nn_module_stack": self._path[-1]}
+        self.steps.append(Step(target=func, args=args, kwargs=kwargs, meta=meta))
+
+    # Operators that take functions
+
+    def _higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
+        result = func(*args, **kwargs)
+        self._step(func, args, kwargs, result)
+        return result
+
+
+def _called(func: Any, args: Any, kwargs: Any) -> Any:
+    """The result of ``func`` on stand-ins."""
+    if func not in _BF16_ON_META:
+        return func(*args, **kwargs)
+    dtype = args[0].dtype
+    result = func(*(a.to(torch.bfloat16) for a in args[:2]), *args[2:], **kwargs)
+    return torch.empty_strided(result.shape, result.stride(), dtype=dtype, device=result.device)
+
+
+def check_sizes(func: Any, result: Any) -> None:
+    """Raise UnknownSize if ``func`` returned a tensor of a size that depends on values."""
+    for value in tensors_in((result,), {}):
+        if any(isinstance(s, torch.SymInt) and free_unbacked_symbols(s) for s in value.shape):
+            raise UnknownSize(func)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run what is compiled as the functions it was compiled from."""
+    original = torch.compile
+
+    def compiled(model: Any = None, **_: Any) -> Any:
+        return model if model is not None else lambda function: function
+
+    torch.compile = compiled
+    loaded = "torch._dynamo" in sys.modules
+    stance = torch.compiler.set_stance("force_eager") if loaded else nullcontext()
+    try:
+        with stance:
+            yield
+    finally:
+        torch.compile = original
+
+
+@contextmanager
+def eager_branches(values: Values) -> Iterator[None]:
+    """Let transformers take a mask whose values are known for what it is, not for a traced one."""
+    place = sys.modules.get("transformers.utils.import_utils")
+    original = getattr(place, "is_fake_tensor", None)
+    if original is None:
+        yield
+        return
+
+    def is_fake_tensor(value: Any) -> bool:
+        return bool(original(value)) and values.of(value) is None
+
+    place.is_fake_tensor = is_fake_tensor  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        place.is_fake_tensor = original  # type: ignore[union-attr]
+
+
+def _plain(value: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The tensors that a tensor consists of: itself, or those of a subclass that wraps some."""
+    if hasattr(value, "__tensor_flatten__") and not isinstance(value, FakeTensor):
+        for name in value.__tensor_flatten__()[0]:
+            yield from _plain(getattr(value, name))
+    else:
+        yield value
