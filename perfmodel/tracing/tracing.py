@@ -20,7 +20,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
-from perfmodel.tracing.recording import record
+from perfmodel.tracing.recording import Recording, record
 from perfmodel.tracing.stand_in import StandIns
 from perfmodel.tracing.trace_errors import explain
 from perfmodel.tracing.version import TRACER_VERSION
@@ -142,7 +142,7 @@ def assemble(
         tensors=recording.tensors,
         kernels=recording.kernels,
         accesses=recording.accesses,
-        provenance={**provenance(), **_boundary(module)},
+        provenance={**provenance(), **_boundary(module), **assumptions(recording)},
         unmodelled=recording.unmodelled,
     )
 
@@ -265,6 +265,11 @@ def _boundary(module: torch.nn.Module) -> dict[str, str]:
     """What a module that stands for a part of a model says of the rest (docs/tracing.md)."""
     said = getattr(module, "perfmodel_boundary", None)
     return {"boundary": said} if isinstance(said, str) else {}
+
+
+def assumptions(recording: Recording) -> dict[str, str]:
+    """What the formulas assumed where shapes do not say everything."""
+    return {"assumptions": "; ".join(recording.notes)} if recording.notes else {}
 
 
 def provenance() -> dict[str, str]:
