@@ -199,7 +199,8 @@ class Mapper:
         tile = self.machine.core.engines[self.vector_engine].tile["fp32"]
         name = self.vector_engine
         shares = [
-            software.efficiency(_vector_family(family), name, "vector", "fp32") for family in f.FAMILIES
+            software.efficiency(_vector_family(family), name, "vector", "fp32")
+            for family in f.FAMILIES
         ]
         if any(not isinstance(share, float) or share != 1.0 for share in shares):
             rates = rates * by_family(shares)

@@ -27,10 +27,11 @@ from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
 from perfmodel.tracing import operators
-from perfmodel.tracing.recording import INLINED, operator_name, record
+from perfmodel.tracing.control_flow import INLINED
+from perfmodel.tracing.recording import operator_name, record
 from perfmodel.tracing.stand_in import StandIns
 from perfmodel.tracing.trace_errors import explain_node, reason
-from perfmodel.tracing.tracing import batch_of, input_specs, provenance
+from perfmodel.tracing.tracing import assumptions, batch_of, input_specs, provenance
 from perfmodel.workload.workload import Workload
 
 _NOISY_LOGGERS: Final = ("torch.export", "torch._export", "torch._export.serde.serialize")
@@ -159,7 +160,7 @@ def from_exported(
         tensors=recording.tensors,
         kernels=recording.kernels,
         accesses=recording.accesses,
-        provenance=provenance(),
+        provenance={**provenance(), **assumptions(recording)},
         unmodelled=recording.unmodelled,
     )
 
@@ -239,7 +240,8 @@ class _Replay(fx.Interpreter):  # type: ignore[misc]  # torch is Any to mypy
             if position is None:
                 return super().run_node(n)
             args, _ = self.fetch_args_kwargs_from_env(n)
-            return _Replay(args[position], self._model).run(*args[position + 1 :])
+            function, first = position
+            return _Replay(args[function], self._model).run(*args[first:])
         name = operator_name(n.target)
         if name in operators.FREE and "_assert" in name:
             return None  # It asks for the device of the export, or for values.

@@ -11,7 +11,7 @@ comparison of symbols is decided as the traced sizes decide it, and noted by the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from perfmodel.errors import TraceError, UnmodelledOperator
-from perfmodel.tracing import operators
+from perfmodel.tracing import control_flow, decomposing, operators
 from perfmodel.tracing.operators import Call, Cost, Formula
 from perfmodel.tracing.trace_errors import unknown_size
 from perfmodel.vocabulary import families
@@ -37,21 +37,21 @@ from perfmodel.workload.workload import (
     Tensors,
 )
 
-#: Higher-order operators that run a subgraph once, with arguments from this position on.
-INLINED: Final = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 _WEIGHTS: Final = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _UNKNOWN: Final = ("", "")
 _NO_LOOPS: Final = (0, 0, 0, 0)
+_INT64_MAX: Final = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Recording:
-    """The tables of a Workload, and the operators in it that have no formula."""
+    """The tables of a Workload, the operators in it that have no formula, and what was assumed."""
 
     tensors: Tensors
     kernels: Kernels
     accesses: Accesses
     unmodelled: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def record(
@@ -61,15 +61,17 @@ def record(
     allow_unmodelled: bool,
     state: frozenset[str] = frozenset(),
     symbolic: bool = False,
+    iterations: int | None = None,
 ) -> Recording:
     """The kernels of ``program`` in graph order, with the tensors they access.
 
     ``state`` names the placeholders of arguments that outlive a run. ``symbolic``: the columns of
-    sizes are arrays of objects, integers and ``torch.SymInt``.
+    sizes are arrays of objects, integers and ``torch.SymInt``. ``iterations``: how often the body
+    of a ``while_loop`` runs.
     Raises :class:`~perfmodel.errors.UnmodelledOperator` naming every operator without a formula
     (``allow_unmodelled``: charges their bytes instead).
     """
-    recorder = _Recorder(name)
+    recorder = Recorder(name, iterations)
     specs = program.graph_signature.input_specs
     placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
     for node, spec in zip(placeholders, specs, strict=True):
@@ -114,10 +116,28 @@ def operator_name(target: Any) -> str:
     return str(target._schema.name).replace("::", ".")
 
 
-class _Recorder:
-    def __init__(self, model: str) -> None:
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A state of the recorder to which it can return."""
+
+    kernels: int
+    accesses: int
+    tensors: int
+    names: dict[str, int]
+    alias: dict[int, int]
+    unmodelled: dict[str, list[str]]
+    notes: dict[str, None]
+
+
+class Recorder:
+    """Makes the tables, one node after the other."""
+
+    def __init__(self, model: str, iterations: int | None = None) -> None:
         self.model = model
+        #: How often the body of a loop runs that ends by a value.
+        self.iterations = iterations
         self.unmodelled: dict[str, list[str]] = {}
+        self.notes: dict[str, None] = {}
         # Storages: what is known of each, and its row once a kernel has touched it.
         self._known: dict[int, tuple[str, str]] = {}
         self._alias: dict[int, int] = {}
@@ -127,6 +147,8 @@ class _Recorder:
         self._accesses: list[tuple[int, int, int, int]] = []
         self._names: dict[str, int] = {}
         self._operators: dict[Any, _Operator] = {}
+        # A storage is known by its address, which nobody else may get while we record.
+        self._alive: list[object] = []
 
     # Storages and tensors
 
@@ -171,17 +193,24 @@ class _Recorder:
             stack = node.meta.get("stack_trace")
             raise TraceError(f"{self.model}: {unknown_size(str(target), stack)}")
         if not hasattr(target, "_schema"):
-            position = INLINED.get(getattr(target, "__name__", ""))
-            if position is not None:
-                self._inline(node, module, position)
-            else:
-                self._without_schema(node, results)
+            name = getattr(target, "__name__", str(target))
+            formula = operators.find(f"higher_order.{name}")
+            if formula is not None or not control_flow.record(self, name, node, module):
+                self._without_schema(_Operator(f"higher_order.{name}", formula), node, results)
             return
+        args = tuple(map(_values, node.args))
+        kwargs = {name: _values(value) for name, value in node.kwargs.items()}
+        self._call(target, args, kwargs, node.meta.get("val"), node)
+
+    def _call(
+        self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any, node: fx.Node
+    ) -> None:
+        """Record a call of ``target`` that returned ``value``, on behalf of ``node``."""
         operator = self._operators.get(target)
         if operator is None:
             operator = self._operators[target] = _operator(target)
-        arguments = dict(zip(operator.arguments, map(_values, node.args), strict=False))
-        arguments.update((name, _values(value)) for name, value in node.kwargs.items())
+        results = list(_tensors_in(value))
+        arguments = {**dict(zip(operator.arguments, args, strict=False)), **kwargs}
         passed = {self._storage(tensor) for tensor in _tensors_in(list(arguments.values()))}
         new = [result for result in results if self._storage(result) not in passed]
         if operator.free or _onto_itself(operator, arguments):
@@ -191,6 +220,8 @@ class _Recorder:
             for result in new:
                 self._unite(result, next(_tensors_in(list(arguments.values()))))
         elif new or operator.written:
+            if operator.formula is None and self._decompose(target, args, kwargs, value, node):
+                return
             call = Call(
                 arguments,
                 tuple(tuple(result.shape) for result in results),
@@ -204,25 +235,110 @@ class _Recorder:
             self._kernel(operator, node, call, new)
         # Otherwise it returns views of its arguments, or no tensor at all: a shape read, a check.
 
-    def _without_schema(self, node: fx.Node, results: list[torch.Tensor]) -> None:
-        """Python's own operators (getitem, arithmetic on sizes); anything else is unmodelled."""
-        arguments = {"args": [_values(argument) for argument in node.args]}
-        passed = {self._storage(tensor) for tensor in _tensors_in(arguments["args"])}
+    def _decompose(
+        self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any, node: fx.Node
+    ) -> bool:
+        """Record the calls that ``target`` is made of; False where PyTorch does not say them."""
+        found = decomposing.parts(target, args, kwargs, value)
+        if found is None:
+            return False
+        self._alive.append(found)
+        for part in found.calls:
+            if hasattr(part.target, "_schema"):
+                self._call(part.target, part.args, part.kwargs, part.result, node)
+        for outer, inner in zip(_tensors_in(value), _tensors_in(found.result), strict=True):
+            self._unite(outer, inner)
+        if not found.composite:
+            self.note(decomposing.DECOMPOSED.format(name=operator_name(target)))
+        return True
+
+    def note(self, text: str) -> None:
+        """Have the workload say ``text``, once."""
+        self.notes[text] = None
+
+    def _without_schema(
+        self, operator: _Operator, node: fx.Node, results: list[torch.Tensor]
+    ) -> None:
+        """Python's own operators (getitem, arithmetic on sizes), and those that take functions."""
+        names = operators.ARGUMENTS.get(operator.name)
+        values = [_values(argument) for argument in node.args]
+        arguments: dict[str, Any] = {"args": values}
+        if names is not None:
+            arguments = dict(zip(names, values, strict=False))
+        arguments |= {name: _values(value) for name, value in node.kwargs.items()}
+        tensors = list(_tensors_in(list(arguments.values())))
+        passed = {self._storage(tensor) for tensor in tensors}
         new = [result for result in results if self._storage(result) not in passed]
         if new:
-            name = getattr(node.target, "__name__", str(node.target))
-            self._kernel(_Operator(f"higher_order.{name}"), node, Call(arguments, ()), new)
+            shapes = tuple(tuple(result.shape) for result in results)
+            self._kernel(operator, node, Call(arguments, shapes), new)
 
-    def _inline(self, node: fx.Node, module: fx.GraphModule, position: int) -> None:
-        subgraph = getattr(module, node.args[position].target)
-        inner = [n for n in subgraph.graph.nodes if n.op == "placeholder"]
-        for placeholder, argument in zip(inner, node.args[position + 1 :], strict=True):
-            self._unite(placeholder.meta.get("val"), _values(argument))
-        self.run(subgraph)
-        (output,) = (n for n in subgraph.graph.nodes if n.op == "output")
-        returned = _tensors_in(_values(output.args[0]))
-        for outer, value in zip(_tensors_in(node.meta.get("val")), returned, strict=True):
-            self._unite(outer, value)
+    # Functions that operators take
+
+    def body(
+        self, graph: fx.GraphModule, operands: Iterable[Any], value: Any
+    ) -> list[torch.Tensor]:
+        """Record ``graph`` with these arguments, and return what it returns.
+
+        The first of those are the tensors in ``value``.
+        """
+        inner = [n for n in graph.graph.nodes if n.op == "placeholder"]
+        for placeholder, operand in zip(inner, operands, strict=True):
+            self._unite(placeholder.meta.get("val"), _values(operand))
+        self.run(graph)
+        (output,) = (n for n in graph.graph.nodes if n.op == "output")
+        returned = list(_tensors_in(_values(output.args[0])))
+        for outer, result in zip(_tensors_in(value), returned, strict=False):
+            self._unite(outer, result)
+        return returned
+
+    def store(self, node: fx.Node, part: torch.Tensor, whole: torch.Tensor) -> None:
+        """Record the copy of ``part`` to a place in ``whole``."""
+        cost = Cost(families.DATA_MOVEMENT, writes=part.numel())
+        operator = _Operator("aten.copy", lambda call: cost)
+        shapes = (tuple(whole.shape),)
+        self._kernel(operator, node, Call({"src": part}, shapes), [whole])
+
+    def mark(self) -> _Mark:
+        """Where the tables end now."""
+        return _Mark(
+            len(self._kernels),
+            len(self._accesses),
+            len(self._tensors),
+            dict(self._names),
+            dict(self._alias),
+            {name: list(places) for name, places in self.unmodelled.items()},
+            dict(self.notes),
+        )
+
+    def since(self, mark: _Mark) -> tuple[int, int, int]:
+        """FLOPs, other operations and elements touched since ``mark``."""
+        kernels, accesses = self._kernels[mark.kernels :], self._accesses[mark.accesses :]
+        return (
+            sum(kernel[3] for kernel in kernels),
+            sum(kernel[4] for kernel in kernels),
+            sum(access[3] for access in accesses),
+        )
+
+    def cut(self, mark: _Mark) -> None:
+        """Forget what was recorded since ``mark``."""
+        del self._kernels[mark.kernels :], self._accesses[mark.accesses :]
+        del self._tensors[mark.tensors :]
+        self._row = {key: row for key, row in self._row.items() if row < mark.tensors}
+        self._names, self._alias = dict(mark.names), dict(mark.alias)
+        self.unmodelled = {name: list(places) for name, places in mark.unmodelled.items()}
+        self.notes = dict(mark.notes)
+
+    def repeat(self, mark: _Mark, count: int) -> None:
+        """Have what was recorded since ``mark`` run ``count`` times in all."""
+        if count < 1:
+            self.cut(mark)
+            return
+        kernels, accesses = self._kernels[mark.kernels :], self._accesses[mark.accesses :]
+        for step in range(1, count):
+            shift = step * len(kernels)
+            self._kernels.extend((f"{row[0]}@{step + 1}", *row[1:]) for row in kernels)
+            self._accesses.extend((row[0] + shift, *row[1:]) for row in accesses)
 
     def _unite(self, alias: object, original: object) -> None:
         if isinstance(alias, torch.Tensor) and isinstance(original, torch.Tensor):
@@ -261,6 +377,8 @@ class _Recorder:
         """Record one kernel; ``new`` are those of its results that are not views of arguments."""
         index, label = len(self._kernels), self._label(operator, node)
         cost = self._cost(operator, node, call)
+        if cost.note:
+            self.note(cost.note)
         family = families.CODE[cost.family]
         self._kernels.append(
             (label, operator.name, family, cost.flops, cost.vector_ops, cost.gemm or _NO_LOOPS)
@@ -304,12 +422,23 @@ class _Recorder:
         views = touched.setdefault((row, role), {})
         views[view] = -_least(-elements, -views[view]) if view in views else elements
 
+    def _check_totals(self, *columns: Iterable[int]) -> None:
+        """Raise TraceError unless every total is exact as a 64-bit integer."""
+        if max(map(sum, columns)) > _INT64_MAX:
+            raise TraceError(
+                f"{self.model}: operations or bytes are beyond what a 64-bit integer holds; trace "
+                "it at a smaller batch"
+            )
+
     def finish(self, integer: type[np.int64 | np.object_]) -> Recording:
         """The columns, those of sizes as arrays of ``integer``."""
         kernels, tensors = self._kernels, self._tensors
         names, kinds, elements, itemsizes, floating = _columns(tensors, 5)
         labels, operator, family, flops, vector_ops, gemm = _columns(kernels, 6)
         kernel, tensor, role, touched = _columns(self._accesses, 4)
+        if integer is np.int64:
+            moved = (itemsizes[row] * count for row, count in zip(tensor, touched, strict=True))
+            self._check_totals(flops, vector_ops, moved, elements)
         return Recording(
             tensors=Tensors(
                 name=names,
@@ -333,6 +462,7 @@ class _Recorder:
                 elements=_integers(touched, integer),
             ),
             unmodelled=tuple(sorted(self.unmodelled)),
+            notes=tuple(self.notes),
         )
 
 

@@ -26,7 +26,7 @@ from torch.utils import _pytree as pytree
 from perfmodel.errors import TraceError
 from perfmodel.tracing import inputs
 from perfmodel.tracing.program import Program
-from perfmodel.tracing.recording import record
+from perfmodel.tracing.recording import Recording, record
 from perfmodel.tracing.running import Runner, eager_branches, uncompiled
 from perfmodel.tracing.stand_in import StandIns, check
 from perfmodel.tracing.trace_errors import explain
@@ -201,6 +201,7 @@ def assemble(
         allow_unmodelled=allow_unmodelled,
         state=frozenset(path for leaf in state for path in program.leaves[leaf]),
         symbolic=symbolic,
+        iterations=_iterations(name, module),
     )
     return Workload(
         name=name,
@@ -210,7 +211,12 @@ def assemble(
         tensors=recording.tensors,
         kernels=recording.kernels,
         accesses=recording.accesses,
-        provenance={**provenance(), **_boundary(module), **_values(program)},
+        provenance={
+            **provenance(),
+            **_boundary(module),
+            **_values(program),
+            **assumptions(recording),
+        },
         unmodelled=recording.unmodelled,
     )
 
@@ -348,6 +354,19 @@ def _boundary(module: torch.nn.Module) -> dict[str, str]:
     """What a module that stands for a part of a model says of the rest (docs/tracing.md)."""
     said = getattr(module, "perfmodel_boundary", None)
     return {"boundary": said} if isinstance(said, str) else {}
+
+
+def _iterations(name: str, module: torch.nn.Module) -> int | None:
+    """How often a loop runs that ends by a value, as the module says of itself."""
+    said = getattr(module, "perfmodel_iterations", None)
+    if said is not None and (isinstance(said, bool) or not isinstance(said, int) or said < 0):
+        raise TraceError(f"{name}: perfmodel_iterations must be a whole number, not {said!r}")
+    return said
+
+
+def assumptions(recording: Recording) -> dict[str, str]:
+    """What the formulas assumed where shapes do not say everything."""
+    return {"assumptions": "; ".join(recording.notes)} if recording.notes else {}
 
 
 def provenance() -> dict[str, str]:
