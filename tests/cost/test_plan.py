@@ -136,6 +136,22 @@ def test_what_a_sample_chooses_from_holds_the_best_and_nothing_far_over_the_limi
         assert not near or any(each in over for each in chosen)
 
 
+def test_the_best_is_among_many_that_are_thinned_out() -> None:
+    """Whichever of forty it is: those over the limit must not crowd it out."""
+    found = search(layers, AMD, batches=(1,))
+    points = tuple(
+        replace(found.fastest, latency_ms=1.05**i, throughput_fps=100.0 + i) for i in range(40)
+    )
+    for point in points:
+        limited = replace(found, tried=points, max_latency_ms=point.latency_ms)
+        chosen = choices(limited)
+        assert limited.best is point
+        assert point in chosen
+        assert points[0] in chosen
+        assert len(chosen) <= CHOICES + 1
+        assert max(each.latency_ms for each in chosen) <= NEAR * point.latency_ms
+
+
 def test_without_anything_unknown_each_sample_is_the_typical_plan() -> None:
     """All figures exact but those of energy and software: the interval is around the plan."""
     exact = [
