@@ -107,8 +107,8 @@ def _alike(
         kinds[path] = known[path].kind
     counts = [path for path in values if kinds[path] == "count"]
     # Without counts, all are alike.
-    alike = np.zeros((1, len(next(iter(values.values())))))
-    rows = np.stack([*(values[path] for path in counts), *alike], axis=1)
+    same = np.zeros(len(next(iter(values.values()))))
+    rows = np.stack([*(values[path] for path in counts), same], axis=1)
     _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     group = group.reshape(-1)
     # What with_values changes beside the figures themselves: a listed bandwidth gives way to the
@@ -136,10 +136,9 @@ def _latencies(
     every_core_count: bool,
 ) -> FloatArray:
     """Milliseconds of variants of ``whole`` that have the same counts, shape (variants,)."""
-    machine = placed(whole, run)
+    machine, alone = placed(whole, run), not run.several
     values = placed_values(values, whole, run)
     if not values:
-        alone = not run.several
         seconds = mapper_for(machine).latency(table, run.loaded, run.state, alone=alone)
         return np.full(count, seconds @ table.count * 1e3)
 
@@ -149,14 +148,16 @@ def _latencies(
     cores = None
     if not every_core_count and count > _PILOTS:
         pilots = variants(slice(None, None, count // _PILOTS))
-        cores = _best_counts(pilots.times(table, run.loaded, run.state, alone=not run.several).cores)
+        cores = _best_counts(
+            pilots.times(table, run.loaded, run.state, alone=not run.several).cores
+        )
     tried = mapper_for(machine).cores if cores is None else len(cores)
     step = max(1, _CHUNK_ELEMENTS // (tried * max(1, len(table.family))))
     milliseconds = np.empty(count)
     for start in range(0, count, step):
         rows = slice(start, start + step)
         mapper = variants(rows)
-        seconds = mapper.latency(table, run.loaded, run.state, cores, alone=not run.several)
+        seconds = mapper.latency(table, run.loaded, run.state, cores, alone=alone)
         milliseconds[rows] = seconds @ table.count * 1e3
     return milliseconds
 

@@ -43,7 +43,7 @@ PRECISION = st.sampled_from(sorted(PRECISIONS))
 STATE = st.sampled_from(["steady", "cold"])
 RUNTIME = st.sampled_from(catalogue())
 #: Software that adds nothing to a kernel but its launch.
-PLANNED = ("compiled", "llama_cpp")
+PLANNED = ("ideal", "llama_cpp")
 #: Sums of many terms differ in their last bits with the order of addition.
 EXACT = 1e-9
 
@@ -375,7 +375,7 @@ def test_names_and_the_order_of_independent_kernels_do_not_matter(
 def test_scaling_every_rate_scales_latency(
     workload: Workload, machine: Machine, precision: str, state: str, factor: float
 ) -> None:
-    runtime = load_software("compiled")
+    runtime = load_software("ideal")
     launch = runtime.launch["default"].typical / factor
     slower_runtime = runtime.overlaid({"launch": {"default": f"{launch} s"}}, "slower")
     # Cache bandwidths are per cycle: the clock scales them already.
@@ -414,7 +414,7 @@ def test_a_vector_of_machines_equals_one_at_a_time(
     # The maximum clock bounds the others, and is not read.
     moved = [path for path in moved if not path.endswith("clock.max")]
     values = {path: figures[path].typical * rng.uniform(0.5, 1.0, 5) for path in moved}
-    runtime = load_software("compiled")
+    runtime = load_software("ideal")
     table = columns(fuse(workload), get_precision(precision))
     together = mapper_for(machine, values).times(table, runtime, state)
     for sample in range(5):

@@ -79,10 +79,12 @@ def test_a_sweep_of_any_figure_equals_one_at_a_time(cpu: str) -> None:
     values = {path: np.full(len(plain), stated[path].typical) for path in plain}
     for index, path in enumerate(plain):
         values[path][index] /= 2
-    found = latency_variants(everything(), machine, values, "bf16")
-    for index, path in enumerate(plain):
-        alone = one_at_a_time(machine, path, values[path][index : index + 1], "compiled")
-        assert found[index] == pytest.approx(alone[0], rel=EXACT), path
+    # One that takes the whole socket, and one that keeps to a memory domain where there are some.
+    for software in ("ideal", *(["openvino"] if machine.numa_domains > 1 else [])):
+        found = latency_variants(everything(), machine, values, "bf16", software=software)
+        for index, path in enumerate(plain):
+            alone = one_at_a_time(machine, path, values[path][index : index + 1], software)
+            assert found[index] == pytest.approx(alone[0], rel=EXACT), path
     for path in expected.keys() - plain:
         array = around(machine, path)
         try:
@@ -104,8 +106,8 @@ def test_a_sweep_of_counts_moves_latency_as_they_do(cpu: str) -> None:
         ("memory.transfer_rate", [2.4e9, 3.2e9, 4.8e9, 6.4e9]),
     ):
         array = np.array(values, dtype=np.float64)
-        found = latency_variants(everything(), machine, {path: array}, "bf16")
-        expected = one_at_a_time(machine, path, array, "compiled")
+        found = latency_variants(everything(), machine, {path: array}, "bf16", software="ideal")
+        expected = one_at_a_time(machine, path, array, "ideal")
         np.testing.assert_allclose(found, expected, rtol=EXACT, err_msg=path)
         order = np.argsort(array, kind="stable")
         assert np.all(np.diff(found[order]) <= 0), path
@@ -159,12 +161,12 @@ def test_a_sweep_of_some_figures_at_once_equals_one_at_a_time(
         ("clock.sustained", [2e9, float("inf")]),
         ("cache.l3", [-1.0, 1e8]),
         ("assumptions.cache.usable", [0.5, 0.0]),
-        ("software.compiled.launch.default", [1e-6, -1e-6]),
+        ("software.ideal.launch.default", [1e-6, -1e-6]),
     ],
 )
 def test_a_value_that_a_figure_cannot_have_is_refused(path: str, values: list[float]) -> None:
     with pytest.raises(MachineError, match=r"^epyc_9654: .*; expected ") as caught:
-        latency_variants(linear(8), "epyc_9654", {path: np.array(values)})
+        latency_variants(linear(8), "epyc_9654", {path: np.array(values)}, software="ideal")
     assert "\n" not in str(caught.value)
 
 
@@ -174,10 +176,14 @@ def test_more_kernels_than_are_evaluated_at_once() -> None:
     for width in range(1, 1201):
         b.linear(b.input(8 * width), 8, 16, width)
     clocks = np.array([2e9, 3e9, 3.5e9])
-    found = latency_variants(b.workload(), "epyc_9654", {"clock.sustained": clocks})
+    found = latency_variants(
+        b.workload(), "epyc_9654", {"clock.sustained": clocks}, software="ideal"
+    )
     machine = load_machine("epyc_9654")
     expected = [
-        estimate(b.workload(), machine.with_values({"clock.sustained": clock})).latency_ms
+        estimate(
+            b.workload(), machine.with_values({"clock.sustained": clock}), software="ideal"
+        ).latency_ms
         for clock in clocks.tolist()
     ]
     np.testing.assert_allclose(found, expected, rtol=EXACT)
@@ -216,20 +222,24 @@ def test_a_choice_of_core_counts_is_close_and_never_below() -> None:
     values = {
         "clock.sustained": rng.uniform(2e9, 4e9, 500),
         "parallel_region.per_doubling": rng.uniform(0.5e-6, 3e-6, 500),
-        "software.compiled.launch.default": rng.uniform(1e-6, 2e-6, 500),
+        "software.ideal.launch.default": rng.uniform(1e-6, 2e-6, 500),
         "assumptions.cache.usable": rng.uniform(0.5, 1, 500),
     }
     workload = linear(64, 512, 512, layers=4)
-    exact = latency_variants(workload, "epyc_9654", values)
-    quick = latency_variants(workload, "epyc_9654", values, every_core_count=False)
+    exact = latency_variants(workload, "epyc_9654", values, software="ideal")
+    quick = latency_variants(
+        workload, "epyc_9654", values, software="ideal", every_core_count=False
+    )
     assert np.all(quick >= exact * (1 - 1e-12))
     np.testing.assert_allclose(quick, exact, rtol=0.01)
 
 
 def test_assumptions_vary_like_figures() -> None:
     seconds = np.array([1e-6, 3e-6])
-    path = "software.compiled.launch.default"
-    slow, slower = latency_variants(linear(8, layers=5), "epyc_9654", {path: seconds})
+    path = "software.ideal.launch.default"
+    slow, slower = latency_variants(
+        linear(8, layers=5), "epyc_9654", {path: seconds}, software="ideal"
+    )
     assert slower - slow == pytest.approx(5 * 2e-3)
     with pytest.raises(UnknownName, match="launch"):
-        latency_variants(linear(8), "epyc_9654", {"software.compiled.x": seconds})
+        latency_variants(linear(8), "epyc_9654", {"software.ideal.x": seconds}, software="ideal")

@@ -9,7 +9,7 @@ from perfmodel.ranking.unknowns import Unknown, sample, unknowns
 
 def test_two_cpus_of_one_core_share_its_unknowns() -> None:
     machines = [load_machine("epyc_9654"), load_machine("epyc_9754"), load_machine("xeon_8490h")]
-    owners = {(u.path, u.machines) for u in unknowns(machines, "compiled")}
+    owners = {(u.path, u.machines) for u in unknowns(machines, "ideal")}
     path = "core.engines.avx512.efficiency.linear"
     assert (path, ("epyc_9654", "epyc_9754")) in owners
     assert (path, ("xeon_8490h",)) in owners
@@ -31,11 +31,11 @@ def test_one_estimate_that_is_stated_for_two_families_is_one_unknown() -> None:
 
 
 def test_only_figures_with_a_range_that_move_latency_are_unknown() -> None:
-    found = unknowns([load_machine("ampereone_192")], "compiled")
+    found = unknowns([load_machine("ampereone_192")], "ideal")
     assert all(unknown.figure.is_range for unknown in found)
     assert not [u.path for u in found if u.path.startswith(("power.", "price."))]
     runtime = [u.path for u in found if not u.machines]
-    assert runtime == ["assumptions.cache.usable", "software.compiled.launch.default"]
+    assert runtime == ["assumptions.cache.usable", "software.ideal.launch.default"]
 
 
 def unknown(low: float, typical: float, high: float) -> Unknown:
@@ -55,7 +55,7 @@ def test_samples_of_a_count_are_whole_numbers_and_of_nothing_else() -> None:
     machine = load_machine("epyc_9654").with_values(
         {"memory.channels": Figure(8, 12, 12, ""), "memory.sustained": Figure(0.5, 0.7, 0.9, "")}
     )
-    drawn = sample(unknowns([machine], "compiled"), 256, 1).of(machine.id)
+    drawn = sample(unknowns([machine], "ideal"), 256, 1).of(machine.id)
     assert set(drawn["memory.channels"]) == {8.0, 9.0, 10.0, 11.0, 12.0}
     assert len(set(drawn["memory.sustained"])) == 256
 
