@@ -102,11 +102,13 @@ def test_latency_never_grows_with_one_figure_that_is_a_rate(
 def test_latency_never_grows_with_cores(
     workload: Workload, machine: Machine, precision: str, state: str, more: int
 ) -> None:
+    """Where as many work as suit a kernel: meetings of all of them may cost more than they bring."""
     larger = machine.with_values({"cores.count": machine.cores.count.typical + more})
-    assert not_above(
-        estimate(workload, larger, precision, state=state).latency_ms,
-        estimate(workload, machine, precision, state=state).latency_ms,
+    many, few = (
+        estimate(workload, each, precision, state=state, software="ideal").latency_ms
+        for each in (larger, machine)
     )
+    assert not_above(many, few)
 
 
 @given(workloads(), machines(), PRECISION, st.integers(2, 5), st.data())
@@ -208,7 +210,7 @@ NARROW_TO_WIDE = pytest.mark.parametrize(
 )
 
 
-@given(workloads(), machines(), STATE, st.sampled_from(PLANNED))
+@given(workloads(), machines(), STATE, st.just("ideal"))
 @NARROW_TO_WIDE
 def test_a_narrower_format_is_never_slower(
     from_narrow_to_wide: tuple[str, ...],
@@ -270,9 +272,10 @@ def test_the_parts_make_the_whole(
         parts = {"compute": kernel.compute_ms, "overhead": kernel.overhead_ms}
         parts[kernel.level] = kernel.memory_ms
         assert parts[kernel.bound] == max(parts.values())
-        assert kernel.latency_ms == pytest.approx(
-            max(kernel.compute_ms, kernel.memory_ms) + kernel.overhead_ms
-        )
+        # Compute and memory overlap wholly, in part, or not at all.
+        work = (kernel.compute_ms, kernel.memory_ms)
+        assert not_above(max(work) + kernel.overhead_ms, kernel.latency_ms)
+        assert not_above(kernel.latency_ms, sum(work) + kernel.overhead_ms)
 
 
 @given(workloads(allow_unmodelled=True), machines(), PRECISION, STATE)
@@ -297,7 +300,7 @@ def test_utilisation_of_a_long_and_a_short_kernel_is_nearly_that_of_the_long_one
     for _ in range(3):
         b.kernel("relu", f.ACTIVATION, [b.input(1)], elements=1, vector_ops=1)
     both = estimate(b.workload(), machine, "fp32", state="cold")
-    assert alone.utilization > 0.5
+    assert alone.utilization > 0.25
     worked = alone.utilization * alone.latency_ms
     assert both.utilization == pytest.approx(worked / both.latency_ms, rel=1e-6)
 
@@ -439,12 +442,12 @@ def test_fusing_saves_time_and_keeps_the_work(
 
 def test_a_policy_of_the_same_name_is_another_policy() -> None:
     """What is kept of a workload is kept for the policy, not for what it is called."""
-    workload = network(1, [("linear", 64, 64)])
+    workload, machine = network(1, [("linear", 64, 64)]), load_machine("epyc_9654")
     usual = get_precision("int8")
     wide = replace(usual, weight_bits=usual.weight_bits * 4)
-    narrow, wider = (prepare(workload, Scenario(policy))[1] for policy in (usual, wide))
+    narrow, wider = (prepare(workload, Scenario(policy), machine)[1] for policy in (usual, wide))
     assert wider.resident_bytes == 4 * narrow.resident_bytes
-    assert prepare(workload, Scenario(usual))[1] is narrow
+    assert prepare(workload, Scenario(usual), machine)[1] is narrow
 
 
 @pytest.mark.parametrize("software", catalogue())
