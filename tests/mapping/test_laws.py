@@ -102,7 +102,7 @@ def test_latency_never_grows_with_one_figure_that_is_a_rate(
 def test_latency_never_grows_with_cores(
     workload: Workload, machine: Machine, precision: str, state: str, more: int
 ) -> None:
-    """Where as many work as suit a kernel: meetings of all of them may cost more than they bring."""
+    """Where as many work as suit a kernel: all of them may meet for longer than they bring."""
     larger = machine.with_values({"cores.count": machine.cores.count.typical + more})
     many, few = (
         estimate(workload, each, precision, state=state, software="ideal").latency_ms
