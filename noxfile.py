@@ -74,6 +74,16 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Break a sample of places and see that tests notice. ``-- --all`` breaks every one (hours).
+
+    ``nox -s mutants -- serving cost --sample 60`` breaks more of two rooms.
+    """
+    install(session, "mutants", ".[torch,transformers]")
+    session.run("python", "-m", "tools.mutants", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Write the generated documents of docs/; the benchmarks hold them to be current."""
     install(session, "benchmark", ".[torch,transformers]")

@@ -65,6 +65,16 @@ class UnmodelledOperator(PerfmodelError):
         )
 
 
+class NoKernels(PerfmodelError):
+    """A workload without kernels, such as that of an identity or of views alone."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"{model}: nothing in it computes or moves data (views and identities take no time), "
+            "so there is no latency to estimate"
+        )
+
+
 class WorkloadFormatError(PerfmodelError):
     """A workload file is malformed, truncated, or of a version this release cannot read."""
 

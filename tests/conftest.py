@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # The same examples in every run of CI, and no deadline: a busy machine is not a failure.
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
 settings.register_profile("dev", deadline=None)
+# Of tools/mutants.py, which wants to know that a law fails, and not the least example.
+settings.register_profile(
+    "mutants",
+    parent=settings.get_profile("ci"),
+    max_examples=40,
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")

@@ -101,10 +101,10 @@ def _table(ranking: Ranking) -> Table:
         ranking.rank_probability,
         strict=True,
     )
-    for cpu, typical, low, high, probabilities in rows:
+    for cpu, median, low, high, probabilities in rows:
         table.add(
             cpu,
-            significant(typical),
+            significant(median),
             f"{significant(low)} to {significant(high)}",
             *("." if p < 0.005 else f"{p * 100:.0f}" for p in probabilities),
         )

@@ -7,17 +7,28 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 
-from pydantic import Field, model_validator
+import numpy as np
+from pydantic import Field
 
 from perfmodel._files import read_toml
-from perfmodel.errors import MachineError
-from perfmodel.figures.figure import Count, Expect, Figure, Fraction, Origin, Power, Price
-from perfmodel.figures.record import Record, fault_at, tree_of, validated, walk
+from perfmodel.errors import MachineError, UnknownName
+from perfmodel.figures import record
+from perfmodel.figures.figure import Expect, Figure, Fraction, Origin, PartCount, Power, Price
+from perfmodel.figures.record import Record, tree_of, validated, walk
+from perfmodel.vocabulary import ranges
 
-EnergyPrice = Annotated[Figure, Expect("USD/J", "0.12 USD/kWh")]
-Ratio = Annotated[Figure, Expect("", "1.4")]
+EnergyPrice = Annotated[
+    Figure,
+    Expect("USD/J", "0.12 USD/kWh", plausible=(ranges.ELECTRICITY.least, ranges.ELECTRICITY.most)),
+]
+#: What reaches the servers is in it, so it is at least 1.
+Pue = Annotated[Figure, Expect("", "1.4", plausible=(ranges.PUE.least, ranges.PUE.most))]
+Utilization = Annotated[
+    Figure,
+    Expect("", "0.7", "fraction", plausible=(ranges.UTILIZATION.least, ranges.UTILIZATION.most)),
+]
 
 #: What the paths of these figures begin with, to tell them from a machine's.
 PREFIX: Final = "cost."
@@ -25,13 +36,7 @@ PREFIX: Final = "cost."
 
 class _Energy(Record):
     price: EnergyPrice
-    pue: Ratio
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.pue.low < 1:
-            raise fault_at(("pue",), f"{self.pue}", "at least 1: what reaches the servers is in it")
-        return self
+    pue: Pue
 
 
 class _Purchase(Record):
@@ -40,11 +45,11 @@ class _Purchase(Record):
 
 
 class _Service(Record):
-    utilization: Fraction
+    utilization: Utilization
 
 
 class _Server(Record):
-    sockets: Count
+    sockets: PartCount
     price: Price
     power: Power
 
@@ -68,6 +73,25 @@ class Inputs(Record):
     def figures(self) -> dict[str, Figure]:
         """Every figure by its dotted path, all beginning with :data:`PREFIX`."""
         return {f"{PREFIX}{path}": figure for path, figure in walk(self)}
+
+
+def settable() -> dict[str, Expect]:
+    """Every input by its dotted path, with what it may be."""
+    return dict(record.settable(load_inputs(), PREFIX.removesuffix(".")))
+
+
+def check_inputs(values: Mapping[str, float]) -> None:
+    """Hold values in SI, by dotted path, to what the inputs may be.
+
+    Raises:
+        UnknownName: no such input.
+        MachineError: a value out of its plausible range, or no number.
+    """
+    known = settable()
+    for path, value in values.items():
+        if path not in known:
+            raise UnknownName("input", path, known)
+        known[path].check_all(np.array([value]), path.removeprefix(PREFIX))
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from perfmodel.cost import power
-from perfmodel.cost.inputs import PREFIX, Inputs
+from perfmodel.cost.inputs import PREFIX, Inputs, check_inputs
 from perfmodel.cost.power import PackagePower, package_power
 from perfmodel.cost.tco import Cost, Demand, cost
 from perfmodel.errors import PerfmodelError, UnknownName
@@ -24,6 +24,7 @@ from perfmodel.serving.partition import divided
 from perfmodel.serving.searching import Search, require_best
 from perfmodel.serving.serving import Served
 from perfmodel.serving.sharing import instance, instance_columns, instance_values
+from perfmodel.software import Software
 from perfmodel.vocabulary import ranges
 from perfmodel.workload.workload import Workload
 
@@ -164,6 +165,7 @@ def plans(
         samples, seed: of every figure with a range; 0 samples for typical figures alone.
 
     Raises:
+        UnknownName, MachineError: a fixed input that does not exist, or out of its range.
         PerfmodelError: no CPU meets the limit (with the best that each reaches), or none has a
             price.
     """
@@ -175,11 +177,12 @@ def plans(
         f"{PREFIX}{path}" if not path.startswith(PREFIX) else path: value
         for path, value in (fixed or {}).items()
     }
+    check_inputs(exact)
     typical = {path: figure.typical for path, figure in inputs.figures().items()} | exact
 
-    served = able[0][1].fastest
+    served, software = able[0][1].fastest, able[0][1].scenario.loaded
     drawn = _samples(
-        [m for m, _ in able], served, inputs, set(exact), given_prices or {}, samples, seed
+        [m for m, _ in able], software, inputs, set(exact), given_prices or {}, samples, seed
     )
     sampled = [
         _sampled_cost(workload, machine, result, demand, drawn, typical, price_of[machine.id])
@@ -231,7 +234,7 @@ def plans(
 
 def _samples(
     machines: Sequence[Machine],
-    served: Served,
+    software: Software,
     inputs: Inputs,
     exact: set[str],
     given_prices: Mapping[str, float],
@@ -239,14 +242,14 @@ def _samples(
     seed: int,
 ) -> Samples:
     """Joint samples of what moves latency, power and cost; what machines share is drawn once."""
-    wanted = list(unknowns(machines, served.estimate.software))
+    wanted = list(unknowns(machines, software))
     wanted += machine_unknowns(machines, lambda path: path.startswith("power."))
     wanted += machine_unknowns(
         [m for m in machines if m.id not in given_prices], lambda path: path.startswith("price.")
     )
     common = {**power.figures(), **inputs.figures()}
     wanted += [
-        Unknown((path,), figure, ())
+        Unknown((path,), figure, (), whole=path == f"{PREFIX}server.sockets")
         for path, figure in common.items()
         if figure.is_range and path not in exact
     ]
@@ -268,7 +271,7 @@ def _sampled_cost(
     best = np.zeros(len(drawn.unit))
     load_w = np.zeros(len(drawn.unit))
     idle_w: Rate = values.get("power.idle", np.full(len(drawn.unit), machine.power.idle.typical))
-    for served in _choices(result):
+    for served in choices(result):
         seconds = _sampled_seconds(workload(served.batch), machine, served, values, result.scenario)
         found = package_power(
             served.estimate, machine, served.partition, values=values, latency_s=seconds
@@ -280,8 +283,11 @@ def _sampled_cost(
     return cost(demand, best, load_w, idle_w, values.get("price.launch", price), own)
 
 
-def _choices(result: Search) -> list[Served]:
-    """A few of what was tried, spread over the latencies around the limit; the best among them."""
+def choices(result: Search) -> list[Served]:
+    """A few of what was tried, spread over the latencies around the limit; the best among them.
+
+    None takes longer than :data:`NEAR` times the limit.
+    """
     unlimited = replace(result, max_latency_ms=None).frontier
     limit = result.max_latency_ms
     near = [s for s in unlimited if limit is None or s.latency_ms <= NEAR * limit]

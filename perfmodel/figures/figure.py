@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic_core import PydanticCustomError, core_schema
 
+from perfmodel.errors import MachineError
 from perfmodel.figures import quantity
 
 #: What each confidence letter means.
@@ -205,11 +208,24 @@ class Expect:
             raise bad(f"low, typical, high = {figure}", "low <= typical <= high")
         return figure
 
+    def check_all(self, values: npt.NDArray[np.float64], where: str) -> None:
+        """Raise :class:`MachineError` that begins with ``where`` if some value, in SI, is wrong."""
+        # NaN is the least and the greatest of whatever it is among.
+        extremes = np.unique(values) if self.kind == "count" else (values.min(), values.max())
+        for value in extremes:
+            try:
+                self._check(float(value), float(value))
+            except PydanticCustomError as error:
+                found = error.context or {}
+                raise MachineError(
+                    f"{where}: {found['found']}; expected {found['expected']}"
+                ) from None
+
     def _check(self, value: float, raw: Any) -> None:
         """Positive and finite; a fraction is at most 1."""
         if not (math.isfinite(value) and value > 0) or (self.kind == "fraction" and value > 1):
             raise bad(f"{raw!r}", self.description)
-        if self.kind == "count" and not (value >= 1 and value.is_integer()):
+        if self.kind == "count" and not (value >= 1 and float(value).is_integer()):
             raise bad(f"{raw!r}", self.description)
         least, greatest = self.plausible
         if not least <= value <= greatest:

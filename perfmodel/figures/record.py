@@ -54,11 +54,17 @@ def expectation(record: type[Record], name: str) -> Expect | None:
     for item in field.metadata:
         if isinstance(item, Expect):
             return item
-    # Optional figures: Annotated[Figure, Expect] | None keeps its metadata in the union's argument.
-    for argument in getattr(field.annotation, "__args__", ()):
+    return _expected(field.annotation)
+
+
+def _expected(annotation: Any) -> Expect | None:
+    """The Expect inside an optional figure's annotation, or inside tables of figures."""
+    for argument in getattr(annotation, "__args__", ()):
         for item in getattr(argument, "__metadata__", ()):
             if isinstance(item, Expect):
                 return item
+        if (found := _expected(argument)) is not None:
+            return found
     return None
 
 
@@ -70,7 +76,7 @@ def settable(node: Record, prefix: str = "") -> Iterator[tuple[str, Expect]]:
         expect = expectation(type(node), name)
         if isinstance(child, Mapping):
             if expect is not None:
-                yield from ((f"{path}.{key}", expect) for key in child)
+                yield from ((leaf, expect) for leaf, _ in walk(child, path))
             else:
                 for key, value in child.items():
                     if isinstance(value, Record):

@@ -8,6 +8,10 @@ the turbo tables of vendors do, roughly.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
 
 from perfmodel.figures.figure import Figure
 from perfmodel.machine.schema import Machine
@@ -61,17 +65,33 @@ def one_domain(machine: Machine) -> Machine:
         path: scaled(figures[path], share) for path, share in shares.items()
     }
     values["topology.numa_domains"] = 1.0
-    values |= _clocks(
-        machine,
-        math.log2(machine.cores_per_numa_domain) / math.log2(machine.cores.count.typical),
-    )
+    values |= _clocks(machine, _domain_depth(machine))
     return machine.with_values(values)
+
+
+def domain_clocks(
+    machine: Machine, values: Mapping[str, npt.NDArray[np.float64]]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return sampled clocks of the whole socket as :func:`one_domain` has them, by dotted path."""
+    figures, depth = machine.figures(), _domain_depth(machine)
+    top = values.get("clock.max", np.asarray(machine.clock.max.typical))
+    found = {}
+    for path in ("clock.sustained", *(f"clock.engine.{name}" for name in machine.clock.engine)):
+        if path in values or "clock.max" in values:
+            value = values.get(path, np.asarray(figures[path].typical))
+            found[path] = top + (np.minimum(value, top) - top) * depth
+    return found
 
 
 def scaled(figure: Figure, share: float) -> Figure:
     """Return ``figure`` with its whole range times ``share``."""
     low, typical, high = (value * share for value in (figure.low, figure.typical, figure.high))
     return Figure(low, typical, high, figure.unit, figure.confidence, figure.source)
+
+
+def _domain_depth(machine: Machine) -> float:
+    """How far the cores of one memory domain are between one core and all, by doublings."""
+    return math.log2(machine.cores_per_numa_domain) / math.log2(machine.cores.count.typical)
 
 
 def _clocks(machine: Machine, depth: float) -> dict[str, Figure]:

@@ -552,6 +552,12 @@ class Machine(Record):
         # Every mapping reads them, and a machine does not change.
         return dict(walk(self))
 
+    def settable(self) -> dict[str, Expect]:
+        """Every path that :meth:`with_values` takes, with what its figure may be."""
+        expected = dict(settable(self))
+        expected |= {f"clock.engine.{name}": expected["clock.base"] for name in self.core.engines}
+        return expected
+
     def with_values(self, values: Mapping[str, Any]) -> Machine:
         """A new machine with some figures replaced, validated like a file.
 
@@ -564,8 +570,7 @@ class Machine(Record):
             MachineError: unknown path (the nearest is suggested), or a value that does not fit.
         """
         tree = tree_of(self)
-        expected = dict(settable(self))
-        expected |= {f"clock.engine.{name}": expected["clock.base"] for name in self.core.engines}
+        expected = self.settable()
         if any(f"memory.{part}" in values for part in BANDWIDTH_PARTS):
             tree["memory"].pop("bandwidth", None)
         expected |= {

@@ -8,10 +8,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
 
-from perfmodel.figures.figure import Figure, Fraction
+from perfmodel.figures import record
+from perfmodel.figures.figure import Expect, Figure, Fraction
 from perfmodel.figures.files import read_description
 from perfmodel.figures.record import Record, validated
 
+#: What the paths of these figures begin with, to tell them from a machine's.
+PREFIX: Final = "assumptions."
 #: Path of the share of a cache's capacity that tensors can count on.
 USABLE_CACHE: Final = "assumptions.cache.usable"
 
@@ -35,6 +38,12 @@ def _assumptions() -> _Assumptions:
 def figures() -> dict[str, Figure]:
     """Return every assumed figure by its dotted path."""
     return {USABLE_CACHE: _assumptions().cache.usable}
+
+
+def settable() -> dict[str, Expect]:
+    """Return what each of :func:`figures` may be, by the same paths."""
+    found = dict(record.settable(_assumptions().cache, f"{PREFIX}cache"))
+    return {path: found[path] for path in figures()}
 
 
 def uncalibrated_error(software: str, *, generates: bool) -> float:

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from perfmodel.errors import PerfmodelError
+from perfmodel.errors import NoKernels
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.assumptions import uncalibrated_error
 from perfmodel.mapping.columns import Columns, columns
@@ -223,6 +223,7 @@ def estimate(
     Raises:
         UnknownName: for a CPU, precision, state or software that does not exist.
         MachineError: for a machine file that is wrong.
+        NoKernels: for a workload that neither computes nor moves anything.
     """
     run = scenario_of(scenario, options)
     machine = placed(load_machine(cpu), run)
@@ -245,13 +246,8 @@ def prepare(workload: Workload, run: Scenario, machine: Machine) -> tuple[Worklo
     They are kept for as long as the workload is. The machine matters where a software stores other
     formats on CPUs without arithmetic in the ones that were asked for.
 
-    Raises :class:`~perfmodel.errors.PerfmodelError` where there is no kernel.
+    Raises :class:`~perfmodel.errors.NoKernels` for a workload that has none, or constants alone.
     """
-    if not len(workload):
-        raise PerfmodelError(
-            f"{workload.name}: it has no kernel (it only views its inputs), so nothing takes time; "
-            "trace a model that computes something"
-        )
     kept: dict[tuple[Precision, frozenset[str]], tuple[Workload, Columns]]
     kept = workload.memo.setdefault("prepared", {})
     software = run.loaded
@@ -262,6 +258,8 @@ def prepare(workload: Workload, run: Scenario, machine: Machine) -> tuple[Worklo
         fused = next((w for (_, how), (w, _) in kept.items() if how == rules), None)
         if fused is None:
             folded = without_constants(workload) if software.folds else workload
+            if not len(folded):
+                raise NoKernels(workload.name)
             fused = fuse(folded, software.fusion) if software.fusion else folded
         kept[key] = (fused, columns(fused, policy))
     return kept[key]

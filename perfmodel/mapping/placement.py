@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perfmodel.machine import Machine
-from perfmodel.machine.parts import domain_shares, one_domain, scaled
+from perfmodel.machine.parts import domain_clocks, domain_shares, one_domain, scaled
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import Scenario
 from perfmodel.software.schema import PREFIX
@@ -33,10 +33,11 @@ def placed_values(
     values: Mapping[str, FloatArray], machine: Machine, run: Scenario
 ) -> dict[str, FloatArray]:
     """Return sampled figures of ``machine`` as the part that one instance has states them."""
-    shares = domain_shares(machine) if _in_domain(machine, run) else {}
-    if shares:
-        shares[join_path(run)] = float(machine.numa_domains)
-    return {path: value * shares.get(path, 1.0) for path, value in values.items()}
+    if not _in_domain(machine, run):
+        return dict(values)
+    shares = domain_shares(machine) | {join_path(run): float(machine.numa_domains)}
+    found = {path: value * shares.get(path, 1.0) for path, value in values.items()}
+    return found | domain_clocks(machine, values)
 
 
 def join_path(run: Scenario) -> str:

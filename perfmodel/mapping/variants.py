@@ -1,25 +1,31 @@
 """One workload on many variants of one CPU: what-if grids and uncertainty samples.
 
-The same formula as a single estimate, with a leading axis of variants.
+The same formula as a single estimate, with a leading axis of variants. Each variant equals
+:func:`~perfmodel.mapping.estimation.estimate` of ``machine.with_values`` of its figures, whichever
+figures vary: counts (of cores, of cache domains, of memory channels) decide what there is to
+evaluate, so variants that differ in one are evaluated apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Unpack
 
 import numpy as np
+import numpy.typing as npt
 
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine, load_machine
+from perfmodel.machine.schema import BANDWIDTH_PARTS
+from perfmodel.mapping import assumptions
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.estimation import prepare
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.placement import placed, placed_values
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
+from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
 from perfmodel.software import Software
 from perfmodel.software.schema import PREFIX
 from perfmodel.workload.workload import Workload
@@ -30,6 +36,8 @@ _CHUNK_ELEMENTS = 80_000
 #: Variants whose best core counts stand for all others', and how many counts a kernel may keep.
 _PILOTS = 24
 _CORE_COUNTS = 8
+#: Figures in whose place a machine may list their product.
+_LISTED = tuple(f"memory.{part}" for part in BANDWIDTH_PARTS)
 
 
 def latency_variants(
@@ -57,46 +65,101 @@ def latency_variants(
 
     Raises:
         UnknownName: for a path, CPU, precision, state or software that does not exist.
+        MachineError: for a value that the figure at its path cannot have.
         PerfmodelError: if the arrays differ in length or there is none.
     """
     run = scenario_of(scenario, options)
-    whole, software = load_machine(cpu), run.loaded
-    machine = placed(whole, run)
+    machine, software = load_machine(cpu), run.loaded
     if table is None:
-        _, table = prepare(workload, run, machine)
+        _, table = prepare(workload, run, placed(machine, run))
     arrays = {path: np.asarray(value, dtype=np.float64) for path, value in values.items()}
-    arrays = placed_values(arrays, whole, run)
     shapes = {array.shape for array in arrays.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         raise PerfmodelError(
             f"variants of {machine.id}: expected arrays of one common shape (variants,), "
             f"found {', '.join(map(str, sorted(shapes))) or 'none'}"
         )
-    ((count,),) = shapes
-    _check_software(arrays, software)
+    milliseconds = np.empty(next(iter(arrays.values())).shape)
+    for rows, alike, rest in _alike(machine, software, arrays):
+        part = {path: arrays[path][rows] for path in rest}
+        milliseconds[rows] = _latencies(alike, part, len(rows), table, run, every_core_count)
+    return milliseconds
+
+
+def _alike(
+    machine: Machine, software: Software, values: Mapping[str, FloatArray]
+) -> Iterator[tuple[npt.NDArray[np.intp], Machine, list[str]]]:
+    """Variants that have all counts in common, by index; the machine with these; other paths.
+
+    Raises UnknownName or MachineError for a path or a value that does not exist.
+    """
+    expected = machine.settable()
+    kinds = {}
+    for path, array in values.items():
+        known, whose = expected, machine.id
+        if path.startswith(f"{PREFIX}."):
+            known, whose = mapper_for(machine).applied(software).software.settable(), software.id
+        elif path.startswith(assumptions.PREFIX):
+            known = assumptions.settable()
+        if path not in known:
+            raise UnknownName(f"figure of {whose}", path, known)
+        known[path].check_all(array, f"{machine.id}: {path}")
+        kinds[path] = known[path].kind
+    counts = [path for path in values if kinds[path] == "count"]
+    # Without counts, all are alike.
+    same = np.zeros(len(next(iter(values.values()))))
+    rows = np.stack([*(values[path] for path in counts), same], axis=1)
+    _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    group = group.reshape(-1)
+    # What with_values changes beside the figures themselves: a listed bandwidth gives way to the
+    # channels and transfer rate it came from, and a figure that was absent is there.
+    stated = machine.figures()
+    changed = [
+        path
+        for path in values
+        if path in expected and (path in counts or path not in stated or path in _LISTED)
+    ]
+    fixed = [path for path in counts if path in expected]
+    rest = [path for path in values if path not in fixed]
+    for number, index in enumerate(first.tolist()):
+        own = {path: float(values[path][index]) for path in changed}
+        alike = machine.with_values(own) if own else machine
+        yield np.flatnonzero(group == number), alike, rest
+
+
+def _latencies(
+    whole: Machine,
+    values: Mapping[str, FloatArray],
+    count: int,
+    table: Columns,
+    run: Scenario,
+    every_core_count: bool,
+) -> FloatArray:
+    """Milliseconds of variants of ``whole`` that have the same counts, shape (variants,)."""
+    machine, alone = placed(whole, run), not run.several
+    values = placed_values(values, whole, run)
+    if not values:
+        seconds = mapper_for(machine).latency(table, run.loaded, run.state, alone=alone)
+        return np.full(count, seconds @ table.count * 1e3)
 
     def variants(rows: slice) -> Mapper:
-        return mapper_for(machine, {path: array[rows] for path, array in arrays.items()})
+        return mapper_for(machine, {path: array[rows] for path, array in values.items()})
 
     cores = None
     if not every_core_count and count > _PILOTS:
         pilots = variants(slice(None, None, count // _PILOTS))
-        cores = _best_counts(pilots.times(table, software, run.state, alone=not run.several).cores)
-    counts = mapper_for(machine).cores if cores is None else len(cores)
-    step = max(1, _CHUNK_ELEMENTS // (counts * max(1, len(table.family))))
+        cores = _best_counts(
+            pilots.times(table, run.loaded, run.state, alone=not run.several).cores
+        )
+    tried = mapper_for(machine).cores if cores is None else len(cores)
+    step = max(1, _CHUNK_ELEMENTS // (tried * max(1, len(table.family))))
     milliseconds = np.empty(count)
     for start in range(0, count, step):
         rows = slice(start, start + step)
-        seconds = variants(rows).latency(table, software, run.state, cores, alone=not run.several)
+        mapper = variants(rows)
+        seconds = mapper.latency(table, run.loaded, run.state, cores, alone=alone)
         milliseconds[rows] = seconds @ table.count * 1e3
     return milliseconds
-
-
-def _check_software(values: Mapping[str, FloatArray], software: Software) -> None:
-    """Raise :class:`UnknownName` for figures of any other software, which would have no effect."""
-    for path in values:
-        if path.startswith(f"{PREFIX}.") and not path.startswith(f"{PREFIX}.{software.id}."):
-            raise UnknownName(f"figure of {software.id}", path, software.figures())
 
 
 def _best_counts(cores: FloatArray) -> FloatArray:

@@ -26,6 +26,7 @@ from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.sensitivity import Influence, influences
 from perfmodel.ranking.unknowns import Samples, sample, unknowns
 from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
+from perfmodel.vocabulary import ranges
 from perfmodel.workload.workload import Workload
 
 #: Samples by default: the standard error of a probability is then under 0.8 %.
@@ -42,8 +43,8 @@ class Pair:
     """Two CPUs and how sure their order is.
 
     Attributes:
-        faster, slower: CPU ids, by latency at typical figures.
-        ratio: latency of the slower over the faster at typical figures, at least 1.
+        faster, slower: CPU ids, by the median of their latencies.
+        ratio: latency of the slower over the faster, the median over the samples.
         ratio_low, ratio_high: the ratio's 80 % interval over the samples.
         probability: share of samples in which ``faster`` is the faster one.
         deciding: the figures whose ranges move the ratio most (adjacent pairs only).
@@ -68,8 +69,10 @@ class Ranking:
     """CPUs by latency on one workload, with what the order is worth.
 
     Attributes:
-        cpus: ids, fastest first at typical figures.
-        latency_ms: at typical figures, in that order.
+        cpus: ids, by the median of their latencies, fastest first.
+        typical_ms: at typical figures, as :func:`perfmodel.estimate` has it, in that order. A
+            range may lie on one side of its typical figure, so this may lie outside the interval.
+        latency_ms: the median over the samples, which lies inside the interval always.
         latency_low_ms, latency_high_ms: 80 % interval.
         sampled_ms: the sampled latencies, shape (samples, CPUs), columns in that order.
     """
@@ -80,9 +83,14 @@ class Ranking:
     state: str
     software: str
     cpus: tuple[str, ...]
-    latency_ms: tuple[float, ...]
+    typical_ms: tuple[float, ...]
     sampled_ms: FloatArray
     samples: Samples
+
+    @property
+    def latency_ms(self) -> tuple[float, ...]:
+        """The median of each latency."""
+        return tuple(np.median(self.sampled_ms, axis=0).tolist())
 
     @property
     def latency_low_ms(self) -> tuple[float, ...]:
@@ -104,11 +112,11 @@ class Ranking:
         """How sure it is that ``faster`` beats ``slower``; ids of this ranking's CPUs."""
         i, j = self.cpus.index(faster), self.cpus.index(slower)
         ratio = self.sampled_ms[:, j] / self.sampled_ms[:, i]
-        low, high = np.quantile(ratio, QUANTILES).tolist()
+        low, median, high = np.quantile(ratio, (QUANTILES[0], 0.5, QUANTILES[1])).tolist()
         return Pair(
             faster=faster,
             slower=slower,
-            ratio=self.latency_ms[j] / self.latency_ms[i],
+            ratio=median,
             ratio_low=low,
             ratio_high=high,
             probability=float(np.mean(ratio > 1)),
@@ -124,7 +132,7 @@ class Ranking:
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
-        """Every pair, the faster at typical figures first."""
+        """Every pair, the one ahead in :attr:`cpus` first."""
         return tuple(self.pair(a, b) for i, a in enumerate(self.cpus) for b in self.cpus[i + 1 :])
 
     def order_probability(self, cpus: Sequence[str]) -> float:
@@ -153,6 +161,7 @@ class Ranking:
                 {
                     "cpu": cpu,
                     "latency_ms": self.latency_ms[i],
+                    "typical_ms": self.typical_ms[i],
                     "latency_low_ms": self.latency_low_ms[i],
                     "latency_high_ms": self.latency_high_ms[i],
                     "rank_probability": self.rank_probability[i].tolist(),
@@ -196,23 +205,21 @@ def rank(
     Args:
         cpus: catalogue ids, machine files or Machines; at least two different ones.
         scenario, options: as for :func:`perfmodel.estimate`.
-        samples: of the uncertain figures, at least 2.
+        samples: of the uncertain figures, in :data:`~perfmodel.vocabulary.ranges.SAMPLES`.
         seed: of the samples.
 
     Raises:
         UnknownName, MachineError: as :func:`perfmodel.estimate`.
-        PerfmodelError: fewer than two CPUs, the same twice, or fewer than two samples.
+        PerfmodelError: fewer than two CPUs, the same twice, or too few or too many samples.
     """
     run = scenario_of(scenario, options)
     machines = [load_machine(cpu) for cpu in cpus]
     ids = [machine.id for machine in machines]
     if len(ids) < 2 or len(set(ids)) < len(ids):
         raise PerfmodelError(f"a ranking needs two or more different CPUs, found {', '.join(ids)}")
-    if samples < 2:
-        raise PerfmodelError(f"samples: expected at least 2, found {samples}")
+    ranges.SAMPLES.check("samples", samples)
     typical = [estimate(workload, m, run).latency_ms for m in machines]
-    drawn = sample(unknowns(machines, run.loaded.name), samples, seed)
-    order = sorted(range(len(machines)), key=lambda i: typical[i])
+    drawn = sample(unknowns(machines, run.loaded), samples, seed)
 
     def sampled(index: int) -> FloatArray:
         values = drawn.of(ids[index])
@@ -222,7 +229,10 @@ def rank(
 
     # NumPy lets other threads run while it works on an array.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        columns = list(pool.map(sampled, order))
+        columns = list(pool.map(sampled, range(len(machines))))
+    median = [float(np.median(column)) for column in columns]
+    # Of equal medians the one first that is ahead at typical figures, then the one named first.
+    order = sorted(range(len(machines)), key=lambda i: (median[i], typical[i]))
     return Ranking(
         model=workload.name,
         precision=run.policy.name,
@@ -230,7 +240,7 @@ def rank(
         state=run.state,
         software=run.loaded.name,
         cpus=tuple(ids[i] for i in order),
-        latency_ms=tuple(typical[i] for i in order),
-        sampled_ms=np.stack(columns, axis=1),
+        typical_ms=tuple(typical[i] for i in order),
+        sampled_ms=np.stack([columns[i] for i in order], axis=1),
         samples=drawn,
     )

@@ -10,14 +10,14 @@ them. Figures of the runtime are common to all machines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from perfmodel.machine import Figure, Machine
 from perfmodel.mapping import assumptions
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.software import load_software
+from perfmodel.software import Software, load_software
 from perfmodel.software.schema import PREFIX
 
 #: A table, and the range and source that figures in it share.
@@ -32,11 +32,13 @@ class Unknown:
         paths: dotted paths of the figures that state it, all in one table.
         figure: its range, confidence and source.
         machines: ids of the machines it is a figure of; empty for one that all of them share.
+        whole: whether it is a count, whose samples are whole numbers.
     """
 
     paths: tuple[str, ...]
     figure: Figure
     machines: tuple[str, ...]
+    whole: bool = False
 
     @property
     def path(self) -> str:
@@ -124,13 +126,13 @@ def _key(path: str, figure: Figure) -> _Key:
     return table, figure.low, figure.typical, figure.high, figure.source
 
 
-def unknowns(machines: Sequence[Machine], runtime: str) -> tuple[Unknown, ...]:
+def unknowns(machines: Sequence[Machine], software: str | Software) -> tuple[Unknown, ...]:
     """Every unknown that can move these machines' latencies, in a fixed order.
 
     Power, price and figures that the time formula does not read are left out.
     """
 
-    chosen = load_software(runtime)
+    chosen = load_software(software)
 
     def matters(path: str) -> bool:
         room, _, rest = path.partition(".")
@@ -140,6 +142,13 @@ def unknowns(machines: Sequence[Machine], runtime: str) -> tuple[Unknown, ...]:
 
     found = machine_unknowns(machines, matters)
     found += common_unknowns({**assumptions.figures(), **chosen.figures()}, machines)
+    counts = {
+        path
+        for known in (*(machine.settable() for machine in machines), chosen.settable())
+        for path, expected in known.items()
+        if expected.kind == "count"
+    }
+    found = [replace(unknown, whole=not counts.isdisjoint(unknown.paths)) for unknown in found]
     return tuple(sorted(found, key=lambda unknown: (unknown.machines, unknown.path)))
 
 
@@ -149,7 +158,7 @@ def sample(wanted: Sequence[Unknown], count: int, seed: int) -> Samples:
     Each is drawn from the triangular distribution between low and high with its mode at typical:
     the least one can claim who knows a range and a best guess. The quantiles are a Latin hypercube,
     which stratifies every unknown; Sobol points of this many dimensions pair some of them up, so
-    that one unknown's effect shows up as another's.
+    that one unknown's effect shows up as another's. Samples of counts are whole numbers.
     """
     from scipy import stats
 
@@ -162,4 +171,5 @@ def sample(wanted: Sequence[Unknown], count: int, seed: int) -> Samples:
     )
     width = high - low
     values = stats.triang.ppf(unit, (typical - low) / width, loc=low, scale=width)
+    values = np.where([unknown.whole for unknown in wanted], np.round(values), values)
     return Samples(tuple(wanted), unit, values)

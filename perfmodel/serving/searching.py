@@ -14,6 +14,7 @@ from perfmodel.machine import Machine, load_machine
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
 from perfmodel.serving.partition import Partition, divisions, partitions
 from perfmodel.serving.serving import NoRoom, Served, serve
+from perfmodel.vocabulary import ranges
 from perfmodel.workload.workload import Workload
 
 #: Samples per run that a search tries: powers of two.
@@ -111,12 +112,12 @@ def search(
         batches: samples per run to try, ascending.
 
     Raises:
-        PerfmodelError: a limit that is not positive.
+        PerfmodelError: a limit outside its plausible range.
         NoRoom: no partition has room for the weights in the socket's memory.
         UnknownName, MachineError: as :func:`serve`.
     """
-    if max_latency_s is not None and not max_latency_s > 0:
-        raise PerfmodelError(f"the latency limit must be above zero, not {max_latency_s:g} s")
+    if max_latency_s is not None:
+        ranges.LATENCY.check("latency limit", max_latency_s)
     run = scenario_of(scenario, options)
     machine = load_machine(cpu)
     chosen = divisions(machine, run.instances, run.cores_per_instance) or partitions(machine)

@@ -19,6 +19,7 @@ from perfmodel.figures.figure import (
     BytesPerCycle,
     Count,
     Duration,
+    Expect,
     Factor,
     Figure,
     Fraction,
@@ -28,7 +29,7 @@ from perfmodel.figures.figure import (
     nearest,
 )
 from perfmodel.figures.files import merged
-from perfmodel.figures.record import Record, fault_at, tree_of, validated, walk
+from perfmodel.figures.record import Record, fault_at, settable, tree_of, validated, walk
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.fusion_rules import RULES
 from perfmodel.vocabulary.precision import FORMATS
@@ -222,6 +223,11 @@ class Software(Record):
     def figures(self) -> Mapping[str, Figure]:
         """Return every figure by its path in a run, ``software.ID.PATH``."""
         return dict(walk(self, f"{PREFIX}.{self.id}"))
+
+    def settable(self) -> dict[str, Expect]:
+        """Return what each of :meth:`figures` may be, by the same paths."""
+        found = dict(settable(self, f"{PREFIX}.{self.id}"))
+        return {path: found[path] for path in self.figures()}
 
     def overlaid(self, tree: Mapping[str, Any], file: str) -> Software:
         """Return this description with the figures of ``tree`` in place of its own.

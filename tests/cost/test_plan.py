@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
+from dataclasses import replace
 
 import pytest
 
 from perfmodel.cost.inputs import load_inputs
-from perfmodel.cost.plan import Plans, plans, prices
+from perfmodel.cost.plan import CHOICES, NEAR, Plans, choices, plans, prices
 from perfmodel.cost.tco import Demand
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine, load_machine
@@ -115,6 +117,69 @@ def test_a_cpu_that_misses_the_latency_or_has_no_price_is_named() -> None:
         planned([INTEL, AMD], limit_s=fast / 2)
 
 
+@pytest.mark.parametrize("limit_s", [None, 3e-5, 1e-4, 1e-3])
+def test_what_a_sample_chooses_from_holds_the_best_and_nothing_far_over_the_limit(
+    limit_s: float | None,
+) -> None:
+    for cpu in (INTEL, AMD):
+        found = search(layers, cpu, max_latency_s=limit_s, batches=(1, 2, 4, 8, 16))
+        if found.best is None:
+            continue
+        chosen = choices(found)
+        assert found.best in chosen
+        assert len(chosen) <= CHOICES + 1
+        if limit_s is not None:
+            assert max(each.latency_ms for each in chosen) <= NEAR * limit_s * 1e3
+        # Some over the limit, where there are any: they meet it where figures turn out better.
+        over = [s for s in replace(found, max_latency_ms=None).frontier if s not in found.within]
+        near = [s for s in over if limit_s and s.latency_ms <= NEAR * limit_s * 1e3]
+        assert not near or any(each in over for each in chosen)
+
+
+def test_the_best_is_among_many_that_are_thinned_out() -> None:
+    """Whichever of forty it is: those over the limit must not crowd it out."""
+    found = search(layers, AMD, batches=(1,))
+    points = tuple(
+        replace(found.fastest, latency_ms=1.05**i, throughput_fps=100.0 + i) for i in range(40)
+    )
+    for point in points:
+        limited = replace(found, tried=points, max_latency_ms=point.latency_ms)
+        chosen = choices(limited)
+        assert limited.best is point
+        assert point in chosen
+        assert points[0] in chosen
+        assert len(chosen) <= CHOICES + 1
+        assert max(each.latency_ms for each in chosen) <= NEAR * point.latency_ms
+
+
+def test_without_anything_unknown_each_sample_is_the_typical_plan() -> None:
+    """All figures exact but those of energy and software: the interval is around the plan."""
+    exact = [
+        machine.with_values({p: g.typical for p, g in machine.figures().items() if g.is_range})
+        for machine in map(load_machine, (INTEL, AMD))
+    ]
+    inputs = {path: figure.typical for path, figure in load_inputs().figures().items()}
+    for plan in planned(exact, limit_s=None, samples=256, fixed=inputs).plans:
+        assert plan.per_million_low < plan.cost.per_million < plan.per_million_high
+        assert plan.per_million_high < 1.5 * plan.per_million_low
+
+
+def test_no_figure_of_a_plan_is_infinite_or_undefined() -> None:
+    for rate in (1e-6, 1e12):
+        found = planned([INTEL, AMD, AMPERE], limit_s=None, rate=rate, samples=8)
+        json.dumps(found.to_dict(), allow_nan=False)
+    found = planned([INTEL, AMD], given_prices={AMD: 1e7}, fixed={"service.utilization": 0.001})
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-300, 2.0, float("nan")])
+def test_an_input_out_of_range_is_refused_before_it_is_sampled(value: float) -> None:
+    with pytest.raises(PerfmodelError, match=r"service\.utilization: .*; expected "):
+        planned([INTEL], fixed={"service.utilization": value})
+    with pytest.raises(UnknownName, match="utilization"):
+        planned([INTEL], fixed={"service.utilisation": 0.5})
+
+
 def test_prices() -> None:
     machines = [load_machine(cpu) for cpu in (AMD, "graviton3")]
     known, lines = prices(machines, {})
@@ -126,5 +191,6 @@ def test_prices() -> None:
         prices(machines[1:], {})
     with pytest.raises(UnknownName, match="epyc_9654"):
         prices(machines, {"epyc_9655": 1.0})
-    with pytest.raises(PerfmodelError, match=r"expected 0\.01 to 1e\+09 USD, found 0"):
-        prices(machines, {AMD: 0.0})
+    for price in (0.0, 1e308, float("inf"), float("nan")):
+        with pytest.raises(PerfmodelError, match=r"price of epyc_9654: expected 0\.01 to 1e"):
+            prices(machines, {AMD: price})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.cost.power import PackagePower, figures, package_power
@@ -45,6 +45,61 @@ def test_energy_is_between_idle_and_limit_times_time(
     assert power.energy_j <= max(limit, idle) * seconds * SLACK
     for part in (power.active_w, power.operations_w, power.traffic_w):
         assert part >= 0
+
+
+@given(workloads(), machines(), PRECISION)
+@settings(max_examples=50)
+def test_power_of_a_sample_is_that_of_the_machine_with_that_sample(
+    workload: Workload, machine: Machine, precision: str
+) -> None:
+    machine = machine.with_values({"power.limit": machine.power.tdp.typical * 1.1})
+    run = estimate(workload, machine, precision)
+    seconds = run.latency_ms / 1e3
+    for path in ("power.idle", "power.tdp", "power.limit"):
+        samples = machine.figures()[path].typical * np.array([0.5, 1.0, 1.5])
+        together = package_power(run, machine, values={path: samples})
+        for index, value in enumerate(samples.tolist()):
+            alone = package_power(run, machine.with_values({path: value}))
+            for name in ("idle_w", "active_w", "limit_w", "package_w"):
+                found = np.broadcast_to(getattr(together, name), 3)[index]
+                assert found == pytest.approx(getattr(alone, name)), (path, name)
+    halves = package_power(run, machine, latency_s=np.array([1.0, 2.0]) * seconds)
+    np.testing.assert_allclose(
+        halves.throughput_fps, [1 / seconds, 0.5 / seconds] * np.array(workload.batch)
+    )
+
+
+@pytest.mark.parametrize(("instances", "cores"), [(1, 96), (1, 24), (3, 24), (96, 1)])
+def test_the_parts_of_some_instances_by_hand(instances: int, cores: int) -> None:
+    """Operations and bytes of all of them; cores that none holds draw nothing."""
+    machine = load_machine("epyc_9654")
+    b = Builder("layer", batch=2)
+    b.linear(b.input(2 * 4096), 2, 8192, 4096)
+    division = Partition(instances, cores)
+    run = serve(b.workload(), machine, division, "int8").estimate
+    energy = {path: figure.typical for path, figure in figures().items()}
+    seconds = run.latency_ms / 1e3
+    power = package_power(run, machine, division)
+    headroom = machine.power.tdp.typical - machine.power.idle.typical
+    share = instances * cores / machine.cores.count.typical
+    assert power.active_w == pytest.approx(energy["energy.package.active"] * headroom * share)
+    per_op = energy["energy.datapath.int8"] * energy["energy.overhead.vector"]
+    done = instances * 2 * 2 * 8192 * 4096
+    assert power.operations_w == pytest.approx(done * per_op / seconds)
+    moved = run.moved_bytes()
+    joules = sum(moved[level] * energy[f"energy.byte.{level}"] for level in moved)
+    assert power.traffic_w == pytest.approx(instances * joules / seconds)
+    assert power.throughput_fps == pytest.approx(instances * 2 / seconds)
+    assert sum(moved.values()) >= 8192 * 4096
+
+
+@given(running())
+def test_no_figure_of_power_is_infinite_or_undefined(
+    found: tuple[Machine, PackagePower, float],
+) -> None:
+    _, power, _ = found
+    values = [*vars(power).values(), power.package_w, power.energy_j]
+    assert np.all(np.isfinite(values))
 
 
 @given(workloads(), machines(), PRECISION)

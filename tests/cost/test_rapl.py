@@ -78,6 +78,16 @@ def test_every_package_is_counted_and_none_twice(fake: Fake) -> None:
     assert found.joules_per_run == pytest.approx(125.0)
 
 
+def test_counters_come_by_the_names_of_their_packages(fake: Fake) -> None:
+    """The kernel numbers zones as drivers register, not as sockets are numbered."""
+    fake.zone("intel-rapl:0", "package-1")
+    fake.zone("intel-rapl:1", "package-0")
+    assert [c.name for c in counters(fake.root)] == ["package-0", "package-1"]
+    fake.watts = {"intel-rapl:0": 10.0, "intel-rapl:1": 20.0}
+    found = measure_energy(fake.run, fake.root, seconds=1.0, clock=fake.clock)
+    assert found.packages == (("package-0", 20.0), ("package-1", 10.0))
+
+
 def test_dies_of_one_package_are_counted_each(fake: Fake) -> None:
     fake.zone("intel-rapl:0", "package-0-die-0")
     fake.zone("intel-rapl:1", "package-0-die-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.cost.inputs import load_inputs
+from perfmodel.cost.inputs import check_inputs, load_inputs, settable
 from perfmodel.cost.tco import Cost, Demand, annuity, cost, simple_cost
 from perfmodel.errors import MachineError, PerfmodelError
 from perfmodel.figures.quantity import parse
 from perfmodel.machine import load_machine
+from perfmodel.vocabulary import ranges
 
 SLACK = 1 + 1e-9
 KWH = 3.6e6
@@ -33,12 +35,22 @@ RANGES = {
 }
 
 
+#: The least and the most that each input can be; of a share, next to nothing and all.
+ENDS = {
+    path: (
+        expected.plausible[0] or 1e-9,
+        min(expected.plausible[1], 1.0 if expected.kind == "fraction" else 1e9),
+    )
+    for path, expected in settable().items()
+}
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, object]:
     """Arguments of :func:`cost`."""
     idle = draw(st.floats(1.0, 200.0), label="idle")
     return {
-        "demand": Demand(draw(st.floats(0.1, 1e6), label="rate"), draw(st.floats(0.1, 30.0))),
+        "demand": Demand(draw(st.floats(0.1, 1e6), label="rate"), draw(st.floats(0.1, 10.0))),
         "throughput_fps": draw(st.floats(0.1, 1e6), label="throughput"),
         "load_w": idle + draw(st.floats(0.0, 500.0), label="load"),
         "idle_w": idle,
@@ -123,6 +135,21 @@ def test_the_parts_make_the_whole(case: dict[str, object]) -> None:
     assert found.capital * demand.years >= found.purchase / SLACK
 
 
+def test_purchase_by_hand() -> None:
+    """900 a second, 250 a socket of which 0.8 is planned for: 5 sockets in 3 servers of two."""
+    inputs = {path: figure.typical for path, figure in load_inputs().figures().items()}
+    inputs |= {"cost.service.utilization": 0.8, "cost.server.sockets": 2.0}
+    inputs |= {"cost.server.price": 7000.0, "cost.server.power": 200.0, "cost.energy.pue": 1.5}
+    found = cost(Demand(900, 3), 250.0, 300.0, 100.0, 11_000.0, inputs)
+    assert (found.sockets, found.servers) == (5, 3)
+    assert found.purchase == 5 * 11_000 + 3 * 7000
+    # 900 of 1250 is used, so that a socket draws 100 + 0.72 x 200 = 244 W.
+    assert found.utilization == pytest.approx(0.72)
+    watts = 1.5 * (5 * 244 + 3 * 200)
+    assert found.energy_kwh == pytest.approx(watts / 1000 * 8760)
+    assert found.maintenance == pytest.approx(76_000 * inputs["cost.purchase.maintenance"])
+
+
 @given(st.lists(cases(), min_size=2, max_size=4))
 def test_samples_cost_what_each_costs_alone(several: list[dict[str, object]]) -> None:
     demand = several[0]["demand"]
@@ -179,10 +206,44 @@ def test_the_published_price_of_the_8490h_is_the_8592plus_one() -> None:
     assert load_machine("epyc_9654").price.launch.typical == 11805
 
 
-@pytest.mark.parametrize("values", [(0.0, 3.0), (-1.0, 3.0), (10.0, 0.0), (np.nan, 1.0)])
-def test_a_demand_of_nothing_is_an_error(values: tuple[float, float]) -> None:
-    with pytest.raises(PerfmodelError, match=r"expected .* to .*, found"):
-        Demand(*values)
+@pytest.mark.parametrize("rate", [0.0, -1.0, 1e-300, 1e308, np.inf, np.nan])
+def test_a_rate_that_nobody_has_is_an_error(rate: float) -> None:
+    with pytest.raises(PerfmodelError, match=r"rate: expected 1e-06 to 1e\+12 per second, found"):
+        Demand(rate, 3.0)
+
+
+@pytest.mark.parametrize("years", [0.0, -1.0, 1e-300, 1e308, np.inf, np.nan])
+def test_years_that_nobody_plans_for_are_an_error(years: float) -> None:
+    with pytest.raises(PerfmodelError, match=r"years: expected 0\.01 to 100 years, found"):
+        Demand(10.0, years)
+
+
+@given(st.data(), cases())
+def test_nothing_that_is_plausible_costs_without_end(
+    data: st.DataObject, case: dict[str, object]
+) -> None:
+    """The ends of every range included."""
+    inputs = {
+        path: data.draw(st.sampled_from([low, high]), label=path)
+        for path, (low, high) in ENDS.items()
+    }
+    demand = Demand(
+        data.draw(st.sampled_from([ranges.RATE.least, ranges.RATE.most])),
+        data.draw(st.sampled_from([ranges.YEARS.least, ranges.YEARS.most])),
+    )
+    found = cost(**(case | {"inputs": inputs, "demand": demand}))
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert found.sockets >= 1
+
+
+@pytest.mark.parametrize("path", sorted(ENDS))
+def test_an_input_out_of_its_plausible_range_is_refused(path: str) -> None:
+    low, high = ENDS[path]
+    check_inputs({path: low})
+    check_inputs({path: high})
+    for value in (low / 2, -low, high * 2.5, np.nan, np.inf):
+        with pytest.raises(MachineError, match=rf"^{path.removeprefix('cost.')}: .*; expected "):
+            check_inputs({path: value})
 
 
 def test_inputs_of_ones_own_lie_over_the_defaults(tmp_path: Path) -> None:
@@ -203,9 +264,15 @@ def test_inputs_of_ones_own_lie_over_the_defaults(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ('[energy]\nprice = "0.1 USD"\n', "energy.price: '0.1 USD' has the unit 'USD'"),
-        ("[energy]\npue = 0.9\n", "energy.pue: 0.9; expected at least 1"),
+        ("[energy]\npue = 0.9\n", "energy.pue: 0.9 is implausible; expected 1 to 10"),
         ("[service]\nutilization = 1.2\n", "service.utilization"),
+        (
+            "[service]\nutilization = 1e-300\n",
+            "service.utilization: 1e-300 is implausible",
+        ),
         ("[server]\ncolour = 3\n", "server.colour: unknown field"),
+        ("[rates]\ninterest = 3\n", "rates: unknown field"),
+        ("rates = 3\n", "rates: unknown field"),
         ("energy = 3\n", "energy: 3; expected a table"),
         ("energy = [\n", "not valid TOML"),
         (None, "cannot be read"),

@@ -83,6 +83,10 @@ def test_what_is_wrong_with_a_set_is_one_line(
         ('{ model = "resnet50", value = nan }', "finite"),
         ('{ model = "resnet50" }', "value: missing"),
         ("{ value = 1 }", "no subject"),
+        (
+            f"{{ matmul = {{ m = {7 * 10**18}, n = 1, k = 1 }}, value = 1 }}",
+            "expected a product of at most 1e+18 FLOPs",
+        ),
         ('{ model = "resnet50", probe = "relu 64", value = 1 }', "model and probe"),
         ('{ probe = "linear 64x64", value = 1 }', "expected linear with 3 sizes"),
         ('{ probe = "lstm 64", value = 1 }', "kinds are linear"),

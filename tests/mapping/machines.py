@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from hypothesis import strategies as st
 
 from perfmodel.machine import Machine, catalogue, load_machine
@@ -36,25 +38,45 @@ def durations(machine: Machine) -> list[str]:
     return [path for path in machine.figures() if path.startswith("parallel_region.")]
 
 
+def _scaled(machine: Machine, paths: list[str], factor: float) -> dict[str, float]:
+    figures = machine.figures()
+    return {path: figures[path].typical * factor for path in paths}
+
+
+def _with_peak(machine: Machine, values: dict[str, float]) -> Machine:
+    """The machine with ``values``; a listed peak, which its parts would drop, is given again."""
+    if machine.memory.bandwidth is not None:
+        values.setdefault("memory.bandwidth", machine.memory.bandwidth.typical)
+    return machine.with_values(values)
+
+
 def scaled(machine: Machine, paths: list[str], factor: float) -> Machine:
     """The machine with these figures' typical values multiplied."""
-    figures = machine.figures()
-    values = {path: figures[path].typical * factor for path in paths}
-    # A listed peak is dropped where its parts change, so it is always given again.
-    if "memory.bandwidth" in figures:
-        values.setdefault("memory.bandwidth", figures["memory.bandwidth"].typical)
-    return machine.with_values(values)
+    return _with_peak(machine, _scaled(machine, paths, factor))
+
+
+@functools.cache
+def _kinds(cpu: str) -> dict[str, list[str]]:
+    """Paths of a catalogue machine's figures that are moved together, by what they are."""
+    machine = load_machine(cpu)
+    return {
+        "bandwidth": bandwidths(machine),
+        "clock": clocks(machine),
+        "efficiency": efficiencies(machine),
+        "caches": ["cache.l2", "cache.l3"],
+    }
 
 
 @st.composite
 def machines(draw: st.DrawFn) -> Machine:
     """A catalogue machine with other clocks, bandwidths, caches, efficiencies and core counts."""
     machine = load_machine(draw(st.sampled_from(catalogue()), label="cpu"))
-    factor = st.floats(0.25, 1.0)
-    machine = scaled(machine, bandwidths(machine), draw(factor, label="bandwidth"))
-    machine = scaled(machine, clocks(machine), draw(factor, label="clock"))
-    machine = scaled(machine, efficiencies(machine), draw(factor, label="efficiency"))
-    machine = scaled(machine, ["cache.l2", "cache.l3"], draw(factor, label="caches"))
+    values: dict[str, float] = {}
+    for kind, paths in _kinds(machine.id).items():
+        values |= _scaled(machine, paths, draw(st.floats(0.25, 1.0), label=kind))
     domains = int(machine.cache.l3_domains.typical)
-    cores = draw(st.integers(domains, int(machine.cores.count.typical)), label="cores")
-    return machine.with_values({"cores.count": cores})
+    values["cores.count"] = draw(
+        st.integers(domains, int(machine.cores.count.typical)), label="cores"
+    )
+    # All at once: reading a machine takes longer than mapping a small workload onto it.
+    return _with_peak(machine, values)

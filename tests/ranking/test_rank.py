@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from perfmodel.errors import PerfmodelError
-from perfmodel.machine import Machine, load_machine
+from perfmodel.machine import Machine, catalogue, load_machine
 from perfmodel.mapping import estimate
 from perfmodel.ranking import Ranking, rank
 from perfmodel.ranking.sensitivity import influences
 from perfmodel.ranking.unknowns import Samples, sample
+from perfmodel.software import catalogue as software_catalogue
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 from tests.ranking.test_unknowns import unknown
@@ -42,12 +43,42 @@ def test_probabilities_of_ranks_add_up(fp32: Ranking) -> None:
     assert fp32.rank_probability.sum(axis=1) == pytest.approx(1)
 
 
-def test_cpus_are_ordered_by_the_latency_at_typical_figures(fp32: Ranking) -> None:
-    typical = {cpu: estimate(workload(), cpu, "fp32").latency_ms for cpu in CPUS}
-    assert list(fp32.cpus) == sorted(CPUS, key=lambda cpu: typical[cpu])
-    assert fp32.latency_ms == tuple(typical[cpu] for cpu in fp32.cpus)
-    for low, high in zip(fp32.latency_low_ms, fp32.latency_high_ms, strict=True):
-        assert low < high
+def test_cpus_are_ordered_by_the_median_of_their_latencies(fp32: Ranking) -> None:
+    assert set(fp32.cpus) == set(CPUS)
+    assert list(fp32.latency_ms) == sorted(fp32.latency_ms)
+    for column, cpu in enumerate(fp32.cpus):
+        assert fp32.latency_ms[column] == np.median(fp32.sampled_ms[:, column])
+        assert fp32.typical_ms[column] == estimate(workload(), cpu, "fp32").latency_ms
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("software", software_catalogue())
+def test_every_latency_and_ratio_lies_inside_its_own_interval(
+    precision: str, software: str
+) -> None:
+    """Ranges that lie on one side of their typical figure included, as an EPYC's clock does."""
+    found = rank(workload(), catalogue(), precision, software=software, samples=64)
+    columns = (found.latency_low_ms, found.latency_ms, found.latency_high_ms)
+    for low, middle, high in zip(*columns, strict=True):
+        assert low < middle < high
+    for pair in found.pairs:
+        assert pair.ratio_low <= pair.ratio <= pair.ratio_high
+    document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    for row in document["cpus"]:
+        assert row["latency_low_ms"] < row["latency_ms"] < row["latency_high_ms"]
+
+
+def test_a_ratio_is_of_the_slower_over_the_faster() -> None:
+    """Twice the clock of everything that a product in the caches waits for, by hand."""
+    machine = load_machine("epyc_9654")
+    exact = machine.with_values({p: g.typical for p, g in machine.figures().items() if g.is_range})
+    half = twin(exact, clock__sustained=f"{exact.clock.sustained.typical / 2} Hz")
+    b = Builder()
+    b.linear(b.input(8192 * 2048), 8192, 2048, 2048)
+    (pair,) = rank(b.workload(), [half, exact], "fp32", samples=16).adjacent
+    assert (pair.faster, pair.slower) == ("epyc_9654", "epyc_9654_twin")
+    assert pair.ratio == pytest.approx(2, rel=0.01)
+    assert pair.probability == 1
 
 
 def test_a_sample_is_the_estimate_at_its_figures() -> None:
@@ -57,7 +88,7 @@ def test_a_sample_is_the_estimate_at_its_figures() -> None:
             values = {
                 path: float(value[index])
                 for path, value in found.samples.of(cpu).items()
-                if not path.startswith("assumptions.")
+                if not path.startswith(("assumptions.", "software."))
             }
             one = estimate(workload(), load_machine(cpu).with_values(values), "bf16")
             # Dispatch and usable cache differ too: they are small here.
@@ -134,7 +165,8 @@ def test_the_result_is_plain_json(fp32: Ranking) -> None:
     [
         (["epyc_9654"], 64, "two or more"),
         (["epyc_9654", "epyc_9654"], 64, "different CPUs"),
-        (CPUS, 1, "at least 2"),
+        (CPUS, 1, "expected 2 to 100,000, found 1"),
+        (CPUS, 10**9, "expected 2 to 100,000, found 1e\\+09"),
     ],
 )
 def test_bad_requests_are_refused(cpus: list[str], samples: int, message: str) -> None:
@@ -153,6 +185,31 @@ def test_influences_are_the_shares_of_variance_of_a_sum() -> None:
     ratio = (samples.unit - 0.5) @ weights
     found = influences(samples, ratio, ("m", "n"))
     assert [i.share for i in found] == pytest.approx([9 / 14, 4 / 14, 1 / 14], abs=0.03)
+
+
+@pytest.mark.parametrize("constant", [5.0, -300.0])
+def test_what_is_added_to_every_sample_has_no_influence(constant: float) -> None:
+    samples = drawn()
+    weights = np.zeros(20)
+    weights[[3, 8, 15, 17]] = 3.0, 2.0, 1.5, 1.0
+    ratio = (samples.unit - 0.5) @ weights
+    before = influences(samples, ratio, ("m", "n"), most=4)
+    after = influences(samples, ratio + constant, ("m", "n"), most=4)
+    # Every sample's quantiles are strata, but rounding is not the same: shares to six digits.
+    assert [i.unknown for i in after] == [i.unknown for i in before]
+    assert [i.share for i in after] == pytest.approx([i.share for i in before], abs=1e-6)
+
+
+def test_what_is_screened_is_what_moves_the_ratio_not_what_its_mean_weighs() -> None:
+    """Unknowns whose samples are not centred: a large mean must not bring them to the front."""
+    few = sample([unknown(0.0, 0.5, 1.0)] * 20, 64, 11)
+    unit = few.unit.copy()
+    unit[:, :12] = unit[:, :12] ** 2 / 3  # as samples of a part of their range are
+    skewed = Samples(few.unknowns, unit, few.values)
+    ratio = 1e4 + unit[:, 17] + 0.5 * unit[:, 19]
+    found = influences(skewed, ratio, ("m", "n"), most=2)
+    assert found == influences(skewed, ratio - ratio.mean(), ("m", "n"), most=2)
+    assert found[0].share > 0.5
 
 
 def test_a_ratio_that_does_not_vary_has_no_influences() -> None:

@@ -122,6 +122,12 @@ def test_some_precision_has_a_crossover() -> None:
     assert any(found)
 
 
+def test_what_is_swept_is_not_fixed_and_all_else_is() -> None:
+    found = sweep(layer(), CPUS, "rows", (1, 2))
+    assert "rows" not in found.fixed
+    assert found.to_dict()["fixed"] == {}
+
+
 def test_bad_input_is_named() -> None:
     workload = layer(maximum=100)
     with pytest.raises(UnknownName, match="dimension of layer 'tokens': choose one of rows"):

@@ -51,6 +51,15 @@ def test_samples_follow_the_triangle_between_low_and_high() -> None:
     assert np.mean(values < mode) == pytest.approx((mode - low) / (high - low), abs=1e-3)
 
 
+def test_samples_of_a_count_are_whole_numbers_and_of_nothing_else() -> None:
+    machine = load_machine("epyc_9654").with_values(
+        {"memory.channels": Figure(8, 12, 12, ""), "memory.sustained": Figure(0.5, 0.7, 0.9, "")}
+    )
+    drawn = sample(unknowns([machine], "ideal"), 256, 1).of(machine.id)
+    assert set(drawn["memory.channels"]) == {8.0, 9.0, 10.0, 11.0, 12.0}
+    assert len(set(drawn["memory.sustained"])) == 256
+
+
 def test_a_mode_at_an_end_is_a_one_sided_triangle() -> None:
     values = sample([unknown(1.0, 3.0, 3.0)], 4096, 1).values[:, 0]
     assert values.mean() == pytest.approx((1 + 3 + 3) / 3, rel=1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,3 +126,12 @@ def test_throughput_is_what_instances_and_latency_make_it(
     runs_per_s = partition.instances * 1e3 / served.latency_ms
     assert served.throughput_fps == pytest.approx(workload.batch * runs_per_s)
     assert served.fps_per_watt * machine.power.tdp.typical == pytest.approx(served.throughput_fps)
+
+
+@given(workloads(allow_unmodelled=True), divided(), PRECISION, STATE, HELD)
+def test_no_figure_of_serving_is_infinite_or_undefined(
+    workload: Workload, division: tuple[Machine, Partition], precision: str, state: str, held: str
+) -> None:
+    served = serve(workload, *division, precision, state=state, weights=held)
+    json.dumps(served.to_dict(), allow_nan=False)
+    assert served.throughput_fps > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,11 +12,22 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import catalogue, load_machine
-from perfmodel.serving import Partition, partition_of, partitions, search, serve, shares
+from perfmodel.scenario import Scenario
+from perfmodel.serving import (
+    Partition,
+    instance,
+    partition_of,
+    partitions,
+    search,
+    serve,
+    shares,
+)
 from perfmodel.serving.searching import require_best
-from perfmodel.serving.serving import NoRoom
+from perfmodel.serving.serving import NoRoom, memory_needed
+from perfmodel.vocabulary import families as f
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
+from tests.mapping.closed_forms import usable_l3
 
 AMD = "epyc_9654"
 INTEL = "xeon_8490h"
@@ -95,7 +108,10 @@ def test_the_best_is_the_best_of_all_that_meet_the_limit(limit_s: float) -> None
 
 
 def test_more_time_never_costs_throughput() -> None:
-    best = [search(layers, AMD, max_latency_s=limit_s, batches=(1, 4)).best for limit_s in LIMITS_S]
+    best = [
+        search(layers, AMD, max_latency_s=limit_s, batches=(1, 4), software="ideal").best
+        for limit_s in LIMITS_S
+    ]
     throughput = [0.0 if served is None else served.throughput_fps for served in best]
     assert throughput == sorted(throughput)
     assert throughput[0] == 0.0 < throughput[1] < throughput[-1]
@@ -126,9 +142,83 @@ def test_a_limit_that_only_some_meet_is_told_and_one_that_none_meets_is_an_error
         require_best(below)
 
 
-@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
+def test_every_power_of_two_is_tried_that_fits() -> None:
+    """Sixty cores: seven instances of eight leave four cores idle, and may still be best."""
+    found = partitions(load_machine(INTEL).with_values({"cores.count": 60}))
+    assert {Partition(60 // 2**power, 2**power) for power in range(6)} <= {
+        *found,
+        # Sizes that serve as many instances as a larger one are not tried.
+        Partition(1, 32),
+        Partition(3, 16),
+    }
+    assert Partition(7, 8) in found
+
+
+def test_a_limit_that_is_just_met_is_met() -> None:
+    found = search(layers, AMD, batches=(1,))
+    fastest = found.fastest
+    at_limit = replace(found, max_latency_ms=fastest.latency_ms)
+    assert at_limit.best is fastest
+    assert at_limit.within == at_limit.frontier == (fastest,)
+    below = replace(found, max_latency_ms=math.nextafter(fastest.latency_ms, 0))
+    assert below.best is None
+
+
+@pytest.mark.parametrize("cpu", [AMD, INTEL])
+def test_tokens_per_second_of_a_socket_are_its_throughput_times_tokens(cpu: str) -> None:
+    prefill = replace(layers(batch=2), phase="prefill", tokens=16)
+    decode = replace(layers(batch=2), phase="decode", tokens=1, context=9)
+    for division in (Partition(1, 8), Partition(3, 8)):
+        for workload in (prefill, decode):
+            served = serve(workload, cpu, division)
+            assert served.tokens_per_s == pytest.approx(served.throughput_fps * workload.tokens)
+        assert serve(layers(), cpu, division).tokens_per_s is None
+
+
+def cached(batch: int = 1) -> Workload:
+    """A layer, and attention to a cache that each instance has for itself."""
+    b = Builder("cached", batch=batch)
+    x = b.linear(b.input(batch * 1024), batch, 1024, 1024)
+    state = b.tensor(batch * 2 * 512 * 1024, "state")
+    b.kernel("attention", f.ATTENTION, [x, state], gemm=(batch * 16, 1, 512, 64))
+    return b.workload()
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_instances_hold_their_weights_together_or_each_and_always_their_own_state(
+    count: int,
+) -> None:
+    workload, division = cached(), Partition(count, 1)
+    weights, state = 1024 * 1024, 2 * 512 * 1024 * 2
+    separate, shared = (
+        memory_needed(workload, division, Scenario("int8", weights=held))
+        for held in ("separate", "shared")
+    )
+    assert separate == count * (weights + state)
+    assert shared == weights + count * state
+
+
+@pytest.mark.parametrize("cpu", [AMD, INTEL])
+def test_an_instance_keeps_in_its_caches_no_more_than_its_share_holds(cpu: str) -> None:
+    """Weights of 0.6 of what one instance on all cores can keep: one keeps them, two do not."""
+    machine = load_machine(cpu)
+    half = int(machine.cores.count.typical) // 2
+    width = int((0.6 * usable_l3(machine) * machine.cache.l3_domains.typical) ** 0.5)
+    b = Builder()
+    b.linear(b.input(width), 1, width, width)
+    alone, together = (
+        serve(b.workload(), machine, division, "int8").estimate.levels(0)["weight"]
+        for division in (Partition(1, 2 * half), Partition(2, half))
+    )
+    assert (alone, together) == ("L3", "DRAM")
+    one, two = (instance(machine, Partition(n, half)).cache.l3.typical for n in (1, 2))
+    assert 2 * two == pytest.approx(machine.cache.l3.typical)
+    assert one >= two
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf"), 1e308])
 def test_a_limit_of_nothing_is_an_error(limit: float) -> None:
-    with pytest.raises(PerfmodelError, match="above zero"):
+    with pytest.raises(PerfmodelError, match=r"latency limit: expected 1e-09 to 86,400 s, found"):
         search(layers, AMD, max_latency_s=limit)
 
 

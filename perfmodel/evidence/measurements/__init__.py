@@ -33,12 +33,24 @@ VALIDATION: Final = "validation"
 _RATES: Final = {"throughput": "samples/s", "token_rate": "tokens/s"}
 
 
+#: FLOPs of a product at most: hours of any CPU's time, and well inside 64 bits.
+MOST_FLOPS: Final = 10**18
+
+
 class Matmul(Record):
     """One matrix product: a of m x k by b of k x n."""
 
     m: StrictInt = Field(ge=1)
     n: StrictInt = Field(ge=1)
     k: StrictInt = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _countable(self) -> Self:
+        if 2 * self.m * self.n * self.k > MOST_FLOPS:
+            raise fault_at(
+                (), f"{self}", f"a product of at most {MOST_FLOPS:.0e} FLOPs (2 x m x n x k)"
+            )
+        return self
 
     def __str__(self) -> str:
         return f"matmul {self.m}x{self.n}x{self.k}"

@@ -1,0 +1,1 @@
+"""Tools for those who work on perfmodel; no part of the package."""
