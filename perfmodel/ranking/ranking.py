@@ -211,7 +211,7 @@ def rank(
     if samples < 2:
         raise PerfmodelError(f"samples: expected at least 2, found {samples}")
     typical = [estimate(workload, m, run).latency_ms for m in machines]
-    drawn = sample(unknowns(machines, run.loaded.name), samples, seed)
+    drawn = sample(unknowns(machines, run.loaded), samples, seed)
     order = sorted(range(len(machines)), key=lambda i: typical[i])
 
     def sampled(index: int) -> FloatArray:
@@ -228,7 +228,7 @@ def rank(
         precision=run.policy.name,
         batch=workload.batch,
         state=run.state,
-        software=run.loaded.name,
+        software=run.loaded.id,
         cpus=tuple(ids[i] for i in order),
         latency_ms=tuple(typical[i] for i in order),
         sampled_ms=np.stack(columns, axis=1),

@@ -17,7 +17,7 @@ import numpy as np
 from perfmodel.machine import Figure, Machine
 from perfmodel.mapping import assumptions
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.software import load_software
+from perfmodel.software import Software, load_software
 from perfmodel.software.schema import PREFIX
 
 #: A table, and the range and source that figures in it share.
@@ -124,13 +124,13 @@ def _key(path: str, figure: Figure) -> _Key:
     return table, figure.low, figure.typical, figure.high, figure.source
 
 
-def unknowns(machines: Sequence[Machine], runtime: str) -> tuple[Unknown, ...]:
+def unknowns(machines: Sequence[Machine], software: str | Software) -> tuple[Unknown, ...]:
     """Every unknown that can move these machines' latencies, in a fixed order.
 
     Power, price and figures that the time formula does not read are left out.
     """
 
-    chosen = load_software(runtime)
+    chosen = load_software(software)
 
     def matters(path: str) -> bool:
         room, _, rest = path.partition(".")

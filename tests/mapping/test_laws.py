@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from perfmodel.machine import Machine
-from perfmodel.mapping import Estimate, estimate, mapper_for
+from perfmodel.mapping import Result, estimate, mapper_for
 from perfmodel.mapping.columns import columns
 from perfmodel.software import catalogue, load_software
 from perfmodel.vocabulary import families as f
@@ -368,7 +368,7 @@ def test_a_round_trip_through_json_changes_nothing(
     )
 
 
-def _facts(found: Estimate) -> tuple[object, ...]:
+def _facts(found: Result) -> tuple[object, ...]:
     return found.to_dict(), found.kernels
 
 

@@ -11,9 +11,9 @@ from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping import (
     AmdMapper,
     AmpereMapper,
-    Estimate,
     IntelMapper,
     Mapper,
+    Result,
     estimate,
     mapper_for,
     register_mapper,
@@ -52,7 +52,7 @@ def attention(tokens: int = 256) -> Workload:
     return b.workload()
 
 
-def engine(found: Estimate) -> str:
+def engine(found: Result) -> str:
     (kernel,) = found.kernels
     return kernel.engine
 
