@@ -5,8 +5,8 @@ The same formula as a single estimate, with a leading axis of variants.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Unpack
 
 import numpy as np
@@ -34,7 +34,7 @@ _CORE_COUNTS = 8
 
 def latency_variants(
     workload: Workload,
-    cpu: str | Path | Machine,
+    cpu: str | os.PathLike[str] | Machine,
     values: Mapping[str, FloatArray],
     scenario: ScenarioLike = None,
     *,
