@@ -76,6 +76,7 @@ class Ranking:
         latency_ms: at typical figures, in that order.
         latency_low_ms, latency_high_ms: 80 % interval.
         sampled_ms: the sampled latencies, shape (samples, CPUs), columns in that order.
+        calibration: "calibrated" or "uncalibrated", as of a result, in that order.
     """
 
     model: str
@@ -87,6 +88,7 @@ class Ranking:
     latency_ms: tuple[float, ...]
     sampled_ms: FloatArray
     samples: Samples
+    calibration: tuple[str, ...] = ()
 
     @property
     def latency_low_ms(self) -> tuple[float, ...]:
@@ -160,6 +162,7 @@ class Ranking:
                     "latency_low_ms": self.latency_low_ms[i],
                     "latency_high_ms": self.latency_high_ms[i],
                     "rank_probability": self.rank_probability[i].tolist(),
+                    "calibration": self.calibration[i],
                 }
                 for i, cpu in enumerate(self.cpus)
             ],
@@ -273,4 +276,7 @@ def rank(
         latency_ms=tuple(typical[i] for i in order),
         sampled_ms=np.stack(columns, axis=1),
         samples=drawn,
+        calibration=tuple(
+            "uncalibrated" if machines[i].calibration is None else "calibrated" for i in order
+        ),
     )
