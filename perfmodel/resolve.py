@@ -7,13 +7,13 @@ Resolving checks the name and reads files; it traces nothing. For a factory it r
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
 
-from perfmodel.errors import PerfmodelError, TraceError, UnknownName
+from perfmodel.errors import PerfmodelError, TraceError, UnknownName, WorkloadFormatError
 from perfmodel.scenario import Options, ScenarioLike, scenario_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 Model: TypeAlias = "str | os.PathLike[str] | Workload"
 
 
+def models_in(given: Model | Iterable[Model]) -> tuple[Model, ...]:
+    """Return what is given as one model or several."""
+    if isinstance(given, (str, os.PathLike)) or not isinstance(given, Iterable):
+        return (given,)
+    return tuple(given)
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """A model that has been found but not necessarily traced.
@@ -32,6 +39,7 @@ class ModelSource:
         name: what tables call it.
         origin: where it comes from, for messages.
         fixed_batch: the batch it was traced with, or None if it is traced on demand at any.
+        fixed_by, remedy: how it came by that batch, and what to do for another, for messages.
         published: torchvision name and input shape (without batch) under which the published
             method can trace it too, or None if it cannot.
     """
@@ -45,6 +53,8 @@ class ModelSource:
     _by_dimension: Callable[[Sequence[str]], ParametricWorkload] | None = field(
         default=None, repr=False, compare=False
     )
+    fixed_by: str = "was traced at"
+    remedy: str = "trace the model again at that batch"
 
     def batches(self, asked: int | Sequence[int] | None) -> list[int]:
         """The different batches it will be run at, as asked; see :meth:`batch`."""
@@ -80,8 +90,8 @@ class ModelSource:
             raise PerfmodelError(f"batch must be at least 1, not {asked}")
         if self.fixed_batch not in (None, asked):
             raise PerfmodelError(
-                f"{self.origin} was traced at batch {self.fixed_batch}, not {asked}: "
-                "trace the model again at that batch"
+                f"{self.origin} {self.fixed_by} batch {self.fixed_batch}, not {asked}: "
+                f"{self.remedy}"
             )
         return asked
 
@@ -175,14 +185,20 @@ def resolve_model(
                 context=context,
                 allow_unmodelled=allow_unmodelled,
             )
-        return ModelSource(
+        source = ModelSource(
             name=found.name,
             origin=text,
             fixed_batch=found.fixed_batch,
             published=None,
             _load=found.trace,
         )
+        if own.is_program(text) or own.is_config(text):
+            return source
+        function = text.rpartition(":")[2]
+        remedy = f"give it a parameter, as in def {function}(batch=1), and return inputs of so many"
+        return replace(source, fixed_by="returns inputs of", remedy=remedy)
     own.refuse(text)
+    _check_kind(text)
     path = Path(text)
     named_as_file = text.endswith((".json", ".json.gz")) or len(path.parts) > 1 or path.is_file()
     if isinstance(model, str) and not named_as_file:
@@ -195,6 +211,27 @@ def resolve_model(
         saved = parametric_storage.from_dict(document, source=text)
         return _parametric(saved, text, phase, tokens, context)
     return _traced(storage.from_dict(document, source=text), text, phase, tokens, context)
+
+
+#: What files that are no workload are, by the end of their names, and what helps.
+_OTHER_FILES: Final = {
+    ".toml": "describes a CPU or a software, not a model: it goes with --cpu or --software",
+    ".onnx": "is an ONNX model, which perfmodel does not read: name a factory that makes the "
+    "PyTorch module, or save it by torch.export.save as a .pt2",
+    ".py": "is Python: name the function in it that makes the model, as in {file}:encoder",
+    **dict.fromkeys(
+        (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".gguf"),
+        "holds weights, and a model is traced without: name a factory that makes the module "
+        "(docs/tracing.md)",
+    ),
+}
+
+
+def _check_kind(text: str) -> None:
+    """Raise :class:`~perfmodel.errors.WorkloadFormatError` for a file of a known other kind."""
+    kind = _OTHER_FILES.get(Path(text).suffix.lower())
+    if kind is not None:
+        raise WorkloadFormatError(f"{text} {kind.format(file=text)}")
 
 
 def _traced(

@@ -12,6 +12,8 @@ from perfmodel.cli import rendering
 from perfmodel.comparison import DEFAULT_CPUS, compare
 from tests.cli.conftest import Run
 
+BOTH = ("-m", "roofline", "-m", "published")
+
 REQUIRED = {
     "model": str,
     "cpu": str,
@@ -66,7 +68,7 @@ def test_the_table_is_plain_text_that_fits_where_nothing_is_known_of_the_reader(
 
 
 def test_both_methods_stand_side_by_side_with_their_rankings_and_a_reason(run: Run) -> None:
-    lines = run("compare", "resnet50").stdout.splitlines()
+    lines = run("compare", "resnet50", *BOTH).stdout.splitlines()
     assert any("roofline" in line and "published" in line for line in lines[:3])
     rows = {cpu: next(line for line in lines if cpu in line).split() for cpu in DEFAULT_CPUS}
     # The published cells for ResNet-50, to the printed digit: 0.87, 4.61 and 4.24 ms.
@@ -83,10 +85,17 @@ def test_both_methods_stand_side_by_side_with_their_rankings_and_a_reason(run: R
 
 
 def test_a_method_left_out_is_told_on_stderr_alone(run: Run) -> None:
-    result = run("compare", "resnet50", "--precision", "bf16", "--format", "json")
+    result = run("compare", "--precision", "bf16", "--format", "json")
     assert {record["method"] for record in json.loads(result.stdout)} == {"roofline"}
     assert result.stderr.startswith("note: published method left out")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_model_that_is_named_is_not_told_of_the_published_method(run: Run, saved: Path) -> None:
+    for model, precision in (("resnet50", "int8"), ("resnet50", "bf16"), (saved, "int8")):
+        result = run("compare", model, "--precision", precision, "--format", "json")
+        assert {record["method"] for record in json.loads(result.stdout)} == {"roofline"}
+        assert result.stderr == ""
 
 
 def test_notes_on_rows_go_to_stderr_once(run: Run, saved: Path, tmp_path: Path) -> None:
@@ -108,11 +117,52 @@ def test_options_reach_the_estimate(run: Run, saved: Path) -> None:
 def test_a_terminal_too_narrow_crops_no_figure(
     run: Run, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide = run("compare", saved, "-m", "roofline").stdout
+    wide = run("compare", saved, "-c", "epyc_9654").stdout
     monkeypatch.setenv("COLUMNS", "30")
-    narrow = run("compare", saved, "-m", "roofline").stdout
-    row = next(line for line in wide.splitlines() if "epyc_9654" in line)
-    assert row in narrow.splitlines()
+    narrow = run("compare", saved, "-c", "epyc_9654").stdout
+    row = next(line for line in wide.splitlines() if line.startswith("small")).split()
+    found = [line.split() for line in narrow.splitlines() if line.startswith("small")]
+    assert len(found) > 1
+    assert all(cells[:2] == row[:2] for cells in found)
+    assert [cell for cells in found for cell in cells[2:]] == row[2:]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare", "--energy"),
+        ("compare", "--instances", "auto"),
+        ("explain", "-c", "epyc_9654"),
+        ("serve", "-c", "epyc_9654"),
+        ("tco", "-c", "epyc_9654", "--samples", 2),
+        ("rank", "-c", "epyc_9654", "-c", "xeon_8490h", "--samples", 2),
+    ],
+)
+def test_tables_fit_sixty_columns(
+    run: Run, saved: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[object, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    name, *options = command
+    result = run(name, saved, *options)
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 60
+
+
+def test_csv_has_the_same_columns_for_all_models_and_options(run: Run, saved: Path) -> None:
+    decoding = saved.with_name("decoding.json")
+    document = json.loads(saved.read_text())
+    decoding.write_text(json.dumps(document | {"phase": "decode", "tokens": 1, "context": 64}))
+    headers = {
+        run("compare", *arguments, "-c", "epyc_9654", "-f", "csv").stdout.splitlines()[0]
+        for arguments in (
+            (saved,),
+            (decoding,),
+            (saved, "--instances", 4),
+            (saved, "--energy", "--precision", "fp32"),
+            ("resnet50", *BOTH),
+        )
+    }
+    assert len(headers) == 1
 
 
 def test_json_refuses_what_json_cannot_say() -> None:

@@ -19,9 +19,9 @@ from perfmodel.mapping.roofline import Times
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.scenario import Scenario
 from perfmodel.serving import serve
-from perfmodel.serving.partition import Partition
 from perfmodel.software import Software, catalogue, load_software
 from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.partition import Partition
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.fusion import without_constants
 from perfmodel.workload.workload import Workload

@@ -26,7 +26,7 @@ ROOMS = (
     ("evidence",),
     ("cost", "calibration"),
     ("comparison",),
-    ("disagreement",),
+    ("running",),
     ("perfmodel",),
     ("cli", "__main__"),
 )
