@@ -68,11 +68,13 @@ def columns(workload: Workload, precision: Precision) -> Columns:
             for role in (INPUT, OUTPUT)
         ]
     )
+    # FLOPs without loops (a Fourier transform, a factorisation) are arithmetic on vectors.
+    looped = kernels.gemm.any(axis=1)
     table = np.column_stack(
         [
             kernels.family,
-            kernels.flops,
-            kernels.vector_ops,
+            np.where(looped, kernels.flops, 0),
+            kernels.vector_ops + np.where(looped, 0, kernels.flops),
             _loops(workload),
             np.maximum(touched.max(axis=0), 1),
             moved.T,

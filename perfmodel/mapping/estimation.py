@@ -335,6 +335,8 @@ def _notes(
     ]
     if (boundary := workload.provenance.get("boundary")) is not None:
         notes.append(f"{workload.name}: {boundary}")
+    if (assumed := workload.provenance.get("assumptions")) is not None:
+        notes.append(f"{workload.name}: {assumed}")
     if workload.unmodelled:
         notes.append(f"charged for bytes only: {', '.join(workload.unmodelled)}")
     return tuple(notes)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import perfmodel
 from perfmodel import cache
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName, WorkloadFormatError
 from perfmodel.models import huggingface, torchvision_models
@@ -38,6 +40,8 @@ _LISTED: Final = {
 }
 _SPECS: Final = {**_LISTED, **torchvision_models.SPECS}
 
+#: The rooms whose code decides what is in a trace.
+_ROOMS: Final = ("models", "tracing", "workload", "vocabulary")
 #: The argument that is a KV cache, in every model that has one.
 CACHE_ARGUMENT: Final = "cache"
 #: The models that are compared when none are named: those of the published table.
@@ -290,6 +294,7 @@ def cache_key(chosen: ModelSpec, run: Run | None = None) -> dict[str, object]:
         },
         "tracer": TRACER_VERSION,
         "tracer_source": _source_digest(),
+        "formulas": _overrides(),
         "format": storage.VERSION,
     }
 
@@ -303,14 +308,23 @@ def _version(library: str, extra: str) -> str:
         ) from None
 
 
+def _overrides() -> dict[str, str]:
+    """The formulas that are not perfmodel's own; there are none where nothing has loaded it."""
+    formula = sys.modules.get("perfmodel.tracing.formula")
+    return formula.overrides() if formula is not None else {}
+
+
 @functools.cache
 def _source_digest() -> str:
-    """Digest of the sources beside this file.
+    """Digest of the sources that a trace goes through: of models, tracing and workloads.
 
     While the tracer is being changed its version stands still; a trace made by the code of an hour
     ago must not hide the change.
     """
+    package = Path(perfmodel.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for room in _ROOMS:
+        for path in sorted((package / room).rglob("*.py")):
+            name = path.relative_to(package).as_posix()
+            digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:20]

@@ -30,7 +30,7 @@ from perfmodel.tracing import operators
 from perfmodel.tracing.recording import INLINED, operator_name, record
 from perfmodel.tracing.stand_in import StandIns
 from perfmodel.tracing.trace_errors import explain_node, reason
-from perfmodel.tracing.tracing import batch_of, input_specs, provenance
+from perfmodel.tracing.tracing import assumptions, batch_of, input_specs, provenance
 from perfmodel.workload.workload import Workload
 
 _NOISY_LOGGERS: Final = ("torch.export", "torch._export", "torch._export.serde.serialize")
@@ -159,7 +159,7 @@ def from_exported(
         tensors=recording.tensors,
         kernels=recording.kernels,
         accesses=recording.accesses,
-        provenance=provenance(),
+        provenance={**provenance(), **assumptions(recording)},
         unmodelled=recording.unmodelled,
     )
 

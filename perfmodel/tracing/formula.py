@@ -19,9 +19,13 @@ Teach perfmodel an operator of your own, here ``torch.ops.mylib.fused_mlp(x, w1,
 
 from __future__ import annotations
 
+import hashlib
+import marshal
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 from typing import Any, Final
 
 Shape = tuple[int, ...]
@@ -42,6 +46,7 @@ class Cost:
             less than the whole of what is passed. 0: the argument serves for its shape only, or is
             overwritten.
         writes: elements written to each result (or mutated argument), where that is less than all.
+        note: what was assumed, where the shapes do not say everything; a workload repeats it.
     """
 
     family: str
@@ -50,6 +55,7 @@ class Cost:
     gemm: Gemm | None = None
     reads: Mapping[str, int] = field(default_factory=dict)
     writes: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,12 @@ class Call:
         return tuple(name for name, value in self.arguments.items() if hasattr(value, "shape"))
 
     @property
+    def complex(self) -> bool:
+        """Whether a tensor argument (or the first in a list of them) holds complex numbers."""
+        flat = (v[0] if isinstance(v, list) and v else v for v in self.arguments.values())
+        return any(str(getattr(v, "dtype", "")).startswith("torch.complex") for v in flat)
+
+    @property
     def result_numel(self) -> int:
         """Elements of the first result; of the first argument where nothing is returned."""
         if self.results:
@@ -99,8 +111,13 @@ class Call:
 
 
 Formula = Callable[[Call], Cost]
+#: What a formula may close over for its text to say what it does.
+_PLAIN: Final = (bool, int, float, str, bytes, type(None))
+_PROCESS: Final = uuid.uuid4().hex
 
 _FORMULAS: Final[dict[str, Formula]] = {}
+#: perfmodel's own, as :func:`seal` found them.
+_SEALED: Final[dict[str, Formula]] = {}
 
 
 def register(*names: str, replace: bool = False) -> Callable[[Formula], Formula]:
@@ -143,6 +160,40 @@ def canonical(name: str) -> str:
 def find(name: str) -> Formula | None:
     """The formula of the operator called ``name``, in-place form or not; None if it has none."""
     return _FORMULAS.get(canonical(name))
+
+
+def seal() -> None:
+    """Say that the formulas registered so far are perfmodel's own; :func:`overrides` are later."""
+    _SEALED.update(_FORMULAS)
+
+
+def overrides() -> dict[str, str]:
+    """The formulas that are not perfmodel's own (or are gone), with a fingerprint of each.
+
+    Two formulas of one fingerprint are the same text in the same file. One whose text cannot be
+    seen has a fingerprint that no other process repeats.
+    """
+    names = sorted(_FORMULAS.keys() | _SEALED.keys())
+    return {
+        name: _fingerprint(_FORMULAS[name]) if name in _FORMULAS else "none"
+        for name in names
+        if _FORMULAS.get(name) is not _SEALED.get(name)
+    }
+
+
+def _fingerprint(formula: Formula) -> str:
+    """Digest of a function's code, of the file it stands in, and of what it closes over."""
+    code = getattr(formula, "__code__", None)
+    cells = [cell.cell_contents for cell in getattr(formula, "__closure__", None) or ()]
+    bound = [*cells, *(getattr(formula, "__defaults__", None) or ())]
+    try:
+        text = Path(code.co_filename).read_bytes() if code is not None else b""
+    except OSError:
+        text = b""
+    if code is None or not text or not all(isinstance(value, _PLAIN) for value in bound):
+        return f"{_PROCESS}-{id(formula)}"
+    parts = (marshal.dumps(code), text, repr(bound).encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
 
 
 def registered() -> tuple[str, ...]:

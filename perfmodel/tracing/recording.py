@@ -11,7 +11,7 @@ comparison of symbols is decided as the traced sizes decide it, and noted by the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from perfmodel.errors import TraceError, UnmodelledOperator
-from perfmodel.tracing import operators
+from perfmodel.tracing import decomposing, operators
 from perfmodel.tracing.operators import Call, Cost, Formula
 from perfmodel.tracing.trace_errors import unknown_size
 from perfmodel.vocabulary import families
@@ -42,16 +42,18 @@ INLINED: Final = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 _WEIGHTS: Final = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _UNKNOWN: Final = ("", "")
 _NO_LOOPS: Final = (0, 0, 0, 0)
+_INT64_MAX: Final = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Recording:
-    """The tables of a Workload, and the operators in it that have no formula."""
+    """The tables of a Workload, the operators in it that have no formula, and what was assumed."""
 
     tensors: Tensors
     kernels: Kernels
     accesses: Accesses
     unmodelled: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def record(
@@ -118,6 +120,7 @@ class _Recorder:
     def __init__(self, model: str) -> None:
         self.model = model
         self.unmodelled: dict[str, list[str]] = {}
+        self.notes: dict[str, None] = {}
         # Storages: what is known of each, and its row once a kernel has touched it.
         self._known: dict[int, tuple[str, str]] = {}
         self._alias: dict[int, int] = {}
@@ -127,6 +130,8 @@ class _Recorder:
         self._accesses: list[tuple[int, int, int, int]] = []
         self._names: dict[str, int] = {}
         self._operators: dict[Any, _Operator] = {}
+        # A storage is known by its address, which nobody else may get while we record.
+        self._alive: list[object] = []
 
     # Storages and tensors
 
@@ -177,11 +182,19 @@ class _Recorder:
             else:
                 self._without_schema(node, results)
             return
+        args = tuple(map(_values, node.args))
+        kwargs = {name: _values(value) for name, value in node.kwargs.items()}
+        self._call(target, args, kwargs, node.meta.get("val"), node)
+
+    def _call(
+        self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any, node: fx.Node
+    ) -> None:
+        """Record a call of ``target`` that returned ``value``, on behalf of ``node``."""
         operator = self._operators.get(target)
         if operator is None:
             operator = self._operators[target] = _operator(target)
-        arguments = dict(zip(operator.arguments, map(_values, node.args), strict=False))
-        arguments.update((name, _values(value)) for name, value in node.kwargs.items())
+        results = list(_tensors_in(value))
+        arguments = {**dict(zip(operator.arguments, args, strict=False)), **kwargs}
         passed = {self._storage(tensor) for tensor in _tensors_in(list(arguments.values()))}
         new = [result for result in results if self._storage(result) not in passed]
         if operator.free or _onto_itself(operator, arguments):
@@ -191,6 +204,8 @@ class _Recorder:
             for result in new:
                 self._unite(result, next(_tensors_in(list(arguments.values()))))
         elif new or operator.written:
+            if operator.formula is None and self._decompose(target, args, kwargs, value, node):
+                return
             call = Call(
                 arguments,
                 tuple(tuple(result.shape) for result in results),
@@ -203,6 +218,27 @@ class _Recorder:
             )
             self._kernel(operator, node, call, new)
         # Otherwise it returns views of its arguments, or no tensor at all: a shape read, a check.
+
+    def _decompose(
+        self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any, node: fx.Node
+    ) -> bool:
+        """Record the calls that ``target`` is made of; False where PyTorch does not say them."""
+        found = decomposing.parts(target, args, kwargs, value)
+        if found is None:
+            return False
+        self._alive.append(found)
+        for part in found.calls:
+            if hasattr(part.target, "_schema"):
+                self._call(part.target, part.args, part.kwargs, part.result, node)
+        for outer, inner in zip(_tensors_in(value), _tensors_in(found.result), strict=True):
+            self._unite(outer, inner)
+        if not found.composite:
+            self.note(decomposing.DECOMPOSED.format(name=operator_name(target)))
+        return True
+
+    def note(self, text: str) -> None:
+        """Have the workload say ``text``, once."""
+        self.notes[text] = None
 
     def _without_schema(self, node: fx.Node, results: list[torch.Tensor]) -> None:
         """Python's own operators (getitem, arithmetic on sizes); anything else is unmodelled."""
@@ -261,6 +297,8 @@ class _Recorder:
         """Record one kernel; ``new`` are those of its results that are not views of arguments."""
         index, label = len(self._kernels), self._label(operator, node)
         cost = self._cost(operator, node, call)
+        if cost.note:
+            self.note(cost.note)
         family = families.CODE[cost.family]
         self._kernels.append(
             (label, operator.name, family, cost.flops, cost.vector_ops, cost.gemm or _NO_LOOPS)
@@ -304,12 +342,23 @@ class _Recorder:
         views = touched.setdefault((row, role), {})
         views[view] = -_least(-elements, -views[view]) if view in views else elements
 
+    def _check_totals(self, *columns: Iterable[int]) -> None:
+        """Raise TraceError unless every total is exact as a 64-bit integer."""
+        if max(map(sum, columns)) > _INT64_MAX:
+            raise TraceError(
+                f"{self.model}: operations or bytes are beyond what a 64-bit integer holds; trace "
+                "it at a smaller batch"
+            )
+
     def finish(self, integer: type[np.int64 | np.object_]) -> Recording:
         """The columns, those of sizes as arrays of ``integer``."""
         kernels, tensors = self._kernels, self._tensors
         names, kinds, elements, itemsizes, floating = _columns(tensors, 5)
         labels, operator, family, flops, vector_ops, gemm = _columns(kernels, 6)
         kernel, tensor, role, touched = _columns(self._accesses, 4)
+        if integer is np.int64:
+            moved = (itemsizes[row] * count for row, count in zip(tensor, touched, strict=True))
+            self._check_totals(flops, vector_ops, moved, elements)
         return Recording(
             tensors=Tensors(
                 name=names,
@@ -333,6 +382,7 @@ class _Recorder:
                 elements=_integers(touched, integer),
             ),
             unmodelled=tuple(sorted(self.unmodelled)),
+            notes=tuple(self.notes),
         )
 
 

@@ -26,7 +26,7 @@ from torch.utils import _pytree as pytree
 from perfmodel.errors import TraceError
 from perfmodel.tracing import inputs
 from perfmodel.tracing.program import Program
-from perfmodel.tracing.recording import record
+from perfmodel.tracing.recording import Recording, record
 from perfmodel.tracing.running import Runner, eager_branches, uncompiled
 from perfmodel.tracing.stand_in import StandIns, check
 from perfmodel.tracing.trace_errors import explain
@@ -210,7 +210,12 @@ def assemble(
         tensors=recording.tensors,
         kernels=recording.kernels,
         accesses=recording.accesses,
-        provenance={**provenance(), **_boundary(module), **_values(program)},
+        provenance={
+            **provenance(),
+            **_boundary(module),
+            **_values(program),
+            **assumptions(recording),
+        },
         unmodelled=recording.unmodelled,
     )
 
@@ -348,6 +353,11 @@ def _boundary(module: torch.nn.Module) -> dict[str, str]:
     """What a module that stands for a part of a model says of the rest (docs/tracing.md)."""
     said = getattr(module, "perfmodel_boundary", None)
     return {"boundary": said} if isinstance(said, str) else {}
+
+
+def assumptions(recording: Recording) -> dict[str, str]:
+    """What the formulas assumed where shapes do not say everything."""
+    return {"assumptions": "; ".join(recording.notes)} if recording.notes else {}
 
 
 def provenance() -> dict[str, str]:

@@ -65,6 +65,7 @@ class Kernels:
     convolution m counts output pixels over the whole batch, n the output channels of a group, k the
     reduction, batch the groups. For attention they are those of the product of queries and keys.
     ``flops`` counts multiply-accumulates as 2; ``vector_ops`` are the other arithmetic operations.
+    FLOPs without loops, of a Fourier transform or a factorisation, run like ``vector_ops``.
     """
 
     name: tuple[str, ...]

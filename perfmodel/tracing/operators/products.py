@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import Final
-
 from perfmodel.tracing.formula import Call, Cost, Gemm, Shape, broadcast, register
 from perfmodel.vocabulary import families as f
 
-#: Operations on one attention score: maximum, subtraction, exponential, sum, division.
-SOFTMAX_OPS: Final = 5
 
-
-def _flops(gemm: Gemm) -> int:
+def flops_of(gemm: Gemm) -> int:
+    """2 for each multiply-accumulate of the loops."""
     batch, m, n, k = gemm
     return 2 * batch * m * n * k
+
+
+def reals(call: Call) -> int:
+    """Real products in one of this call: a complex product is four of them."""
+    return 4 if call.complex else 1
 
 
 # Convolutions
@@ -62,7 +63,8 @@ def any_convolution(call: Call) -> Cost:
 def _convolution(call: Call, gemm: Gemm, family: str) -> Cost:
     return Cost(
         family,
-        flops=_flops(gemm),
+        # PyTorch makes a complex convolution of three real ones.
+        flops=(3 if call.complex else 1) * flops_of(gemm),
         vector_ops=call.result_numel if call.has("bias") else 0,
         gemm=gemm,
     )
@@ -78,7 +80,7 @@ def linear(call: Call) -> Cost:
     weight = call.shape("weight")
     gemm = (1, prod(lead), weight[0] if len(weight) > 1 else 1, k)
     bias = call.result_numel if call.has("bias") else 0
-    return Cost(f.LINEAR, flops=_flops(gemm), vector_ops=bias, gemm=gemm)
+    return Cost(f.LINEAR, flops=reals(call) * flops_of(gemm), vector_ops=bias, gemm=gemm)
 
 
 def _product(left: str, right: str, *names: str, added: str | None = None) -> None:
@@ -91,15 +93,17 @@ def _product(left: str, right: str, *names: str, added: str | None = None) -> No
     def product(call: Call) -> Cost:
         gemm = matmul_loops(call.shape(left), call.shape(right))
         sums = call.result_numel if added is not None else 0
-        return Cost(_family(call, left, right), _flops(gemm), vector_ops=sums, gemm=gemm)
+        flops = reals(call) * flops_of(gemm)
+        return Cost(family_of(call, left, right), flops, vector_ops=sums, gemm=gemm)
 
 
-def _family(call: Call, *operands: str) -> str:
+def family_of(call: Call, *operands: str) -> str:
+    """A linear layer where one of the operands is a weight."""
     return f.MATMUL if call.weights.isdisjoint(operands) else f.LINEAR
 
 
 _product("self", "other", "aten.matmul", "aten.linalg_matmul")
-_product("self", "mat2", "aten.mm", "aten.bmm")
+_product("self", "mat2", "aten.mm", "aten.bmm", "aten._int_mm")
 _product("self", "vec", "aten.mv")
 _product("self", "tensor", "aten.dot")
 _product("self", "other", "aten.vdot")
@@ -121,6 +125,78 @@ def matmul_loops(left: Shape, right: Shape) -> Gemm:
     return (prod(broadcast(left[:-2], right[:-2])), rows, columns, left[-1])
 
 
+@register("aten.addbmm")
+def addbmm(call: Call) -> Cost:
+    """The sum of the products of a batch: one product over batch and depth."""
+    batch, m, k = call.shape("batch1")
+    gemm = (1, m, call.shape("batch2")[2], batch * k)
+    return Cost(
+        family_of(call, "batch1", "batch2"),
+        flops=reals(call) * flops_of(gemm),
+        vector_ops=call.result_numel,
+        gemm=gemm,
+    )
+
+
+@register("aten.conv_tbc")
+def conv_tbc(call: Call) -> Cost:
+    """A convolution over time, of arrays (time, batch, channels)."""
+    taps, in_channels, out_channels = call.shape("weight")
+    gemm = (1, call.result_numel // out_channels, out_channels, taps * in_channels)
+    return _convolution(call, gemm, f.CONV)
+
+
+@register("aten._addmm_activation")
+def addmm_activation(call: Call) -> Cost:
+    """A product, a bias, and a ReLU (1) or GELU (9, by tanh)."""
+    gemm = matmul_loops(call.shape("mat1"), call.shape("mat2"))
+    ops = 1 + (9 if call.get("use_gelu", False) else 1)
+    return Cost(f.LINEAR, flops_of(gemm), vector_ops=ops * call.result_numel, gemm=gemm)
+
+
+@register("aten.affine_grid_generator")
+def affine_grid(call: Call) -> Cost:
+    """Every position of the grid, with a one, times the matrix of its image."""
+    batch, dims, depth = call.shape("theta")
+    gemm = (batch, call.result_numel // (batch * dims), dims, depth)
+    return Cost(f.MATMUL, flops_of(gemm), gemm=gemm)
+
+
+@register("aten.bilinear")
+def bilinear(call: Call) -> Cost:
+    """The first input times all matrices of the weight, and each result times the second."""
+    rows = call.result_numel // call.results[0][-1]
+    out, first, second = call.shape("weight")
+    bias = call.result_numel if call.has("bias") else 0
+    return Cost(
+        f.LINEAR,
+        flops=2 * rows * out * second * (first + 1),
+        vector_ops=bias,
+        gemm=(1, rows, out * second, first),
+    )
+
+
+@register("aten._trilinear")
+def trilinear(call: Call) -> Cost:
+    """As :func:`bilinear`, its operands laid out along the same dimensions."""
+    operands = [call.shape(name) for name in ("i1", "i2", "i3")]
+    expanded = [call.arguments[f"expand{i}"] for i in (1, 2, 3)]
+    rank = len(operands[0]) + len(expanded[0])
+    sizes: dict[int, int] = {}
+    runs: list[set[int]] = []
+    for shape, missing in zip(operands, expanded, strict=True):
+        dims = [dim for dim in range(rank) if dim not in missing]
+        sizes |= dict(zip(dims, shape, strict=True))
+        runs.append(set(dims))
+    summed = set(call.arguments["sumdim"])
+    first = runs[0] | runs[1]
+    second = (first - (summed - runs[2])) | runs[2]
+    flops = 2 * (prod(sizes[d] for d in first) + prod(sizes[d] for d in second))
+    depth = prod(sizes[d] for d in summed - runs[2])
+    kept = prod(sizes[d] for d in first) // depth
+    return Cost(f.LINEAR, flops=flops, gemm=(1, kept, 1, depth))
+
+
 @register("aten.tensordot")
 def tensordot(call: Call) -> Cost:
     """One product over all contracted dimensions."""
@@ -128,7 +204,7 @@ def tensordot(call: Call) -> Cost:
     k = prod(left[dim] for dim in call.arguments["dims_self"])
     other = prod(right[dim] for dim in call.arguments["dims_other"])
     gemm = (1, prod(left) // k, prod(right) // other, k)
-    return Cost(_family(call, "self", "other"), flops=_flops(gemm), gemm=gemm)
+    return Cost(family_of(call, "self", "other"), flops=reals(call) * flops_of(gemm), gemm=gemm)
 
 
 @register("aten.einsum")
@@ -165,13 +241,13 @@ def einsum(call: Call) -> Cost:
         if gemm is None:
             vector_ops += _size((left | right) & needed, sizes)
         else:
-            flops += _flops(gemm)
-            largest = gemm if largest is None or _flops(gemm) > _flops(largest) else largest
+            flops += flops_of(gemm)
+            largest = gemm if largest is None or flops_of(gemm) > flops_of(largest) else largest
         pending.insert(0 if from_left else len(pending), (left | right) & needed)
     if pending[0] - frozenset(output):
         vector_ops += _size(pending[0], sizes)  # a single operand, summed
-    family = f.ELEMENTWISE if largest is None else _family(call, "tensors")
-    return Cost(family, flops=flops, vector_ops=vector_ops, gemm=largest)
+    family = f.ELEMENTWISE if largest is None else family_of(call, "tensors")
+    return Cost(family, flops=reals(call) * flops, vector_ops=vector_ops, gemm=largest)
 
 
 def _pair_loops(
@@ -208,82 +284,3 @@ def _spell_out(equation: str, ranks: list[int]) -> tuple[list[str], str]:
     ]
     ellipsis = "".join(chr(ord("0") + i) for i in reversed(range(max(extra))))
     return spelt, output.replace("...", ellipsis)
-
-
-# Attention
-
-
-@register(
-    "aten.scaled_dot_product_attention",
-    "aten._scaled_dot_product_flash_attention_for_cpu",
-    "aten._scaled_dot_product_flash_attention",
-    "aten._scaled_dot_product_efficient_attention",
-    "aten._scaled_dot_product_attention_math",
-)
-def attention(call: Call) -> Cost:
-    """Queries times keys, softmax, scores times values, as one kernel.
-
-    The loops are those of the first product; FLOPs count both. Scores stay in the kernel and cost
-    no bytes. Heads of keys and values shared by several query heads (grouped-query attention) are
-    read once.
-    """
-    *heads, m, k = call.shape("query")
-    n = call.shape("key")[-2]
-    batch = prod(heads)
-    scores = batch * m * n
-    # One operation to scale a score, one to add a mask.
-    ops = SOFTMAX_OPS + 1 + (1 if call.has("attn_mask") or call.has("attn_bias") else 0)
-    return Cost(
-        f.ATTENTION,
-        flops=2 * scores * (k + call.shape("value")[-1]),
-        vector_ops=ops * scores,
-        gemm=(batch, m, n, k),
-    )
-
-
-# Recurrent layers
-
-
-def _recurrent(name: str, gates: int, ops: int) -> None:
-    """Register a recurrent operator: ``ops`` operations on each gate of each step."""
-
-    @register(name)
-    def recurrent(call: Call) -> Cost:
-        """One product of [input, state] with all weights of a layer, step after step.
-
-        Layers and directions are summed in k, steps are the batch loop. The weights are charged
-        once: they are taken to stay in cache from one step to the next.
-        """
-        *steps_and_batch, _ = call.shape("input")
-        matrices = [tuple(p.shape) for p in call.arguments["params"] if len(p.shape) == 2]
-        weights = sum(prod(shape) for shape in matrices)
-        width = matrices[0][0]  # all gates of one layer
-        steps = steps_and_batch[1 if call.get("batch_first") and len(steps_and_batch) > 1 else 0]
-        rows = prod(steps_and_batch) // steps
-        layers = call.get("num_layers") * (2 if call.get("bidirectional") else 1)
-        return Cost(
-            f.LINEAR,
-            flops=2 * steps * rows * weights,
-            vector_ops=ops * steps * rows * layers * width // gates,
-            # Not exact for an LSTM with projections, whose last matrix is narrower than the gates.
-            gemm=(steps, rows, width, weights // width),
-        )
-
-
-# For each element of the state: sums of both products and their biases (3 for each gate), gate
-# functions (sigmoid 4, tanh 1), and the update of cell and state.
-_recurrent("aten.lstm", gates=4, ops=4 * 3 + 3 * 4 + 2 * 1 + 4)
-_recurrent("aten.gru", gates=3, ops=3 * 3 + 2 * 4 + 1 + 4)
-_recurrent("aten.rnn_tanh", gates=1, ops=3 + 1)
-_recurrent("aten.rnn_relu", gates=1, ops=3 + 1)
-
-
-@register("aten.lstm_cell", "aten.gru_cell", "aten.rnn_tanh_cell", "aten.rnn_relu_cell")
-def recurrent_cell(call: Call) -> Cost:
-    """One step of a recurrent layer: one product of [input, state] with both weights."""
-    rows, _ = call.shape("input")
-    width, from_input = call.shape("w_ih")
-    from_state = call.shape("w_hh")[1]
-    gemm = (1, rows, width, from_input + from_state)
-    # The gates of all cells cost about the same: the sums, a function, and an update.
-    return Cost(f.LINEAR, flops=_flops(gemm), vector_ops=8 * rows * width, gemm=gemm)
