@@ -122,6 +122,55 @@ def test_another_tracer_or_format_is_traced_anew(
     assert cache.load(zoo.cache_key(zoo.spec("resnet50"))) is None
 
 
+def test_a_formula_of_ones_own_is_part_of_the_key(tmp_path: Path) -> None:
+    from perfmodel.tracing import operators
+
+    def own(call: operators.Call) -> operators.Cost:
+        return operators.Cost("activation", vector_ops=7 * call.result_numel)
+
+    key = zoo.cache_key(zoo.spec("resnet50"))
+    assert key["formulas"] == {}
+    original = operators.find("aten.relu")
+    assert original is not None
+    operators.register("aten.relu", replace=True)(own)
+    try:
+        changed = zoo.cache_key(zoo.spec("resnet50"))
+        assert set(changed["formulas"]) == {"aten.relu"}  # type: ignore[call-overload]
+        assert changed == zoo.cache_key(zoo.spec("resnet50"))
+        operators.unregister("aten.relu")
+        assert zoo.cache_key(zoo.spec("resnet50")) not in (key, changed)
+    finally:
+        operators.register("aten.relu", replace=True)(original)
+    assert zoo.cache_key(zoo.spec("resnet50")) == key
+
+
+def test_a_replaced_formula_reaches_a_cached_model(folder: Path) -> None:
+    from perfmodel.tracing import operators
+
+    before = zoo.workload("alexnet")
+    assert zoo.workload("alexnet").vector_ops == before.vector_ops
+    original = operators.find("aten.relu")
+    assert original is not None
+    operators.register("aten.relu", replace=True)(
+        lambda call: operators.Cost("activation", vector_ops=3 * call.result_numel)
+    )
+    try:
+        after = zoo.workload("alexnet")
+    finally:
+        operators.register("aten.relu", replace=True)(original)
+    # Each output of the five convolutions and two linear layers is rectified.
+    elements = 64 * 55**2 + 192 * 27**2 + (384 + 256 + 256) * 13**2 + 2 * 4096
+    assert after.vector_ops - before.vector_ops == 2 * elements
+    assert zoo.workload("alexnet").vector_ops == before.vector_ops
+
+
+def test_the_digest_of_sources_covers_what_a_trace_goes_through() -> None:
+    package = Path(zoo.__file__).parents[1]
+    for room in ("models", "tracing", "workload", "vocabulary"):
+        assert room in zoo._ROOMS
+        assert list((package / room).rglob("*.py"))
+
+
 def test_a_corrupt_entry_is_traced_anew(traces: list[tuple[str, int]]) -> None:
     zoo.workload("resnet50")
     path = cache.path(zoo.cache_key(zoo.spec("resnet50")))

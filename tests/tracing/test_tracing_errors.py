@@ -137,3 +137,14 @@ def test_the_cause_is_kept_for_who_wants_to_dig() -> None:
     with pytest.raises(PerfmodelError) as caught:
         trace(Raises(), torch.ones(2, 4))
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_totals_beyond_64_bits_are_refused_in_one_line() -> None:
+    layer = nn.Conv2d(8, 8, 3, groups=8)
+    exact = trace(layer, torch.empty(2**40, 8, 16, 16, device="meta"))
+    assert exact.flops == 2 * 2**40 * 8 * 14 * 14 * 9
+    with pytest.raises(
+        TraceError, match="beyond what a 64-bit integer holds; trace it at"
+    ) as caught:
+        trace(layer, torch.empty(2**50, 8, 16, 16, device="meta"))
+    assert "\n" not in str(caught.value)

@@ -36,7 +36,8 @@ def roi_align(call: Call) -> Cost:
     """
     ratio = call.get("sampling_ratio", 0)
     samples = (ratio if ratio > 0 else 2) ** 2
-    return Cost(f.POOLING, vector_ops=(BILINEAR + 1) * samples * call.result_numel)
+    note = "" if ratio > 0 else "regions are sampled 2 by 2 points for each element"
+    return Cost(f.POOLING, vector_ops=(BILINEAR + 1) * samples * call.result_numel, note=note)
 
 
 @register("torchvision.roi_pool", "torchvision.ps_roi_pool")

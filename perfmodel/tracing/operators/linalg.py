@@ -36,39 +36,66 @@ def _square(argument: str, names: str, flops: Callable[[int], int]) -> None:
 
 
 # Cholesky, its twin for indefinite matrices, and the inverse from it.
-_square("self", "linalg_cholesky_ex linalg_cholesky cholesky", lambda n: n**3 // 3)
-_square("self", "linalg_ldl_factor_ex linalg_ldl_factor", lambda n: n**3 // 3)
+_square("self", "linalg_cholesky_ex cholesky", lambda n: n**3 // 3)
+_square("self", "linalg_ldl_factor_ex", lambda n: n**3 // 3)
 _square("self", "cholesky_inverse", lambda n: 2 * n**3 // 3)
-_square("A", "linalg_inv_ex linalg_inv", lambda n: 2 * n**3)
-_square("self", "inverse", lambda n: 2 * n**3)
+_square("A", "linalg_inv_ex", lambda n: 2 * n**3)
 # Determinants are the product of the diagonal of LU.
-_square("A", "_linalg_det linalg_det _linalg_slogdet linalg_slogdet", lambda n: 2 * n**3 // 3)
+_square("A", "_linalg_det _linalg_slogdet", lambda n: 2 * n**3 // 3)
 # Hessenberg form and QR iterations: 10 n^3 for the values, 25 n^3 with vectors.
 _square("self", "linalg_eig", lambda n: 25 * n**3)
 _square("self", "_linalg_eigvals linalg_eigvals", lambda n: 10 * n**3)
+# Values alone, which on tensors without contents PyTorch composes as if vectors were wanted.
+_square("self", "linalg_eigvalsh", lambda n: 4 * n**3 // 3)
 # A polynomial of degree 18 takes 5 products. How often it is squared depends on values: taken as
 # none, which holds for a norm below 1.
-_square("self", "linalg_matrix_exp matrix_exp", lambda n: 5 * 2 * n**3)
+_square("self", "linalg_matrix_exp", lambda n: 5 * 2 * n**3)
 
 
-@register("aten._linalg_eigh", "aten.linalg_eigh", "aten.linalg_eigvalsh")
+@register("aten._linalg_eigh")
 def eigh(call: Call) -> Cost:
     """Tridiagonal form, 4/3 n^3; about 9 n^3 with vectors."""
-    count, n, _ = _matrix(call, "A" if call.has("A") else "self")
-    vectors = call.get("compute_v", len(call.results) > 1)
+    count, n, _ = _matrix(call, "A")
+    vectors = call.get("compute_v", True)
     return _cost(call, count * (9 * n**3 if vectors else 4 * n**3 // 3))
 
 
-@register("aten._linalg_svd", "aten.linalg_svd", "aten.linalg_svdvals")
+@register("aten._linalg_svd")
 def svd(call: Call) -> Cost:
     """Golub and Reinsch, for m >= n: values only, thin U and V, or square ones."""
     count, *sizes = _matrix(call, "A")
     n, m = sorted(sizes)
-    if not call.get("compute_uv", len(call.results) > 1):
-        return _cost(call, count * (4 * m * n**2 - 4 * n**3 // 3))
+    if not call.get("compute_uv", True):
+        return _cost(call, count * _values(m, n))
     if call.get("full_matrices", False) and m != n:
         return _cost(call, count * (4 * m**2 * n + 8 * m * n**2 + 9 * n**3))
-    return _cost(call, count * (14 * m * n**2 + 8 * n**3))
+    return _cost(call, count * _thin(m, n))
+
+
+def _values(m: int, n: int) -> int:
+    return 4 * m * n**2 - 4 * n**3 // 3
+
+
+def _thin(m: int, n: int) -> int:
+    return 14 * m * n**2 + 8 * n**3
+
+
+@register("aten.linalg_svdvals", "aten.linalg_matrix_rank", "aten.linalg_cond")
+def svdvals(call: Call) -> Cost:
+    """Singular values alone, and what follows from them."""
+    count, *sizes = _matrix(call, next(iter(call.tensors())))
+    n, m = sorted(sizes)
+    return _cost(call, count * _values(m, n))
+
+
+@register("aten.linalg_pinv", "aten.pinverse")
+def pinv(call: Call) -> Cost:
+    """A thin decomposition, its values inverted, and the product of V and U."""
+    count, *sizes = _matrix(call, "self")
+    n, m = sorted(sizes)
+    if call.get("hermitian", False):
+        return _cost(call, count * (9 * n**3 + 2 * n**3))
+    return _cost(call, count * (_thin(m, n) + 2 * m * n**2))
 
 
 def _lu(m: int, n: int) -> int:
@@ -76,12 +103,10 @@ def _lu(m: int, n: int) -> int:
     return most * least**2 - least**3 // 3
 
 
-@register(
-    "aten.linalg_lu_factor_ex", "aten.linalg_lu_factor", "aten.linalg_lu", "aten._lu_with_info"
-)
+@register("aten.linalg_lu_factor_ex", "aten.linalg_lu")
 def lu(call: Call) -> Cost:
     """m n^2 - n^3 / 3, which is 2/3 n^3 for a square matrix."""
-    count, m, n = _matrix(call, "A" if call.has("A") else "self")
+    count, m, n = _matrix(call, "A")
     return _cost(call, count * _lu(m, n))
 
 
@@ -90,7 +115,7 @@ def _right_hand_sides(call: Call, n: int) -> int:
     return call.result_numel // n if n else 0
 
 
-@register("aten._linalg_solve_ex", "aten.linalg_solve_ex", "aten.linalg_solve")
+@register("aten._linalg_solve_ex")
 def solve(call: Call) -> Cost:
     """LU, 2/3 n^3, and two triangular solutions, 2 n^2 for each right-hand side."""
     count, n, _ = _matrix(call, "A")
@@ -106,10 +131,10 @@ def solve_triangular(call: Call) -> Cost:
     return _cost(call, n**2 * _right_hand_sides(call, n))
 
 
-@register("aten.cholesky_solve", "aten.linalg_lu_solve", "aten.lu_solve", "aten.linalg_ldl_solve")
+@register("aten.cholesky_solve", "aten.linalg_lu_solve", "aten.linalg_ldl_solve")
 def solve_factored(call: Call) -> Cost:
     """Two triangular solutions: 2 n^2 for each right-hand side."""
-    factor = next(name for name in ("input2", "LU", "LU_data", "LD") if call.has(name))
+    factor = next(name for name in ("input2", "LU", "LD") if call.has(name))
     n = call.shape(factor)[-1]
     return _cost(call, 2 * n**2 * _right_hand_sides(call, n))
 
@@ -119,23 +144,24 @@ def qr(call: Call) -> Cost:
     """Householder reflections, 2 m n^2 - 2/3 n^3 for m >= n, and as much again for a thin Q."""
     count, m, n = _matrix(call, "A" if call.has("A") else "self")
     k = min(m, n)
-    reflections = 2 * m * n * k - (m + n) * k**2 + 2 * k**3 // 3
+    reflections = _reflections(m, n, k)
     if not call.has("A") or call.get("mode") == "r":
         return _cost(call, count * reflections)
     columns = m if call.get("mode") == "complete" else k
-    return _cost(call, count * (reflections + _form_q(m, columns, k)))
+    return _cost(call, count * (reflections + _reflections(m, columns, k)))
 
 
-def _form_q(m: int, n: int, k: int) -> int:
+def _reflections(m: int, n: int, k: int) -> int:
+    """k reflections on an m x n matrix, each of one row and column less."""
     return 4 * m * n * k - 2 * (m + n) * k**2 + 4 * k**3 // 3
 
 
-@register("aten.linalg_householder_product", "aten.orgqr")
+@register("aten.linalg_householder_product")
 def householder_product(call: Call) -> Cost:
     """The first columns of the product of k reflections: 4 m n k - 2 (m + n) k^2 + 4/3 k^3."""
-    count, m, n = _matrix(call, "input" if call.has("input") else "self")
-    k = call.shape("tau" if call.has("tau") else "input2")[-1]
-    return _cost(call, count * _form_q(m, n, k))
+    count, m, n = _matrix(call, "input")
+    k = call.shape("tau")[-1]
+    return _cost(call, count * _reflections(m, n, k))
 
 
 @register("aten.ormqr")
@@ -153,7 +179,7 @@ def lstsq(call: Call) -> Cost:
     count, m, n = _matrix(call, "self")
     sides = call.numel("b") // (count * m) if count * m else 0
     k = min(m, n)
-    factor = 2 * m * n * k - (m + n) * k**2 + 2 * k**3 // 3
+    factor = _reflections(m, n, k)
     return _cost(call, count * (factor + sides * (4 * m * k - 2 * k**2 + k**2)))
 
 
@@ -163,7 +189,7 @@ def lu_unpack(call: Call) -> Cost:
     return Cost(f.DATA_MOVEMENT)
 
 
-@register("aten.linalg_cross", "aten.cross")
+@register("aten.linalg_cross")
 def cross(call: Call) -> Cost:
     """Two multiplications and a subtraction for each component."""
     return Cost(f.ELEMENTWISE, vector_ops=3 * call.result_numel)

@@ -21,8 +21,8 @@ table(
             "flipud rot90 repeat tile repeat_interleave tril triu pixel_shuffle pixel_unshuffle "
             "channel_shuffle native_channel_shuffle im2col col2im diag diag_embed block_diag "
             "cartesian_prod slice_scatter select_scatter diagonal_scatter as_strided_scatter "
-            "one_hot unfold_copy masked_scatter narrow_copy expand_copy permute_copy transpose_copy "
-            "t_copy view_copy select_copy slice_copy squeeze_copy unsqueeze_copy detach_copy "
+            "one_hot unfold_copy masked_scatter narrow_copy expand_copy permute_copy "
+            "transpose_copy t_copy view_copy select_copy slice_copy squeeze_copy unsqueeze_copy detach_copy "
             "diagonal_copy alias_copy as_strided_copy split_copy split_with_sizes_copy "
             "unbind_copy view_as_real_copy view_as_complex_copy _reshape_copy _neg_view_copy "
             "_conj_copy resize _chunk_cat _stack max_unpool2d max_unpool3d "
@@ -46,7 +46,8 @@ add(
     "zeros ones full zeros_like ones_like full_like new_zeros new_ones new_full scalar_tensor "
     "arange linspace logspace eye rand randn randint randperm rand_like randn_like randint_like "
     "tril_indices triu_indices zero fill normal uniform "
-    "hann_window hamming_window bartlett_window blackman_window kaiser_window range fft_fftfreq fft_rfftfreq "
+    "hann_window hamming_window bartlett_window blackman_window kaiser_window range fft_fftfreq "
+    "fft_rfftfreq "
     "_efficientzerotensor _new_zeros_with_same_feature_meta",
 )
 

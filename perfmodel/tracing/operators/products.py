@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
+
 from perfmodel.tracing.formula import Call, Cost, Gemm, Shape, broadcast, register
 from perfmodel.vocabulary import families as f
 
