@@ -13,7 +13,7 @@ from perfmodel.tracing import operators
 from perfmodel.tracing.operators import Call, Cost
 from perfmodel.tracing.operators.experts import EVEN_ROUTING
 from perfmodel.tracing.tracing import trace
-from perfmodel.workload.workload import WEIGHT, Workload
+from perfmodel.workload.workload import KINDS, WEIGHT, Workload
 
 HIDDEN, WIDTH, EXPERTS, CHOSEN, WORDS = 64, 32, 8, 2, 100
 #: The weights of one expert: gate, up and down.
@@ -51,12 +51,12 @@ def mixture(model: str, tokens: int, implementation: str | None = None) -> Workl
 def read(workload: Workload) -> int:
     """Elements of the experts' weights that are read, each weight once."""
     a = workload.accesses
-    names = workload.tensors.name
-    ours = [row for row, name in enumerate(names) if "experts." in name]
+    kinds, names = workload.tensors.kind.tolist(), workload.tensors.name
+    weights = [row for row, kind in enumerate(kinds) if kind == KINDS.index("weight")]
+    ours = [row for row in weights if "experts." in names[row]]
     largest: dict[int, int] = {}
     for row, elements in zip(a.tensor.tolist(), a.elements.tolist(), strict=True):
         largest[row] = max(largest.get(row, 0), elements)
-    assert all(workload.tensors.kind[row] == 0 for row in ours)
     return sum(largest[row] for row in ours)
 
 

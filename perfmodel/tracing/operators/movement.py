@@ -22,8 +22,8 @@ table(
             "channel_shuffle native_channel_shuffle im2col col2im diag diag_embed block_diag "
             "cartesian_prod slice_scatter select_scatter diagonal_scatter as_strided_scatter "
             "one_hot unfold_copy masked_scatter narrow_copy expand_copy permute_copy "
-            "transpose_copy t_copy view_copy select_copy slice_copy squeeze_copy unsqueeze_copy detach_copy "
-            "diagonal_copy alias_copy as_strided_copy split_copy split_with_sizes_copy "
+            "transpose_copy t_copy view_copy select_copy slice_copy squeeze_copy unsqueeze_copy "
+            "detach_copy diagonal_copy alias_copy as_strided_copy split_copy split_with_sizes_copy "
             "unbind_copy view_as_real_copy view_as_complex_copy _reshape_copy _neg_view_copy "
             "_conj_copy resize _chunk_cat _stack max_unpool2d max_unpool3d "
             "_unsafe_view",
