@@ -27,7 +27,8 @@ from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
 from perfmodel.tracing import operators
-from perfmodel.tracing.recording import INLINED, operator_name, record
+from perfmodel.tracing.control_flow import INLINED
+from perfmodel.tracing.recording import operator_name, record
 from perfmodel.tracing.stand_in import StandIns
 from perfmodel.tracing.trace_errors import explain_node, reason
 from perfmodel.tracing.tracing import assumptions, batch_of, input_specs, provenance
@@ -239,7 +240,8 @@ class _Replay(fx.Interpreter):  # type: ignore[misc]  # torch is Any to mypy
             if position is None:
                 return super().run_node(n)
             args, _ = self.fetch_args_kwargs_from_env(n)
-            return _Replay(args[position], self._model).run(*args[position + 1 :])
+            function, first = position
+            return _Replay(args[function], self._model).run(*args[first:])
         name = operator_name(n.target)
         if name in operators.FREE and "_assert" in name:
             return None  # It asks for the device of the export, or for values.

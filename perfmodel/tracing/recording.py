@@ -22,7 +22,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from perfmodel.errors import TraceError, UnmodelledOperator
-from perfmodel.tracing import decomposing, operators
+from perfmodel.tracing import control_flow, decomposing, operators
 from perfmodel.tracing.operators import Call, Cost, Formula
 from perfmodel.tracing.trace_errors import unknown_size
 from perfmodel.vocabulary import families
@@ -37,8 +37,6 @@ from perfmodel.workload.workload import (
     Tensors,
 )
 
-#: Higher-order operators that run a subgraph once, with arguments from this position on.
-INLINED: Final = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 _WEIGHTS: Final = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _UNKNOWN: Final = ("", "")
 _NO_LOOPS: Final = (0, 0, 0, 0)
@@ -63,15 +61,17 @@ def record(
     allow_unmodelled: bool,
     state: frozenset[str] = frozenset(),
     symbolic: bool = False,
+    iterations: int | None = None,
 ) -> Recording:
     """The kernels of ``program`` in graph order, with the tensors they access.
 
     ``state`` names the placeholders of arguments that outlive a run. ``symbolic``: the columns of
-    sizes are arrays of objects, integers and ``torch.SymInt``.
+    sizes are arrays of objects, integers and ``torch.SymInt``. ``iterations``: how often the body
+    of a ``while_loop`` runs.
     Raises :class:`~perfmodel.errors.UnmodelledOperator` naming every operator without a formula
     (``allow_unmodelled``: charges their bytes instead).
     """
-    recorder = _Recorder(name)
+    recorder = Recorder(name, iterations)
     specs = program.graph_signature.input_specs
     placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
     for node, spec in zip(placeholders, specs, strict=True):
@@ -116,9 +116,26 @@ def operator_name(target: Any) -> str:
     return str(target._schema.name).replace("::", ".")
 
 
-class _Recorder:
-    def __init__(self, model: str) -> None:
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A state of the recorder to which it can return."""
+
+    kernels: int
+    accesses: int
+    tensors: int
+    names: dict[str, int]
+    alias: dict[int, int]
+    unmodelled: dict[str, list[str]]
+    notes: dict[str, None]
+
+
+class Recorder:
+    """Makes the tables, one node after the other."""
+
+    def __init__(self, model: str, iterations: int | None = None) -> None:
         self.model = model
+        #: How often the body of a loop runs that ends by a value.
+        self.iterations = iterations
         self.unmodelled: dict[str, list[str]] = {}
         self.notes: dict[str, None] = {}
         # Storages: what is known of each, and its row once a kernel has touched it.
@@ -176,11 +193,10 @@ class _Recorder:
             stack = node.meta.get("stack_trace")
             raise TraceError(f"{self.model}: {unknown_size(str(target), stack)}")
         if not hasattr(target, "_schema"):
-            position = INLINED.get(getattr(target, "__name__", ""))
-            if position is not None:
-                self._inline(node, module, position)
-            else:
-                self._without_schema(node, results)
+            name = getattr(target, "__name__", str(target))
+            formula = operators.find(f"higher_order.{name}")
+            if formula is not None or not control_flow.record(self, name, node, module):
+                self._without_schema(_Operator(f"higher_order.{name}", formula), node, results)
             return
         args = tuple(map(_values, node.args))
         kwargs = {name: _values(value) for name, value in node.kwargs.items()}
@@ -240,25 +256,89 @@ class _Recorder:
         """Have the workload say ``text``, once."""
         self.notes[text] = None
 
-    def _without_schema(self, node: fx.Node, results: list[torch.Tensor]) -> None:
-        """Python's own operators (getitem, arithmetic on sizes); anything else is unmodelled."""
-        arguments = {"args": [_values(argument) for argument in node.args]}
-        passed = {self._storage(tensor) for tensor in _tensors_in(arguments["args"])}
+    def _without_schema(
+        self, operator: _Operator, node: fx.Node, results: list[torch.Tensor]
+    ) -> None:
+        """Python's own operators (getitem, arithmetic on sizes), and those that take functions."""
+        names = operators.ARGUMENTS.get(operator.name)
+        values = [_values(argument) for argument in node.args]
+        arguments: dict[str, Any] = {"args": values}
+        if names is not None:
+            arguments = dict(zip(names, values, strict=False))
+        arguments |= {name: _values(value) for name, value in node.kwargs.items()}
+        tensors = list(_tensors_in(list(arguments.values())))
+        passed = {self._storage(tensor) for tensor in tensors}
         new = [result for result in results if self._storage(result) not in passed]
         if new:
-            name = getattr(node.target, "__name__", str(node.target))
-            self._kernel(_Operator(f"higher_order.{name}"), node, Call(arguments, ()), new)
+            shapes = tuple(tuple(result.shape) for result in results)
+            self._kernel(operator, node, Call(arguments, shapes), new)
 
-    def _inline(self, node: fx.Node, module: fx.GraphModule, position: int) -> None:
-        subgraph = getattr(module, node.args[position].target)
-        inner = [n for n in subgraph.graph.nodes if n.op == "placeholder"]
-        for placeholder, argument in zip(inner, node.args[position + 1 :], strict=True):
-            self._unite(placeholder.meta.get("val"), _values(argument))
-        self.run(subgraph)
-        (output,) = (n for n in subgraph.graph.nodes if n.op == "output")
-        returned = _tensors_in(_values(output.args[0]))
-        for outer, value in zip(_tensors_in(node.meta.get("val")), returned, strict=True):
-            self._unite(outer, value)
+    # Functions that operators take
+
+    def body(
+        self, graph: fx.GraphModule, operands: Iterable[Any], value: Any
+    ) -> list[torch.Tensor]:
+        """Record ``graph`` with these arguments, and return what it returns.
+
+        The first of those are the tensors in ``value``.
+        """
+        inner = [n for n in graph.graph.nodes if n.op == "placeholder"]
+        for placeholder, operand in zip(inner, operands, strict=True):
+            self._unite(placeholder.meta.get("val"), _values(operand))
+        self.run(graph)
+        (output,) = (n for n in graph.graph.nodes if n.op == "output")
+        returned = list(_tensors_in(_values(output.args[0])))
+        for outer, result in zip(_tensors_in(value), returned, strict=False):
+            self._unite(outer, result)
+        return returned
+
+    def store(self, node: fx.Node, part: torch.Tensor, whole: torch.Tensor) -> None:
+        """Record the copy of ``part`` to a place in ``whole``."""
+        cost = Cost(families.DATA_MOVEMENT, writes=part.numel())
+        operator = _Operator("aten.copy", lambda call: cost)
+        shapes = (tuple(whole.shape),)
+        self._kernel(operator, node, Call({"src": part}, shapes), [whole])
+
+    def mark(self) -> _Mark:
+        """Where the tables end now."""
+        return _Mark(
+            len(self._kernels),
+            len(self._accesses),
+            len(self._tensors),
+            dict(self._names),
+            dict(self._alias),
+            {name: list(places) for name, places in self.unmodelled.items()},
+            dict(self.notes),
+        )
+
+    def since(self, mark: _Mark) -> tuple[int, int, int]:
+        """FLOPs, other operations and elements touched since ``mark``."""
+        kernels, accesses = self._kernels[mark.kernels :], self._accesses[mark.accesses :]
+        return (
+            sum(kernel[3] for kernel in kernels),
+            sum(kernel[4] for kernel in kernels),
+            sum(access[3] for access in accesses),
+        )
+
+    def cut(self, mark: _Mark) -> None:
+        """Forget what was recorded since ``mark``."""
+        del self._kernels[mark.kernels :], self._accesses[mark.accesses :]
+        del self._tensors[mark.tensors :]
+        self._row = {key: row for key, row in self._row.items() if row < mark.tensors}
+        self._names, self._alias = dict(mark.names), dict(mark.alias)
+        self.unmodelled = {name: list(places) for name, places in mark.unmodelled.items()}
+        self.notes = dict(mark.notes)
+
+    def repeat(self, mark: _Mark, count: int) -> None:
+        """Have what was recorded since ``mark`` run ``count`` times in all."""
+        if count < 1:
+            self.cut(mark)
+            return
+        kernels, accesses = self._kernels[mark.kernels :], self._accesses[mark.accesses :]
+        for step in range(1, count):
+            shift = step * len(kernels)
+            self._kernels.extend((f"{row[0]}@{step + 1}", *row[1:]) for row in kernels)
+            self._accesses.extend((row[0] + shift, *row[1:]) for row in accesses)
 
     def _unite(self, alias: object, original: object) -> None:
         if isinstance(alias, torch.Tensor) and isinstance(original, torch.Tensor):

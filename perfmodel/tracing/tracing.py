@@ -201,6 +201,7 @@ def assemble(
         allow_unmodelled=allow_unmodelled,
         state=frozenset(path for leaf in state for path in program.leaves[leaf]),
         symbolic=symbolic,
+        iterations=_iterations(name, module),
     )
     return Workload(
         name=name,
@@ -353,6 +354,14 @@ def _boundary(module: torch.nn.Module) -> dict[str, str]:
     """What a module that stands for a part of a model says of the rest (docs/tracing.md)."""
     said = getattr(module, "perfmodel_boundary", None)
     return {"boundary": said} if isinstance(said, str) else {}
+
+
+def _iterations(name: str, module: torch.nn.Module) -> int | None:
+    """How often a loop runs that ends by a value, as the module says of itself."""
+    said = getattr(module, "perfmodel_iterations", None)
+    if said is not None and (isinstance(said, bool) or not isinstance(said, int) or said < 0):
+        raise TraceError(f"{name}: perfmodel_iterations must be a whole number, not {said!r}")
+    return said
 
 
 def assumptions(recording: Recording) -> dict[str, str]:

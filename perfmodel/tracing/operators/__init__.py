@@ -43,9 +43,10 @@ from perfmodel.tracing.operators import (
     selecting,
     spectral,
 )
-from perfmodel.tracing.operators.free import FREE, is_identity
+from perfmodel.tracing.operators.free import ARGUMENTS, FREE, is_identity
 
 __all__ = [
+    "ARGUMENTS",
     "FREE",
     "Call",
     "Cost",

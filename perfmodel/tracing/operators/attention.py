@@ -38,3 +38,26 @@ def attention(call: Call) -> Cost:
         vector_ops=ops * scores,
         gemm=(batch, m, n, k),
     )
+
+
+#: What the notes say of attention whose mask leaves blocks of scores out.
+ALL_BLOCKS: Final = (
+    "flex_attention is charged all scores; blocks that its mask leaves out cost less"
+)
+
+
+@register("higher_order.flex_attention")
+def flex_attention(call: Call) -> Cost:
+    """As :func:`attention`, with one more operation on a score for the function that changes it."""
+    *heads, m, k = call.shape("query")
+    n = call.shape("key")[-2]
+    batch = prod(heads)
+    scores = batch * m * n
+    return Cost(
+        f.ATTENTION,
+        flops=2 * scores * (k + call.shape("value")[-1]),
+        vector_ops=(SOFTMAX_OPS + 2) * scores,
+        gemm=(batch, m, n, k),
+        writes=batch * m * call.shape("value")[-1],
+        note=ALL_BLOCKS,
+    )

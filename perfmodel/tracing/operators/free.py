@@ -18,6 +18,11 @@ _FREE: Final = (
 #: Operators that are not kernels.
 FREE: Final = frozenset(f"aten.{name}" for name in _FREE.split())
 
+#: Names of the arguments of operators that have no schema, in their order.
+ARGUMENTS: Final = {
+    "higher_order.flex_attention": ("query", "key", "value", "score_mod", "block_mask", "scale")
+}
+
 _DROPOUTS: Final = frozenset(
     f"aten.{name}" for name in ("dropout", "feature_dropout", "alpha_dropout")
 )

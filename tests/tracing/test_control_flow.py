@@ -1,0 +1,160 @@
+"""Branches and loops that are operators: what runs how often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch._higher_order_ops.map import map as map_slices
+from torch._higher_order_ops.scan import scan
+from torch._higher_order_ops.while_loop import while_loop
+
+from perfmodel.errors import TraceError
+from perfmodel.tracing import operators
+from perfmodel.tracing.control_flow import BRANCH
+from perfmodel.tracing.operators import Call, Cost
+from perfmodel.tracing.tracing import trace
+from perfmodel.vocabulary import families
+from perfmodel.workload.workload import OUTPUT
+
+X = torch.zeros(5, 6)
+
+
+class Branches(nn.Module):
+    """One of two linear layers, of 6 to ``first`` and back, or of 6 to ``second`` and back."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Linear(6, first), nn.Linear(first, 6))
+        self.b = nn.Sequential(nn.Linear(6, second), nn.Linear(second, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = torch.cond(x.sum() > 0, self.a.forward, self.b.forward, (x,))
+        return y.relu()
+
+
+@pytest.mark.parametrize(("first", "second"), [(7, 7), (3, 9), (9, 3)])
+def test_the_dearer_branch_is_charged(first: int, second: int) -> None:
+    workload = trace(Branches(first, second), X)
+    most = max(first, second)
+    assert workload.flops == 2 * 2 * 5 * 6 * most
+    # Weights of the other branch are not read, and its kernels are not there.
+    assert workload.weight_bytes("fp32") == 4 * (2 * 6 * most + most + 6)
+    assert workload.kernels.operator == (
+        "aten.sum", "aten.gt", "aten.linear", "aten.linear", "aten.relu",
+    )  # fmt: skip
+    assert workload.dependencies[-1] == (3,)
+    assert workload.provenance["assumptions"] == BRANCH
+    assert max(workload.accesses.tensor.tolist()) < len(workload.tensors.name)
+
+
+class Recurrence(nn.Module):
+    """A state of 8 that a matrix changes at each step; all states are returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(8, 8))
+
+    def step(self, state: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        state = torch.tanh(state @ self.w + x)
+        return state, state + 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        last, states = scan(self.step, torch.zeros(8), x)
+        y: torch.Tensor = states.relu() + last
+        return y
+
+
+def test_a_scan_runs_its_body_once_for_each_slice() -> None:
+    workload = trace(Recurrence(), torch.zeros(16, 8))
+    assert workload.flops == 16 * 2 * 8 * 8
+    operators_run = workload.kernels.operator
+    assert operators_run.count("aten.matmul") == operators_run.count("aten.tanh") == 16
+    assert len(set(workload.kernels.name)) == len(workload)
+    # Each step reads the matrix and a slice of its input, and writes a slice of the states.
+    assert workload.weight_bytes("fp32") == 4 * 64
+    states = [i for i, name in enumerate(operators_run) if name == "aten.copy"]
+    a = workload.accesses
+    written = [int(a.elements[(a.kernel == i) & (a.role == OUTPUT)].sum()) for i in states]
+    assert written == [8] * 16
+    rectified = operators_run.index("aten.relu")
+    assert int(a.elements[(a.kernel == rectified) & (a.role == OUTPUT)].sum()) == 16 * 8
+    read = a.elements[(a.kernel == rectified) & (a.role != OUTPUT)]
+    assert int(read.sum()) == 16 * 8
+
+
+def test_a_scan_costs_what_the_loop_costs() -> None:
+    class Unrolled(Recurrence):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            state, states = torch.zeros(8), []
+            for row in x:
+                state, out = self.step(state, row)
+                states.append(out)
+            y: torch.Tensor = torch.stack(states).relu() + state
+            return y
+
+    loop, scanned = (trace(m, torch.zeros(16, 8)) for m in (Unrolled(), Recurrence()))
+    assert scanned.flops == loop.flops
+    assert scanned.vector_ops == loop.vector_ops
+
+
+def test_a_map_runs_its_body_once_for_each_slice() -> None:
+    class Mapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(6, 7)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return map_slices(lambda row: self.a(row), x)
+
+    workload = trace(Mapped(), torch.zeros(4, 5, 6))
+    assert workload.flops == 4 * 2 * 5 * 6 * 7
+
+
+class Until(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return while_loop(
+            lambda i, x: x.sum() < 10, lambda i, x: (i + 1, self.a(x)), (torch.zeros(()), x)
+        )
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_loop_runs_as_often_as_the_module_says(count: int) -> None:
+    module = Until()
+    module.perfmodel_iterations = count
+    workload = trace(module, X)
+    assert workload.flops == count * 2 * 5 * 6 * 6
+    assert f"{count} runs of its body" in workload.provenance["assumptions"]
+
+
+def test_a_loop_of_unknown_length_says_how_to_give_it() -> None:
+    with pytest.raises(TraceError, match="perfmodel_iterations of the module"):
+        trace(Until(), X)
+    module = Until()
+    module.perfmodel_iterations = "ten"
+    with pytest.raises(TraceError, match="must be a whole number, not 'ten'"):
+        trace(module, X)
+
+
+def test_a_formula_of_ones_own_comes_first() -> None:
+    operators.register("higher_order.cond")(lambda call: Cost(families.LINEAR, flops=77))
+    try:
+        workload = trace(Branches(3, 9), X)
+    finally:
+        operators.unregister("higher_order.cond")
+    assert workload.flops == 77
+
+
+def test_flexible_attention_counts_all_scores() -> None:
+    formula = operators.find("higher_order.flex_attention")
+    assert formula is not None
+    q, k, v = torch.empty(1, 4, 32, 16), torch.empty(1, 2, 20, 16), torch.empty(1, 2, 20, 8)
+    cost = formula(Call({"query": q, "key": k, "value": v}, ((1, 4, 32, 8),)))
+    assert cost.flops == 2 * 4 * 32 * 20 * (16 + 8)
+    assert cost.gemm == (4, 32, 20, 16)
