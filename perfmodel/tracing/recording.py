@@ -23,6 +23,7 @@ from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from perfmodel.errors import TraceError, UnmodelledOperator
 from perfmodel.tracing import control_flow, decomposing, operators
+from perfmodel.tracing.control_flow import Body
 from perfmodel.tracing.operators import Call, Cost, Formula
 from perfmodel.tracing.trace_errors import unknown_size
 from perfmodel.vocabulary import families
@@ -153,7 +154,13 @@ class Recorder:
     # Storages and tensors
 
     def _storage(self, value: torch.Tensor) -> int:
-        key: int = value.untyped_storage()._cdata
+        try:
+            key: int = value.untyped_storage()._cdata
+        except NotImplementedError as error:
+            raise TraceError(
+                f"{self.model}: the program holds calls inside torch.vmap, whose tensors have no "
+                "storage of their own; trace the module instead"
+            ) from error
         return self._alias.get(key, key)
 
     def declare(self, value: object, name: str, kind: str) -> None:
@@ -174,7 +181,8 @@ class Recorder:
             itemsize = value.element_size()
             elements = value.untyped_storage().nbytes() // itemsize
             # Complex values keep their traced size: no precision policy speaks of them.
-            floating = value.dtype.is_floating_point
+            # Numbers of one byte (FP8) are formats that a program carries itself, like INT8.
+            floating = value.dtype.is_floating_point and itemsize > 1
             self._tensors.append((name, KINDS.index(kind), elements, itemsize, floating))
         return row
 
@@ -276,18 +284,23 @@ class Recorder:
     # Functions that operators take
 
     def body(
-        self, graph: fx.GraphModule, operands: Iterable[Any], value: Any
+        self, graph: fx.GraphModule | Body, operands: Iterable[Any], value: Any
     ) -> list[torch.Tensor]:
         """Record ``graph`` with these arguments, and return what it returns.
 
         The first of those are the tensors in ``value``.
         """
-        inner = [n for n in graph.graph.nodes if n.op == "placeholder"]
-        for placeholder, operand in zip(inner, operands, strict=True):
-            self._unite(placeholder.meta.get("val"), _values(operand))
-        self.run(graph)
-        (output,) = (n for n in graph.graph.nodes if n.op == "output")
-        returned = list(_tensors_in(_values(output.args[0])))
+        if isinstance(graph, Body):
+            for step in graph.steps:
+                self._node(step, graph)
+            returned = list(_tensors_in(graph.returned))
+        else:
+            inner = [n for n in graph.graph.nodes if n.op == "placeholder"]
+            for placeholder, operand in zip(inner, operands, strict=True):
+                self._unite(placeholder.meta.get("val"), _values(operand))
+            self.run(graph)
+            (output,) = (n for n in graph.graph.nodes if n.op == "output")
+            returned = list(_tensors_in(_values(output.args[0])))
         for outer, result in zip(_tensors_in(value), returned, strict=False):
             self._unite(outer, result)
         return returned
