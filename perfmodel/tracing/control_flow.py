@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import fx
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
@@ -162,7 +163,9 @@ def _run_cond(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
     if isinstance(predicate, torch.Tensor):
         known = runner.values.of(predicate)
     if known is not None:
-        return runner.call(true if bool(known) else false, *operands)
+        with unset_fake_temporarily():
+            chosen = true if bool(known) else false
+        return runner.call(chosen, *operands)
     bodies = [runner.body(branch, *operands) for branch in (true, false)]
     runner.step(func, (predicate, *bodies, operands), bodies[0].returned)
     return bodies[0].returned
