@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.ao.quantization.fx import _decomposed  # registers quantized_decomposed's operators
 
+from perfmodel.errors import TraceError
 from perfmodel.tracing import operators
 from perfmodel.tracing.operators import Call, Cost
 from perfmodel.tracing.tracing import trace
@@ -86,3 +87,12 @@ def test_fake_quantisation_goes_both_ways() -> None:
         torch.zeros(4, dtype=torch.int32),
     )
     assert workload.vector_ops == 7 * 32
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_modules_with_packed_weights_say_what_to_do() -> None:
+    module = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+    packed = torch.ao.quantization.quantize_dynamic(module, {nn.Linear})
+    with pytest.raises(TraceError, match=r"0 is a quantised module.* choose --precision int8"):
+        trace(packed, torch.zeros(2, 8))
+    assert trace(module, torch.zeros(2, 8)).flops == 2 * 2 * 64
