@@ -14,15 +14,21 @@ A body is recorded once and its kernels are repeated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import torch
 from torch import fx
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
 
 if TYPE_CHECKING:
+    from perfmodel.tracing.program import Step
     from perfmodel.tracing.recording import Recorder
+    from perfmodel.tracing.running import Runner
 
 #: Operators that run a function once: position of the function, and of its first argument.
 INLINED: Final = {
@@ -38,6 +44,14 @@ BRANCH: Final = (
 )
 ASSOCIATIVE: Final = "an associative scan is charged as one step after the other"
 REPEATED: Final = "a loop is charged {count} runs of its body, as perfmodel_iterations says"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What one call of a function ran, and what it returned."""
+
+    steps: list[Step]
+    returned: Any
 
 
 def record(recorder: Recorder, name: str, node: fx.Node, module: fx.GraphModule) -> bool:
@@ -72,11 +86,18 @@ def _arguments(node: fx.Node, names: str) -> list[Any]:
     return [*node.args, *(node.kwargs[name] for name in rest if name in node.kwargs)]
 
 
+def _value(argument: Any) -> Any:
+    return argument.meta["val"] if isinstance(argument, fx.Node) else argument
+
+
 def _items(groups: Sequence[Any]) -> list[Any]:
     return [item for group in groups for item in group]
 
 
-def _graph(node: Any, module: fx.GraphModule) -> fx.GraphModule:
+def _graph(node: Any, module: fx.GraphModule) -> fx.GraphModule | Body:
+    """The body that was run, or that of an exported graph."""
+    if isinstance(node, Body):
+        return node
     graph: fx.GraphModule = getattr(module, node.target)
     return graph
 
@@ -108,7 +129,7 @@ def _over_slices(
 
     Each run writes a slice of those results that are no states carried on to the next.
     """
-    count = slices[0].meta["val"].shape[0] - less
+    count = _value(slices[0]).shape[0] - less
     outer = list(node.meta["val"])
     mark = recorder.mark()
     results = recorder.body(_graph(body, module), operands, outer[:carried])
@@ -131,3 +152,66 @@ def _while(recorder: Recorder, node: fx.Node, module: fx.GraphModule) -> None:
     recorder.body(_graph(body, module), operands, node.meta.get("val"))
     recorder.repeat(mark, count)
     recorder.note(REPEATED.format(count=count))
+
+
+# Functions that are run rather than exported
+
+
+def _run_cond(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
+    predicate, true, false, operands = _bound(args, kwargs, "pred true_fn false_fn operands")
+    known = predicate
+    if isinstance(predicate, torch.Tensor):
+        known = runner.values.of(predicate)
+    if known is not None:
+        with unset_fake_temporarily():
+            chosen = true if bool(known) else false
+        return runner.call(chosen, *operands)
+    bodies = [runner.body(branch, *operands) for branch in (true, false)]
+    runner.step(func, (predicate, *bodies, operands), bodies[0].returned)
+    return bodies[0].returned
+
+
+def _run_scan(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
+    function, init, xs, additional = _bound(args, kwargs, "combine_fn init xs additional_inputs")
+    body = runner.body(function, *init, *(x[0] for x in xs), *additional)
+    returned = pytree.tree_leaves(body.returned)
+    carried, parts = returned[: len(init)], returned[len(init) :]
+    result = [*carried, *(_stacked(part, xs[0].shape[0]) for part in parts)]
+    runner.step(func, (body, init, xs, additional), result)
+    return result
+
+
+def _run_map(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
+    function, xs, additional = _bound(args, kwargs, "f xs pos_args")
+    body = runner.body(function, *(x[0] for x in xs), *additional)
+    result = [_stacked(part, xs[0].shape[0]) for part in pytree.tree_leaves(body.returned)]
+    runner.step(func, (body, xs, additional), result)
+    return result
+
+
+def _run_while(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
+    names = "cond_fn body_fn carried_inputs additional_inputs"
+    condition, function, carried, additional = _bound(args, kwargs, names)
+    test = runner.body(condition, *carried, *additional)
+    body = runner.body(function, *carried, *additional)
+    runner.step(func, (test, body, carried, additional), body.returned)
+    return body.returned
+
+
+def _bound(args: Any, kwargs: Any, names: str) -> list[Any]:
+    rest = names.split()[len(args) :]
+    return [*args, *(kwargs.get(name, ()) for name in rest)]
+
+
+def _stacked(part: torch.Tensor, count: int) -> torch.Tensor:
+    return part.new_empty((count, *part.shape))
+
+
+#: How a run takes the operators whose functions it must see.
+RUNS: Final[dict[str, Callable[[Runner, Any, Any, Any], Any]]] = {
+    "cond": _run_cond,
+    "scan": _run_scan,
+    "map": _run_map,
+    "map_impl": _run_map,
+    "while_loop": _run_while,
+}

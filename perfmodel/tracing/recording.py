@@ -11,6 +11,7 @@ comparison of symbols is decided as the traced sizes decide it, and noted by the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,7 @@ from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from perfmodel.errors import TraceError, UnmodelledOperator
 from perfmodel.tracing import control_flow, decomposing, operators
+from perfmodel.tracing.control_flow import Body
 from perfmodel.tracing.operators import Call, Cost, Formula
 from perfmodel.tracing.trace_errors import unknown_size
 from perfmodel.vocabulary import families
@@ -41,6 +43,14 @@ _WEIGHTS: Final = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TEN
 _UNKNOWN: Final = ("", "")
 _NO_LOOPS: Final = (0, 0, 0, 0)
 _INT64_MAX: Final = 2**63 - 1
+
+
+#: A part of a storage: its first element and how many there are.
+_Block = tuple[int, int]
+#: Where a kernel touches something: tensor, role, and the part of a weight.
+_Place = tuple[int, int, _Block | None]
+#: Name, kind, elements, bytes of each, and whether they are floating-point numbers.
+_Row = tuple[str, int, int, int, bool]
 
 
 @dataclass(frozen=True)
@@ -142,9 +152,9 @@ class Recorder:
         self._known: dict[int, tuple[str, str]] = {}
         self._alias: dict[int, int] = {}
         self._row: dict[int, int] = {}
-        self._tensors: list[tuple[str, int, int, int, bool]] = []
+        self._tensors: list[_Row] = []
         self._kernels: list[tuple[str, str, int, int, int, tuple[int, int, int, int]]] = []
-        self._accesses: list[tuple[int, int, int, int]] = []
+        self._accesses: list[tuple[int, int, int, int, _Block | None]] = []
         self._names: dict[str, int] = {}
         self._operators: dict[Any, _Operator] = {}
         # A storage is known by its address, which nobody else may get while we record.
@@ -153,7 +163,13 @@ class Recorder:
     # Storages and tensors
 
     def _storage(self, value: torch.Tensor) -> int:
-        key: int = value.untyped_storage()._cdata
+        try:
+            key: int = value.untyped_storage()._cdata
+        except NotImplementedError as error:
+            raise TraceError(
+                f"{self.model}: the program holds calls inside torch.vmap, whose tensors have no "
+                "storage of their own; trace the module instead"
+            ) from error
         return self._alias.get(key, key)
 
     def declare(self, value: object, name: str, kind: str) -> None:
@@ -174,7 +190,8 @@ class Recorder:
             itemsize = value.element_size()
             elements = value.untyped_storage().nbytes() // itemsize
             # Complex values keep their traced size: no precision policy speaks of them.
-            floating = value.dtype.is_floating_point
+            # Numbers of one byte (FP8) are formats that a program carries itself, like INT8.
+            floating = value.dtype.is_floating_point and itemsize > 1
             self._tensors.append((name, KINDS.index(kind), elements, itemsize, floating))
         return row
 
@@ -276,18 +293,23 @@ class Recorder:
     # Functions that operators take
 
     def body(
-        self, graph: fx.GraphModule, operands: Iterable[Any], value: Any
+        self, graph: fx.GraphModule | Body, operands: Iterable[Any], value: Any
     ) -> list[torch.Tensor]:
         """Record ``graph`` with these arguments, and return what it returns.
 
         The first of those are the tensors in ``value``.
         """
-        inner = [n for n in graph.graph.nodes if n.op == "placeholder"]
-        for placeholder, operand in zip(inner, operands, strict=True):
-            self._unite(placeholder.meta.get("val"), _values(operand))
-        self.run(graph)
-        (output,) = (n for n in graph.graph.nodes if n.op == "output")
-        returned = list(_tensors_in(_values(output.args[0])))
+        if isinstance(graph, Body):
+            for step in graph.steps:
+                self._node(step, graph)
+            returned = list(_tensors_in(graph.returned))
+        else:
+            inner = [n for n in graph.graph.nodes if n.op == "placeholder"]
+            for placeholder, operand in zip(inner, operands, strict=True):
+                self._unite(placeholder.meta.get("val"), _values(operand))
+            self.run(graph)
+            (output,) = (n for n in graph.graph.nodes if n.op == "output")
+            returned = list(_tensors_in(_values(output.args[0])))
         for outer, result in zip(_tensors_in(value), returned, strict=False):
             self._unite(outer, result)
         return returned
@@ -384,7 +406,7 @@ class Recorder:
             (label, operator.name, family, cost.flops, cost.vector_ops, cost.gemm or _NO_LOOPS)
         )
 
-        touched: dict[tuple[int, int], dict[object, int]] = {}
+        touched: dict[_Place, dict[object, int]] = {}
         for name, value in call.arguments.items():
             for tensor in _tensors_in(value):
                 self.declare(tensor, label, "activation")
@@ -396,14 +418,14 @@ class Recorder:
         for position, result in enumerate(new):
             self.declare(result, f"{label}:{position}" if position else label, "activation")
             self._touch(touched, result, OUTPUT, cost.writes)
-        for (row, role), views in touched.items():
+        for (row, role, block), views in touched.items():
             # Views of one storage may overlap: together they touch no more than all of it.
             elements = _least(sum(views.values()), self._tensors[row][2])
-            self._accesses.append((index, row, role, elements))
+            self._accesses.append((index, row, role, elements, block))
 
     def _touch(
         self,
-        touched: dict[tuple[int, int], dict[object, int]],
+        touched: dict[_Place, dict[object, int]],
         value: torch.Tensor,
         role: int,
         limit: int | None,
@@ -419,7 +441,8 @@ class Recorder:
         if value.element_size() != itemsize:  # a view as another type
             elements = elements * value.element_size() // itemsize
         view = _view(value)
-        views = touched.setdefault((row, role), {})
+        block = _block(value) if role == WEIGHT else None
+        views = touched.setdefault((row, role, block), {})
         views[view] = -_least(-elements, -views[view]) if view in views else elements
 
     def _check_totals(self, *columns: Iterable[int]) -> None:
@@ -432,10 +455,11 @@ class Recorder:
 
     def finish(self, integer: type[np.int64 | np.object_]) -> Recording:
         """The columns, those of sizes as arrays of ``integer``."""
-        kernels, tensors = self._kernels, self._tensors
+        kernels = self._kernels
+        tensors, accesses = _parted(self._tensors, self._accesses)
         names, kinds, elements, itemsizes, floating = _columns(tensors, 5)
         labels, operator, family, flops, vector_ops, gemm = _columns(kernels, 6)
-        kernel, tensor, role, touched = _columns(self._accesses, 4)
+        kernel, tensor, role, touched = _columns(accesses, 4)
         if integer is np.int64:
             moved = (itemsizes[row] * count for row, count in zip(tensor, touched, strict=True))
             self._check_totals(flops, vector_ops, moved, elements)
@@ -464,6 +488,54 @@ class Recorder:
             unmodelled=tuple(sorted(self.unmodelled)),
             notes=tuple(self.notes),
         )
+
+
+def _block(value: torch.Tensor) -> _Block | None:
+    """First element and number of elements of a view without gaps; None of any other."""
+    places = (value.storage_offset(), value.numel())
+    if not value.is_contiguous() or not all(isinstance(place, int) for place in places):
+        return None
+    return places
+
+
+def _parted(
+    tensors: list[_Row], accesses: list[tuple[int, int, int, int, _Block | None]]
+) -> tuple[list[_Row], list[tuple[int, int, int, int]]]:
+    """A row for each part of a weight that is only ever read in parts which do not overlap.
+
+    So are the experts of a mixture in one tensor, or queries, keys and values of attention. As one
+    row, the parts would pass for the same elements read again.
+    """
+    blocks: dict[int, dict[_Block | None, int]] = {}
+    for _, row, role, _, block in accesses:
+        if role == WEIGHT:
+            blocks.setdefault(row, {})[block] = row
+    tensors = list(tensors)
+    for row, found in blocks.items():
+        if len(found) == 1 or None in found:
+            continue
+        ordered = sorted(block for block in found if block is not None)
+        if any(a[0] + a[1] > b[0] for a, b in itertools.pairwise(ordered)):
+            continue
+        name, kind, elements, itemsize, floating = tensors[row]
+        # Offsets count elements of the type that is read; a view as another type has its own.
+        if ordered[-1][0] + ordered[-1][1] > elements:
+            continue
+        for place, block in enumerate(ordered):
+            part = (f"{name}[{place}]", kind, block[1], itemsize, floating)
+            if place:
+                found[block] = len(tensors)
+                tensors.append(part)
+            else:
+                tensors[row] = part
+    merged: dict[tuple[int, int, int], int] = {}
+    for kernel, row, role, elements, block in accesses:
+        own = blocks[row][block] if role == WEIGHT else row
+        key = (kernel, own, role)
+        before = merged.get(key)
+        total = elements if before is None else _least(before + elements, tensors[own][2])
+        merged[key] = total
+    return tensors, [(*key, elements) for key, elements in merged.items()]
 
 
 def _columns(rows: list[Any], width: int) -> list[tuple[Any, ...]]:

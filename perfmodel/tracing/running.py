@@ -24,6 +24,8 @@ from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from perfmodel.tracing import control_flow, shapes
+from perfmodel.tracing.control_flow import Body
 from perfmodel.tracing.program import Step, TensorSpec
 from perfmodel.tracing.stand_in import StandIns
 from perfmodel.tracing.trace_errors import VALUES_NEEDED, UnknownSize
@@ -32,8 +34,6 @@ from perfmodel.tracing.values import Values, tensors_in
 _DEVICE: Final = torch.ops.prim.device.default
 _LIFTS: Final = (torch.ops.aten.lift_fresh.default, torch.ops.aten.lift_fresh_copy.default)
 _CASTS: Final = frozenset({torch.ops.aten.to, torch.ops.aten._to_copy})
-#: Operators that a CPU has for every type, and PyTorch's description of shapes for BF16 alone.
-_BF16_ON_META: Final = (torch.ops.aten._grouped_mm.default,)
 #: Kinds of tensors whose operators are noted as they are; others say themselves what they call.
 _OWN: Final = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer, FakeTensor)
 
@@ -126,7 +126,9 @@ class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
         result = self.values.call(func, args, kwargs)
         if result is NotImplemented:
             try:
-                result = _called(func, args, kwargs)
+                result = shapes.result(func, args, kwargs)
+                if result is NotImplemented:
+                    result = func(*args, **kwargs)
                 check_sizes(func, result)
             except VALUES_NEEDED as error:
                 return self._parts(func, args, kwargs, error)
@@ -184,18 +186,33 @@ class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
     # Operators that take functions
 
     def _higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
+        run = control_flow.RUNS.get(func.__name__)
+        if run is not None:
+            result = run(self, func, args, kwargs)
+            if result is not NotImplemented:
+                return result
         result = func(*args, **kwargs)
         self._step(func, args, kwargs, result)
         return result
 
+    def body(self, function: Any, *args: Any) -> Body:
+        """What one call of ``function`` runs, as a body that can be repeated."""
+        before = len(self.steps)
+        with self:
+            returned = function(*args)
+        steps = self.steps[before:]
+        del self.steps[before:]
+        self.steps.extend(step for step in steps if step.op == "placeholder")
+        return Body([step for step in steps if step.op != "placeholder"], returned)
 
-def _called(func: Any, args: Any, kwargs: Any) -> Any:
-    """The result of ``func`` on stand-ins."""
-    if func not in _BF16_ON_META:
-        return func(*args, **kwargs)
-    dtype = args[0].dtype
-    result = func(*(a.to(torch.bfloat16) for a in args[:2]), *args[2:], **kwargs)
-    return torch.empty_strided(result.shape, result.stride(), dtype=dtype, device=result.device)
+    def call(self, function: Any, *args: Any) -> Any:
+        """What ``function`` returns, all that it runs being noted."""
+        with self:
+            return function(*args)
+
+    def step(self, func: Any, args: Any, result: Any) -> None:
+        """Note that ``func`` was called."""
+        self._step(func, args, {}, result)
 
 
 def check_sizes(func: Any, result: Any) -> None:

@@ -32,6 +32,7 @@ from perfmodel.tracing.stand_in import StandIns, check
 from perfmodel.tracing.trace_errors import explain
 from perfmodel.tracing.values import Values
 from perfmodel.tracing.version import TRACER_VERSION
+from perfmodel.vocabulary import families
 from perfmodel.workload.workload import InputSpec, Workload
 
 #: What an argument may be beside tensors, and lists, tuples and dicts of them.
@@ -215,7 +216,7 @@ def assemble(
             **provenance(),
             **_boundary(module),
             **_values(program),
-            **assumptions(recording),
+            **assumptions(recording, _window(module, recording)),
         },
         unmodelled=recording.unmodelled,
     )
@@ -239,6 +240,12 @@ def arguments(
     name = type(module).__name__ if name is None else name
     if isinstance(module, torch.jit.ScriptModule):
         raise TraceError(f"{name}: is compiled TorchScript; pass the original nn.Module instead")
+    packed = [path for path, part in module.named_modules() if _is_packed(part)]
+    if packed:
+        raise TraceError(
+            f"{name}: {packed[0] or 'it'} is a quantised module, whose weights are packed in an "
+            "object without tensors; trace the float model and choose --precision int8 (or w8)"
+        )
     if isinstance(example_inputs, torch.Tensor):
         example_inputs = (example_inputs,)
     if not isinstance(example_inputs, tuple | list):
@@ -364,9 +371,30 @@ def _iterations(name: str, module: torch.nn.Module) -> int | None:
     return said
 
 
-def assumptions(recording: Recording) -> dict[str, str]:
-    """What the formulas assumed where shapes do not say everything."""
-    return {"assumptions": "; ".join(recording.notes)} if recording.notes else {}
+def _is_packed(part: torch.nn.Module) -> bool:
+    """Whether ``part`` is of PyTorch's modules that run quantised operators."""
+    place = type(part).__module__
+    return place.startswith(("torch.ao.nn", "torch.nn")) and "quantized" in place.split(".")
+
+
+def _window(module: torch.nn.Module, recording: Recording) -> tuple[str, ...]:
+    """What is to be said of attention that looks at the last tokens only."""
+    attention = recording.kernels.family == families.CODE[families.ATTENTION]
+    keys = recording.kernels.gemm[attention, 2].tolist()
+    windows = [getattr(part, "sliding_window", None) for part in module.modules()]
+    own = {w for w in windows if isinstance(w, int) and not isinstance(w, bool) and w > 0}
+    if not own or not any(isinstance(key, int) and key > min(own) for key in keys):
+        return ()
+    listed = ", ".join(str(window) for window in sorted(own))
+    return (
+        f"attention with a window of {listed} tokens is charged all scores, as PyTorch runs it",
+    )
+
+
+def assumptions(recording: Recording, more: tuple[str, ...] = ()) -> dict[str, str]:
+    """What the formulas assumed where shapes do not say everything, and what else is to be said."""
+    notes = (*recording.notes, *more)
+    return {"assumptions": "; ".join(notes)} if notes else {}
 
 
 def provenance() -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
+from perfmodel.tracing import routing
 from perfmodel.tracing.stand_in import StandIns
 
 #: Elements of an input or a buffer whose values are kept. A larger one whose elements are all equal
@@ -136,7 +137,17 @@ class Values:
         return type(result)(made) if multiple else made[0]
 
     def note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Know the values of ``result`` if those of all arguments are known."""
+        """Know the values of ``result`` if those of all arguments are known.
+
+        Those of a router's choice are what :mod:`perfmodel.tracing.routing` takes for granted.
+        """
+        chosen = routing.choices(func, args, kwargs, result)
+        if chosen is not None:
+            position, even = chosen
+            self._texts[routing.NAME] = routing.RULE
+            made = result if position is None else result[position]
+            self._set(made, even, frozenset({routing.NAME}))
+            return
         tensors = list(tensors_in(args, kwargs))
         written = func._schema.is_mutable
         if all(self.of(tensor) is not None for tensor in tensors) and self._computable(
@@ -171,7 +182,8 @@ class Values:
             return False
         if any(isinstance(v, _SYMBOLS) for v in _flat((args, list(kwargs.values())))):
             return False
-        return all(r.numel() <= _MOST and isinstance(r, FakeTensor) for r in results)
+        most = routing.MOST_ELEMENTS if routing.NAME in self._names(tensors) else _MOST
+        return all(r.numel() <= most and isinstance(r, FakeTensor) for r in results)
 
     def _names(self, tensors: list[torch.Tensor]) -> frozenset[str]:
         return frozenset().union(*(getattr(t, "_perfmodel_names", ()) for t in tensors))

@@ -14,6 +14,7 @@ from torch._higher_order_ops.while_loop import while_loop
 from perfmodel.errors import TraceError
 from perfmodel.tracing import operators
 from perfmodel.tracing.control_flow import BRANCH
+from perfmodel.tracing.exported import from_exported
 from perfmodel.tracing.operators import Call, Cost
 from perfmodel.tracing.tracing import trace
 from perfmodel.vocabulary import families
@@ -149,6 +150,41 @@ def test_a_formula_of_ones_own_comes_first() -> None:
     finally:
         operators.unregister("higher_order.cond")
     assert workload.flops == 77
+
+
+def test_a_program_holds_the_same_branches() -> None:
+    module = Branches(3, 9)
+    program = torch.export.export(module.eval(), (X,), strict=False)
+    exported, traced = from_exported(program), trace(module, X)
+    assert exported.flops == traced.flops
+    assert exported.kernels.operator == traced.kernels.operator
+
+
+def test_a_branch_whose_condition_is_known_is_taken() -> None:
+    class Known(Branches):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            first = torch.tensor(1) > 0
+            y: torch.Tensor = torch.cond(first, self.a.forward, self.b.forward, (x,))
+            return y
+
+    assert trace(Known(3, 9), X).flops == 2 * 2 * 5 * 6 * 3
+
+
+def test_vmap_is_what_it_runs() -> None:
+    layer = nn.Linear(6, 7)
+
+    class Mapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.m = layer
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return torch.vmap(self.m)(x)
+
+    assert trace(Mapped(), X).flops == 2 * 5 * 6 * 7
+    program = torch.export.export(Mapped().eval(), (X,), strict=False)
+    with pytest.raises(TraceError, match=r"inside torch\.vmap.* trace the module instead"):
+        from_exported(program)
 
 
 def test_flexible_attention_counts_all_scores() -> None:

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from perfmodel.errors import TraceError
 from perfmodel.models.decoding import import_transformers
 from perfmodel.tracing import operators
 from perfmodel.tracing.operators import Call, Cost
 from perfmodel.tracing.operators.experts import EVEN_ROUTING
+from perfmodel.tracing.routing import RULE
 from perfmodel.tracing.tracing import trace
 from perfmodel.workload.workload import KINDS, WEIGHT, Workload
 
@@ -62,7 +65,7 @@ def read(workload: Workload) -> int:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("tokens", [1, 3, 40])
-@pytest.mark.parametrize("implementation", [None, "batched_mm"])
+@pytest.mark.parametrize("implementation", [None, "batched_mm", "eager"])
 def test_only_experts_that_run_are_counted_and_read(
     model: str, tokens: int, implementation: str | None
 ) -> None:
@@ -84,6 +87,74 @@ def test_a_run_of_one_token_moves_the_weights_of_its_experts_alone() -> None:
     experts = [i for i, name in enumerate(workload.kernels.name) if "experts" in name]
     weights = (a.role == WEIGHT) & np.isin(a.kernel, experts)
     assert a.elements[weights].sum() == CHOSEN * EXPERT
+
+
+class Looped(nn.Module):
+    """A mixture as people write it: a loop over experts, each on the rows that chose it."""
+
+    def __init__(self, style: str) -> None:
+        super().__init__()
+        self.style = style
+        self.router = nn.Linear(HIDDEN, EXPERTS, bias=False)
+        self.experts = nn.ModuleList(nn.Linear(HIDDEN, WIDTH, bias=False) for _ in range(EXPERTS))
+
+    def rows(self, chosen: torch.Tensor, expert: int) -> torch.Tensor:
+        if self.style == "where":
+            return torch.where(chosen == expert)[0]
+        if self.style == "nonzero":
+            return (chosen == expert).any(-1).nonzero().squeeze(-1)
+        mask = nn.functional.one_hot(chosen, EXPERTS)[..., expert].sum(-1).bool()
+        return torch.arange(len(chosen))[mask]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        _, chosen = self.router(x).softmax(-1).topk(CHOSEN)
+        result = x.new_zeros(len(x), WIDTH)
+        for expert, layer in enumerate(self.experts):
+            rows = self.rows(chosen, expert)
+            if len(rows):
+                result[rows] += layer(x[rows])
+        return result
+
+
+class Split(Looped):
+    """The same by counts: rows sorted by expert and split."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        _, chosen = self.router(x).topk(CHOSEN)
+        order = chosen.flatten().argsort()
+        counts = torch.bincount(chosen.flatten(), minlength=EXPERTS).tolist()
+        parts = x[order // CHOSEN].split(counts)
+        done = [layer(part) for layer, part in zip(self.experts, parts, strict=True) if len(part)]
+        return torch.cat(done)
+
+
+@pytest.mark.parametrize("style", ["where", "nonzero", "mask", "split"])
+@pytest.mark.parametrize("tokens", [1, 3, 7, 40])
+def test_a_loop_over_experts(style: str, tokens: int) -> None:
+    module = Split(style) if style == "split" else Looped(style)
+    workload = trace(module, torch.zeros(tokens, HIDDEN))
+    assert workload.flops == 2 * tokens * HIDDEN * (EXPERTS + CHOSEN * WIDTH)
+    assert read(workload) == min(EXPERTS, CHOSEN * tokens) * HIDDEN * WIDTH
+    assert RULE in workload.provenance["values"]
+
+
+def test_the_choice_of_one_expert_by_the_largest_score() -> None:
+    class Switch(Looped):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            chosen = self.router(x).argmax(-1)
+            return torch.cat([e(x[chosen == i]) for i, e in enumerate(self.experts)])
+
+    workload = trace(Switch(""), torch.zeros(20, HIDDEN))
+    assert workload.flops == 2 * 20 * HIDDEN * (EXPERTS + WIDTH)
+
+
+def test_the_largest_of_many_is_no_router() -> None:
+    class Greedy(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[: int(x.argmax(-1)[0])]
+
+    with pytest.raises(TraceError, match="depends on the values"):
+        trace(Greedy(), torch.zeros(2, 5000))
 
 
 def meta(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -77,3 +77,22 @@ def test_state_that_is_not_passed_is_said() -> None:
     query, cache, factor = arguments()
     with pytest.raises(TraceError, match=r"state past is not among .* query, scale, cache, factor"):
         trace(Step(), (query, 1.0, cache, factor), state=("past",))
+
+
+class Windowed(nn.Module):
+    """Attention over all keys, of which a mask leaves the last few."""
+
+    sliding_window: int | None = 8
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(x, x, x)
+
+
+def test_a_window_that_is_narrower_than_the_keys_is_noted_and_charged_in_full() -> None:
+    longer = trace(Windowed(), torch.empty(1, 2, 20, 4))
+    assert longer.flops == 2 * 2 * 2 * 20 * 20 * 4
+    assert "a window of 8 tokens is charged all scores" in longer.provenance["assumptions"]
+    assert "assumptions" not in trace(Windowed(), torch.empty(1, 2, 8, 4)).provenance
+    whole = Windowed()
+    whole.sliding_window = None
+    assert "assumptions" not in trace(whole, torch.empty(1, 2, 20, 4)).provenance
