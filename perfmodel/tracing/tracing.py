@@ -312,23 +312,36 @@ def _settings() -> Iterator[None]:
     """
     fast_path = torch.backends.mha.get_fastpath_enabled()
     levels = {logger: logger.level for logger in map(logging.getLogger, _NOISY_LOGGERS)}
-    stderr, threads = io.StringIO(), torch.get_num_threads()
+    stderr = io.StringIO()
     torch.backends.mha.set_fastpath_enabled(False)
     for logger in levels:
         logger.setLevel(logging.CRITICAL + 1)
     try:
-        # On one thread the kernel of a convolution, not its result, depends on the batch.
-        torch.set_num_threads(max(2, threads))
-        with warnings.catch_warnings(), redirect_stderr(stderr):
+        with warnings.catch_warnings(), redirect_stderr(stderr), _one_convolution():
             for message in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
             yield
         sys.stderr.write(stderr.getvalue())
     finally:
-        torch.set_num_threads(threads)
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for logger, level in levels.items():
             logger.setLevel(level)
+
+
+@contextmanager
+def _one_convolution() -> Iterator[None]:
+    """Leave the libraries of convolutions out of sight.
+
+    Which of them PyTorch would take depends on the batch, and what a convolution returns does not.
+    """
+    enabled = torch._C._get_mkldnn_enabled()
+    # Not mkldnn.flags(), which sets precisions, too, and warns of it.
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        with torch.backends.nnpack.flags(enabled=False):
+            yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
 
 
 def input_specs(program: torch.export.ExportedProgram) -> tuple[InputSpec, ...]:
