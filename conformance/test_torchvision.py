@@ -180,9 +180,9 @@ def test_a_whole_detector_cannot_be_exported(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["quantized_shufflenet_v2_x0_5", "quantized_resnet18"])
 def test_a_module_converted_to_int8_cannot_be_exported(name: str) -> None:
-    # Its weights are packed in objects of TorchScript, which hold no tensors to trace.
+    # Its weights are packed in objects that hold no tensors to trace.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         converted = models.get_model(name, weights=None, quantize=True)
-    with pytest.raises(TraceError, match="PackedParams"):
+    with pytest.raises(TraceError, match="trace the float model and choose --precision"):
         trace(converted, torch.empty(1, 3, 224, 224), name=name)

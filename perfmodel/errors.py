@@ -45,7 +45,7 @@ class UnknownName(PerfmodelError, KeyError):
 
 
 class TraceError(PerfmodelError):
-    """The module could not be exported: its forward failed or depends on the data."""
+    """The module could not be traced: its forward failed or depends on the data."""
 
 
 class UnmodelledOperator(PerfmodelError):

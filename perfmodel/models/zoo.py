@@ -17,7 +17,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import perfmodel
 from perfmodel import cache
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName, WorkloadFormatError
 from perfmodel.models import huggingface, torchvision_models
@@ -321,7 +320,7 @@ def _source_digest() -> str:
     While the tracer is being changed its version stands still; a trace made by the code of an hour
     ago must not hide the change.
     """
-    package = Path(perfmodel.__file__).parent
+    package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for room in _ROOMS:
         for path in sorted((package / room).rglob("*.py")):

@@ -1,6 +1,6 @@
-"""The symbols that torch.export makes of sizes, read as expressions in named dimensions.
+"""The symbols that PyTorch makes of sizes, read as expressions in named dimensions.
 
-The shape environment of an export keeps what was decided between its symbols; read in dimensions,
+The shape environment of a run keeps what was decided between its symbols; read in dimensions,
 the decisions are the conditions under which the sizes hold.
 """
 
@@ -14,6 +14,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
+from perfmodel.tracing.program import Program
 from perfmodel.tracing.size_plan import SizePlan
 from perfmodel.workload.parametric.expressions import Expression
 
@@ -24,14 +25,14 @@ def symbol_of(name: str) -> sympy.Symbol:
 
 
 class DimensionSymbols:
-    """The symbols of one exported program, and the dimensions that they stand for.
+    """The symbols of one run, and the dimensions that they stand for.
 
     Args:
         plan: says what each axis is.
-        program: exported from the arguments at ``sizes``.
+        program: run on the arguments at ``sizes``.
         sizes: of the dimensions, by name.
         ones: the dimensions that are fixed at 1.
-        axes: by leaf of the arguments, those that were exported with symbols for sizes.
+        axes: by leaf of the arguments, those that had symbols for sizes.
 
     Raises :class:`~perfmodel.errors.TraceError` if the export made a fixed size of one of ``axes``.
     """
@@ -39,7 +40,7 @@ class DimensionSymbols:
     def __init__(
         self,
         plan: SizePlan,
-        program: torch.export.ExportedProgram,
+        program: Program,
         sizes: Mapping[str, int],
         ones: frozenset[str],
         axes: Mapping[int, Sequence[int]],
@@ -201,7 +202,7 @@ class _Unfrozen:
         self._environment.frozen = self._frozen
 
 
-def _environment(program: torch.export.ExportedProgram) -> Any:
+def _environment(program: Program) -> Any:
     """The shape environment of the symbols in ``program``; None if it has no symbols left."""
     for node in program.graph.nodes:
         for value in pytree.tree_leaves(node.meta.get("val")):

@@ -1,6 +1,6 @@
 """Tracing with named dimensions: one export for all batches and lengths.
 
-The sizes of named dimensions are symbols while the module is exported and while formulas are
+The sizes of named dimensions are symbols while the module runs and while formulas are
 evaluated, so each figure comes out as an expression. Wherever the export or a formula had to decide
 between symbols, it did so for the traced sizes; the decisions are collected and become the
 conditions under which the expressions hold.

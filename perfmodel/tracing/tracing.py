@@ -1,8 +1,8 @@
 """Tracing: a PyTorch module and example inputs go in, a Workload comes out.
 
-The forward is exported by ``torch.export`` on tensors without contents: nothing is computed and no
-weight is allocated. The program is not decomposed, so convolutions, linear layers, norms and
-attention stay whole, each one kernel.
+The forward runs eagerly on tensors without contents: nothing is computed and no weight is
+allocated. Operators are not decomposed, so convolutions, linear layers, norms and attention stay
+whole, each one kernel.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import io
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -38,15 +39,16 @@ from perfmodel.workload.workload import InputSpec, Workload
 #: What an argument may be beside tensors, and lists, tuples and dicts of them.
 _PLAIN: Final = (bool, int, float, complex, str, type(None), torch.dtype, torch.device)
 
-#: Warnings of torch.export that say nothing to the user of a trace.
+#: Modules whose weights are packed; FloatFunctional is one of a model that is not converted.
+_QUANTISED: Final = re.compile(r"\bnn\.(intrinsic\.)?quantized\.(?!.*FloatFunctional)")
+#: Warnings of PyTorch that say nothing to the user of a trace.
 _EXPECTED_WARNINGS: Final = (
     # Recurrent layers, and caches of masks, set attributes while they run; all are put back.
     r"(?s).*assigned during export.*",
 )
-#: Where torch.export tells of a failure that is reported as a TraceError.
+#: Where PyTorch tells of a failure that is reported as a TraceError.
 _NOISY_LOGGERS: Final = (
     "torch._subclasses.fake_tensor",
-    "torch.export._trace",
     "torch.fx.experimental.symbolic_shapes",
 )
 
@@ -63,12 +65,13 @@ def trace(
 ) -> Workload:
     """What one forward of ``module`` asks for, in eval mode, at the shapes of the example inputs.
 
-    Only shapes and types of the inputs count; they and the module may be on any device, meta
-    included. The module is left as it was.
+    Shapes and types of the inputs count, and values of small integers (docs/tracing.md); they and
+    the module may be on any device, meta included. The module and the inputs are left as they were,
+    and what the forward returns does not matter.
 
     Args:
-        module: any module whose forward does not depend on the values of tensors.
-        example_inputs: a tensor, or a tuple or list of positional arguments.
+        module: any module whose forward does not depend on the values of other tensors.
+        example_inputs: a tensor, or a tuple or list of positional arguments of any type.
         kwargs: keyword arguments of the forward.
         name: of the workload; the module's class name by default.
         batch: samples in the inputs; by default the first dimension of the first tensor.
@@ -192,7 +195,7 @@ def assemble(
     state: Collection[int],
     symbolic: bool = False,
 ) -> Workload:
-    """The workload of an exported ``module``; ``state`` are leaves of its arguments by position.
+    """The workload of a ``module`` that was run; ``state`` are leaves of its arguments by position.
 
     ``symbolic``: sizes are kept as the symbols they are, in arrays of objects.
     """
@@ -240,12 +243,21 @@ def arguments(
     name = type(module).__name__ if name is None else name
     if isinstance(module, torch.jit.ScriptModule):
         raise TraceError(f"{name}: is compiled TorchScript; pass the original nn.Module instead")
+<<<<<<< HEAD
     packed = [path for path, part in module.named_modules() if _is_packed(part)]
     if packed:
         raise TraceError(
             f"{name}: {packed[0] or 'it'} is a quantised module, whose weights are packed in an "
             "object without tensors; trace the float model and choose --precision int8 (or w8)"
         )
+=======
+    for path, part in module.named_modules():
+        if _QUANTISED.search(_type(part)):
+            raise TraceError(
+                f"{name}: {path or 'the module'} is quantised ({_type(part)}), and its weights "
+                "are packed away; trace the float model and choose --precision"
+            )
+>>>>>>> anymodel
     if isinstance(example_inputs, torch.Tensor):
         example_inputs = (example_inputs,)
     if not isinstance(example_inputs, tuple | list):
@@ -312,30 +324,43 @@ def batch_of(name: str, batch: int | None, arguments: list[Any]) -> int:
 
 @contextmanager
 def _settings() -> Iterator[None]:
-    """No fused inference path of MultiheadAttention, and not a word from torch.export itself.
+    """No fused inference path of MultiheadAttention, and not a word from the machinery.
 
-    When a forward fails, torch.export logs tracebacks and prints the graph it has so far; the
-    TraceError says it in one line. What a successful forward writes to stderr is passed on.
+    When a forward fails, PyTorch logs tracebacks; the TraceError says it in one line. What a
+    successful forward writes to stderr is passed on.
     """
     fast_path = torch.backends.mha.get_fastpath_enabled()
     levels = {logger: logger.level for logger in map(logging.getLogger, _NOISY_LOGGERS)}
-    stderr, threads = io.StringIO(), torch.get_num_threads()
+    stderr = io.StringIO()
     torch.backends.mha.set_fastpath_enabled(False)
     for logger in levels:
         logger.setLevel(logging.CRITICAL + 1)
     try:
-        # On one thread the kernel of a convolution, not its result, depends on the batch.
-        torch.set_num_threads(max(2, threads))
-        with warnings.catch_warnings(), redirect_stderr(stderr):
+        with warnings.catch_warnings(), redirect_stderr(stderr), _one_convolution():
             for message in _EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", message)
             yield
         sys.stderr.write(stderr.getvalue())
     finally:
-        torch.set_num_threads(threads)
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for logger, level in levels.items():
             logger.setLevel(level)
+
+
+@contextmanager
+def _one_convolution() -> Iterator[None]:
+    """Leave the libraries of convolutions out of sight.
+
+    Which of them PyTorch would take depends on the batch, and what a convolution returns does not.
+    """
+    enabled = torch._C._get_mkldnn_enabled()
+    # Not mkldnn.flags(), which sets precisions, too, and warns of it.
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        with torch.backends.nnpack.flags(enabled=False):
+            yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
 
 
 def input_specs(program: torch.export.ExportedProgram) -> tuple[InputSpec, ...]:

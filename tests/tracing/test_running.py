@@ -458,3 +458,13 @@ def test_a_module_is_found_again_after_a_copy() -> None:
     module = linear(lambda layer, x: layer(x))
     trace(module, X)
     assert copy.copy(module).__dict__.keys() == module.__dict__.keys()
+
+
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor, torch.quantize_per_channel")
+def test_a_converted_module_is_one_line() -> None:
+    module = torch.ao.quantization.quantize_dynamic(
+        nn.Sequential(nn.Linear(6, 7)), {nn.Linear}, torch.qint8
+    )
+    with pytest.raises(TraceError, match=r"^Sequential: 0 is quantised .*trace the float model"):
+        trace(module, X)

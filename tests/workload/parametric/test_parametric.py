@@ -17,7 +17,7 @@ from torch import nn
 
 from perfmodel.errors import TraceError, UncoveredSize, UnknownName, WorkloadFormatError
 from perfmodel.models import huggingface, zoo
-from perfmodel.tracing import symbolic
+from perfmodel.tracing import symbolic, tracing
 from perfmodel.tracing.symbolic import trace_parametric
 from perfmodel.tracing.tracing import trace
 from perfmodel.workload import storage
@@ -349,7 +349,8 @@ def test_the_zoo_traces_one_sample_and_one_symbol_for_any_number_of_batches(
         runs.append(args)
         return run(*args)
 
-    monkeypatch.setattr(symbolic, "run", counted)
+    for place in (symbolic, tracing):
+        monkeypatch.setattr(place, "run", counted)
     zoo.parametric("resnet50")
     assert len(runs) == 2
     workloads = [zoo.workload("resnet50", batch) for batch in (1, 8, 64)]
