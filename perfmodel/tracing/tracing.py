@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import io
 import logging
-import re
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -39,8 +38,6 @@ from perfmodel.workload.workload import InputSpec, Workload
 #: What an argument may be beside tensors, and lists, tuples and dicts of them.
 _PLAIN: Final = (bool, int, float, complex, str, type(None), torch.dtype, torch.device)
 
-#: Modules whose weights are packed; FloatFunctional is one of a model that is not converted.
-_QUANTISED: Final = re.compile(r"\bnn\.(intrinsic\.)?quantized\.(?!.*FloatFunctional)")
 #: Warnings of PyTorch that say nothing to the user of a trace.
 _EXPECTED_WARNINGS: Final = (
     # Recurrent layers, and caches of masks, set attributes while they run; all are put back.
@@ -243,21 +240,12 @@ def arguments(
     name = type(module).__name__ if name is None else name
     if isinstance(module, torch.jit.ScriptModule):
         raise TraceError(f"{name}: is compiled TorchScript; pass the original nn.Module instead")
-<<<<<<< HEAD
     packed = [path for path, part in module.named_modules() if _is_packed(part)]
     if packed:
         raise TraceError(
             f"{name}: {packed[0] or 'it'} is a quantised module, whose weights are packed in an "
             "object without tensors; trace the float model and choose --precision int8 (or w8)"
         )
-=======
-    for path, part in module.named_modules():
-        if _QUANTISED.search(_type(part)):
-            raise TraceError(
-                f"{name}: {path or 'the module'} is quantised ({_type(part)}), and its weights "
-                "are packed away; trace the float model and choose --precision"
-            )
->>>>>>> anymodel
     if isinstance(example_inputs, torch.Tensor):
         example_inputs = (example_inputs,)
     if not isinstance(example_inputs, tuple | list):
