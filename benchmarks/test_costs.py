@@ -12,7 +12,7 @@ from benchmarks.support.plugin import RecordSnapshot
 from perfmodel import load_machine
 from perfmodel.cost import package_power
 from perfmodel.cost.inputs import load_inputs
-from perfmodel.cost.plan import plans
+from perfmodel.cost.plan import Plan, plans
 from perfmodel.cost.tco import Demand
 from perfmodel.resolve import resolve_model
 from perfmodel.serving import Search, search
@@ -23,6 +23,46 @@ MODELS: Final = ("resnet50", "vit_b_16")
 #: What is served, and how fast a batch must be: all three CPUs can, with batches above one.
 RATE: Final = 10_000.0
 LIMIT_S: Final = 0.05
+
+
+#: What is recorded of how a CPU serves a model.
+SERVED: Final = (
+    "model",
+    "cpu",
+    "precision",
+    "state",
+    "software",
+    "instances",
+    "cores_per_instance",
+    "weights",
+    "batch",
+    "latency_ms",
+    "throughput_fps",
+    "fps_per_watt",
+    "power_basis",
+    "utilization",
+    "dram_gb_s",
+    "bottleneck",
+    "notes",
+)
+#: What is recorded of that beside its cost.
+PLANNED: Final = (
+    "cpu",
+    "instances",
+    "cores_per_instance",
+    "batch",
+    "latency_ms",
+    "throughput_fps",
+    "energy_j",
+)
+
+
+def recorded(plan: Plan) -> dict[str, object]:
+    """What is recorded of a plan: its division and its cost."""
+    document = plan.to_dict()
+    cost = {name: value for name, value in document.items() if name not in plan.served.to_dict()}
+    cost["utilization"] = cost.pop("used_share")
+    return {name: document[name] for name in PLANNED} | cost
 
 
 def cost_snapshot(model: str) -> str:
@@ -54,9 +94,9 @@ def test_serving_and_its_cost(model: str, record_snapshot: RecordSnapshot) -> No
     for machine, result in zip(machines, found, strict=True):
         assert result.best is not None
         best = result.best
-        power = package_power(best.estimate, machine, best.partition)
+        power = package_power(best, machine)
         document[machine.id] = {
-            "served": best.to_dict(),
+            "served": {name: best.to_dict()[name] for name in SERVED},
             "fastest_ms": result.fastest.latency_ms,
             "power_w": {
                 "idle": power.idle_w,
@@ -69,5 +109,5 @@ def test_serving_and_its_cost(model: str, record_snapshot: RecordSnapshot) -> No
         }
     record_snapshot(
         cost_snapshot(model),
-        {"cpus": document, "costs": {plan.cpu: plan.to_dict() for plan in costs.plans}},
+        {"cpus": document, "costs": {plan.cpu: recorded(plan) for plan in costs.plans}},
     )

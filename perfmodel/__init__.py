@@ -14,8 +14,7 @@ from perfmodel._lazy import exports
 
 if TYPE_CHECKING:
     from perfmodel._version import __version__
-    from perfmodel.comparison import compare, rankings
-    from perfmodel.disagreement import disagreements
+    from perfmodel.comparison import compare, disagreements, rankings
     from perfmodel.errors import (
         MachineError,
         PerfmodelError,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     )
     from perfmodel.machine import Machine, load_machine
     from perfmodel.machine import catalogue as cpus
-    from perfmodel.mapping import AmdMapper, AmpereMapper, Estimate, IntelMapper, estimate
+    from perfmodel.mapping import AmdMapper, AmpereMapper, IntelMapper, Result, Results, estimate
     from perfmodel.models.generation import trace_generation
     from perfmodel.models.zoo import names as model_names
     from perfmodel.models.zoo import parametric as model_parametric
@@ -43,13 +42,14 @@ if TYPE_CHECKING:
 __all__ = [
     "AmdMapper",
     "AmpereMapper",
-    "Estimate",
     "IntelMapper",
     "Machine",
     "MachineError",
     "ParametricWorkload",
     "PerfmodelError",
     "Ranking",
+    "Result",
+    "Results",
     "TraceError",
     "UncoveredSize",
     "UnknownName",
@@ -79,13 +79,14 @@ __getattr__, __dir__ = exports(
     {
         "AmdMapper": "perfmodel.mapping:AmdMapper",
         "AmpereMapper": "perfmodel.mapping:AmpereMapper",
-        "Estimate": "perfmodel.mapping:Estimate",
         "IntelMapper": "perfmodel.mapping:IntelMapper",
         "Machine": "perfmodel.machine:Machine",
         "MachineError": "perfmodel.errors:MachineError",
         "ParametricWorkload": "perfmodel.workload.parametric.parametric:ParametricWorkload",
         "PerfmodelError": "perfmodel.errors:PerfmodelError",
         "Ranking": "perfmodel.ranking:Ranking",
+        "Result": "perfmodel.mapping:Result",
+        "Results": "perfmodel.mapping:Results",
         "TraceError": "perfmodel.errors:TraceError",
         "UncoveredSize": "perfmodel.errors:UncoveredSize",
         "UnknownName": "perfmodel.errors:UnknownName",
@@ -96,7 +97,7 @@ __getattr__, __dir__ = exports(
         "__version__": "perfmodel._version:__version__",
         "compare": "perfmodel.comparison:compare",
         "cpus": "perfmodel.machine:catalogue",
-        "disagreements": "perfmodel.disagreement:disagreements",
+        "disagreements": "perfmodel.comparison:disagreements",
         "estimate": "perfmodel.mapping:estimate",
         "load_machine": "perfmodel.machine:load_machine",
         "load_workload": "perfmodel.workload.storage:load",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -19,3 +20,34 @@ def significant(value: float, digits: int = 3) -> str:
 def percent(share: float) -> str:
     """A share of 1 as whole percent, for example "78 %"; under half of one it says "<1 %"."""
     return "<1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
+
+
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[bool] = ()
+) -> str:
+    """A table as Markdown (GitHub's dialect), with a newline at its end.
+
+    Args:
+        left: by column, whether it is aligned to the left; by default all are.
+    """
+    lines = [[escaped_markdown(cell) for cell in cells] for cells in (header, *rows)]
+    head, *body = [f"| {' | '.join(cells)} |" for cells in lines]
+    sides = left or [True] * len(header)
+    rule = "|".join("---" if side else "--:" for side in sides)
+    return "\n".join([head, f"|{rule}|", *body]) + "\n"
+
+
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as HTML, for a notebook."""
+    from html import escape
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(c)}</{tag}>" for c in cells) + "</tr>"
+
+    head = f"<thead>{line(header, 'th')}</thead>" if any(header) else ""
+    return f"<table>{head}<tbody>{''.join(line(row, 'td') for row in rows)}</tbody></table>"
+
+
+def escaped_markdown(text: str) -> str:
+    """``text`` on one line, with what Markdown's tables and lists would read as markup escaped."""
+    return text.replace("|", "\\|").replace("*", "\\*").replace("\n", " ")

@@ -7,7 +7,7 @@ Resolving checks the name and reads files; it traces nothing. For a factory it r
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 #: A name of the zoo, the path of a saved workload or program, a factory, or a workload.
 Model: TypeAlias = "str | os.PathLike[str] | Workload"
+
+
+def models_in(given: Model | Iterable[Model]) -> tuple[Model, ...]:
+    """Return what is given as one model or several."""
+    if isinstance(given, (str, os.PathLike)) or not isinstance(given, Iterable):
+        return (given,)
+    return tuple(given)
 
 
 @dataclass(frozen=True)

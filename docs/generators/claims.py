@@ -8,7 +8,7 @@ from functools import cache
 
 from perfmodel import estimate, load_machine, published
 from perfmodel._text import percent, significant
-from perfmodel.mapping import Estimate
+from perfmodel.mapping import Result
 from perfmodel.models import zoo
 from perfmodel.ranking import Pair, Ranking, rank
 from perfmodel.vocabulary import families
@@ -94,7 +94,7 @@ def lines(texts: Iterator[str]) -> str:
 
 def lead(model: str, precision: str, ahead: str, behind: str) -> float:
     """How many times faster ``ahead`` is at typical figures."""
-    own: list[Estimate] = [estimate(workload(model), cpu, precision) for cpu in (ahead, behind)]
+    own: list[Result] = [estimate(workload(model), cpu, precision) for cpu in (ahead, behind)]
     return own[1].latency_ms / own[0].latency_ms
 
 

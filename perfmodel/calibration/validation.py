@@ -102,7 +102,7 @@ def _served(case: Case, machine: Machine) -> tuple[float, str, str]:
     best = search(case.at_batch, machine, group.scenario, batches=batches).best
     assert best is not None  # There is no limit that nothing could be within.
     detail = f"{best.partition} at batch {best.batch}, {group.sockets} sockets"
-    return best.throughput_fps * group.sockets, best.estimate.bottleneck, detail
+    return best.throughput_fps * group.sockets, best.bottleneck, detail
 
 
 def score(compared: Sequence[Compared]) -> Scores:

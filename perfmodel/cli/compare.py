@@ -22,8 +22,8 @@ from perfmodel.cli.rendering import (
 )
 
 if TYPE_CHECKING:
-    from perfmodel.comparison import Order, Row
-    from perfmodel.disagreement import Disagreement
+    from perfmodel.comparison import Disagreement, Order
+    from perfmodel.mapping import Result
 
 
 @options.takes_run(options.HOW, options.SHAPE, options.DIVISION)
@@ -38,8 +38,7 @@ def compare(
             "--method",
             "-m",
             metavar="[roofline|published]",
-            help="Repeat it for both. \\[default: both, where the published one exists: INT8, "
-            "batch 1, its own CPUs]",
+            help="Repeat it for both. \\[default: roofline, and published where no model is named]",
         ),
     ] = None,
     set_: options.Settings = None,
@@ -53,8 +52,7 @@ def compare(
     format: options.OutputFormat = "table",
 ) -> None:
     """Rank CPUs by latency, model by model, and say where the two methods disagree and why."""
-    from perfmodel.comparison import compare, rankings
-    from perfmodel.disagreement import disagreements
+    from perfmodel.comparison import compare, disagreements, rankings
 
     with progress() as loading:
         rows = compare(
@@ -80,13 +78,13 @@ def compare(
             note(line)
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Result]) -> Table:
     """One line per model, batch and CPU, the methods' latencies side by side, fastest first.
 
     What is beside the latencies is the roofline method's wherever that was asked for.
     """
     methods = list(dict.fromkeys(row.method for row in rows))
-    lines: dict[tuple[str, int, str], dict[str, Row]] = {}
+    lines: dict[tuple[str, int, str], dict[str, Result]] = {}
     for row in rows:
         lines.setdefault((row.model, row.batch, row.cpu), {})[row.method] = row
     several = len({row.batch for row in rows}) > 1
@@ -114,7 +112,7 @@ def table(rows: Sequence[Row]) -> Table:
         title=_title(rows),
         caption=f"{scope}FPS/W: {_power(rows, main_method)}."
         + (" J: of the package, modelled." if energies else "")
-        + certainty([row.estimate for row in rows]),
+        + certainty(rows),
     )
     last: tuple[str, int] | tuple[()] = ()
     for (model, samples, cpu), by_method in lines.items():
@@ -137,7 +135,7 @@ def table(rows: Sequence[Row]) -> Table:
     return result
 
 
-def _power(rows: Sequence[Row], method: str) -> str:
+def _power(rows: Sequence[Result], method: str) -> str:
     """What power the FPS/W of each CPU are over."""
     by_basis: dict[str, dict[str, None]] = {}
     for row in rows:
@@ -148,7 +146,7 @@ def _power(rows: Sequence[Row], method: str) -> str:
     return "; ".join(f"{', '.join(cpus)} over {basis}" for basis, cpus in by_basis.items())
 
 
-def _title(rows: Sequence[Row]) -> str:
+def _title(rows: Sequence[Result]) -> str:
     row = next((row for row in rows if row.method == "roofline"), rows[0])
     parts = [row.precision.upper()]
     batches = sorted({row.batch for row in rows})

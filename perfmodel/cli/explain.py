@@ -15,7 +15,7 @@ from perfmodel.cli.rendering import Column, Facts, Table, certainty, note, power
 
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
-    from perfmodel.mapping import Estimate, KernelEstimate
+    from perfmodel.mapping import KernelEstimate, Result
 
 #: Kernels a table shows when --top is not given.
 DEFAULT_TOP = 15
@@ -139,7 +139,7 @@ def _figures(machine: Machine) -> dict[str, Any]:
     }
 
 
-def _heading(result: Estimate, machine: Machine, flops: int) -> Facts:
+def _heading(result: Result, machine: Machine, flops: int) -> Facts:
     """Totals, bottleneck shares and the machine, a line each."""
     tera_flops = flops / result.latency_ms / 1e9
     shares = ", ".join(

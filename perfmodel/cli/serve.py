@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from perfmodel._text import percent, significant
 from perfmodel.cli import options
-from perfmodel.cli.rendering import Column, Table, note, show
+from perfmodel.cli.rendering import Column, Table, note, optional, show
 from perfmodel.cli.searching import search_all
 
 if TYPE_CHECKING:
-    from perfmodel.serving import Search, Served
+    from perfmodel.mapping import Result
+    from perfmodel.serving import Search
 
 
 @options.takes_run(
@@ -67,7 +68,7 @@ def _limit(result: Search) -> str:
 def best_table(found: Sequence[Search]) -> Table:
     """The best of each CPU, highest throughput first."""
     any_served = found[0].fastest
-    run = any_served.estimate
+    run = any_served
     generating = any_served.tokens_per_s is not None
     phase = f", {run.phase}" if run.phase else ""
     table = Table(
@@ -89,7 +90,7 @@ def best_table(found: Sequence[Search]) -> Table:
     )
     best = [result.best for result in found if result.best is not None]
     for served in sorted(best, key=lambda served: -served.throughput_fps):
-        bottleneck = served.estimate.bottleneck
+        bottleneck = served.bottleneck
         table.add(
             served.cpu,
             _division(served),
@@ -99,13 +100,13 @@ def best_table(found: Sequence[Search]) -> Table:
             significant(served.throughput_fps),
             significant(served.fps_per_watt),
             f"{served.utilization * 100:.0f}",
-            significant(served.dram_gb_s),
-            f"{bottleneck} {percent(served.estimate.bottleneck_shares[bottleneck])}",
+            optional(served.dram_gb_s, significant),
+            f"{bottleneck} {percent(served.bottleneck_shares[bottleneck])}",
         )
     return table
 
 
-def _division(served: Served) -> str:
+def _division(served: Result) -> str:
     return f"{served.partition.instances} x {served.partition.cores}"
 
 

@@ -3,7 +3,7 @@
 ::
 
     served = serve(workload, machine, Partition(12, 8), "int8")
-    package_power(served.estimate, machine, served.partition).energy_j
+    package_power(served).energy_j
 
     plan = cost_of(found_by_search, machine, Demand(rate=10_000), load_inputs())
 """

@@ -15,6 +15,7 @@ from perfmodel.cost.tco import Cost, Demand, cost
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine
 from perfmodel.mapping.estimation import prepare
+from perfmodel.mapping.result import Result
 from perfmodel.mapping.roofline import FloatArray, Rate
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.ranking import QUANTILES, SEED
@@ -22,7 +23,6 @@ from perfmodel.ranking.unknowns import Samples, Unknown, machine_unknowns, sampl
 from perfmodel.scenario import Scenario
 from perfmodel.serving.partition import divided
 from perfmodel.serving.searching import Search, require_best
-from perfmodel.serving.serving import Served
 from perfmodel.serving.sharing import instance, instance_columns, instance_values
 from perfmodel.software import Software
 from perfmodel.vocabulary import ranges
@@ -52,7 +52,7 @@ class Plan:
     """
 
     cpu: str
-    served: Served
+    served: Result
     power: PackagePower
     cost: Cost
     price: float
@@ -64,14 +64,8 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Plain Python objects for JSON, units in the keys."""
         return {
-            "cpu": self.cpu,
-            "instances": self.served.partition.instances,
-            "cores_per_instance": self.served.partition.cores,
-            "batch": self.served.batch,
-            "latency_ms": self.served.latency_ms,
-            "throughput_fps": self.served.throughput_fps,
+            **self.served.to_dict(),
             "package_w": float(self.power.package_w),
-            "energy_j": float(self.power.energy_j),
             "price_usd": self.price,
             **self.cost.to_dict(),
             "per_million_low_usd": self.per_million_low,
@@ -197,13 +191,13 @@ def plans(
     rows = []
     for index, ((machine, result), each) in enumerate(zip(able, sampled, strict=True)):
         assert result.best is not None
-        draw = package_power(result.best.estimate, machine, result.best.partition)
+        draw = package_power(result.best)
         finite = np.broadcast_to(each.per_million, totals.shape[:1])[np.isfinite(totals[:, index])]
         low, high = np.quantile(finite, QUANTILES).tolist() if len(finite) else (None, None)
         rows.append(
             Plan(
                 cpu=machine.id,
-                served=result.best,
+                served=replace(result.best, energy_j=float(draw.energy_j)),
                 power=draw,
                 cost=cost(
                     demand,
@@ -222,7 +216,7 @@ def plans(
         )
     return Plans(
         model=served.model,
-        precision=served.estimate.precision,
+        precision=served.precision,
         demand=demand,
         max_latency_ms=able[0][1].max_latency_ms,
         plans=tuple(sorted(rows, key=lambda plan: (float(plan.cost.total), plan.cpu))),
@@ -273,9 +267,7 @@ def _sampled_cost(
     idle_w: Rate = values.get("power.idle", np.full(len(drawn.unit), machine.power.idle.typical))
     for served in choices(result):
         seconds = _sampled_seconds(workload(served.batch), machine, served, values, result.scenario)
-        found = package_power(
-            served.estimate, machine, served.partition, values=values, latency_s=seconds
-        )
+        found = package_power(served, values=values, latency_s=seconds)
         better = (seconds <= limit_s) & (found.throughput_fps > best)
         best = np.where(better, found.throughput_fps, best)
         load_w = np.where(better, found.package_w, load_w)
@@ -283,7 +275,7 @@ def _sampled_cost(
     return cost(demand, best, load_w, idle_w, values.get("price.launch", price), own)
 
 
-def choices(result: Search) -> list[Served]:
+def choices(result: Search) -> list[Result]:
     """A few of what was tried, spread over the latencies around the limit; the best among them.
 
     None takes longer than :data:`NEAR` times the limit.
@@ -303,7 +295,7 @@ def choices(result: Search) -> list[Served]:
 def _sampled_seconds(
     workload: Workload,
     machine: Machine,
-    served: Served,
+    served: Result,
     values: Mapping[str, FloatArray],
     run: Scenario,
 ) -> FloatArray:
@@ -317,7 +309,7 @@ def _sampled_seconds(
     if not own:
         return np.full(count, served.latency_ms / 1e3)
     _, table = prepare(workload, run, machine)
-    table = instance_columns(workload, table, machine, served.partition, served.weights)
+    table = instance_columns(workload, table, machine, served.partition, run.weights)
     milliseconds = latency_variants(
         workload,
         instance(machine, served.partition),

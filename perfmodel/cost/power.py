@@ -23,13 +23,14 @@ from typing import Annotated, Final
 
 import numpy as np
 
+from perfmodel.errors import PerfmodelError
 from perfmodel.figures.figure import Expect, Figure, Fraction, Origin
 from perfmodel.figures.record import Record, walk
 from perfmodel.machine import Machine
 from perfmodel.mapping import mapper_for
-from perfmodel.mapping.estimation import Estimate
+from perfmodel.mapping.result import Result
 from perfmodel.mapping.roofline import FloatArray, Rate
-from perfmodel.serving.partition import Partition
+from perfmodel.vocabulary.partition import Partition
 
 TDP: Final = "tdp"
 MODELLED: Final = "modelled"
@@ -107,43 +108,48 @@ class PackagePower:
 
 
 def package_power(
-    estimate: Estimate,
-    machine: Machine,
+    result: Result,
+    machine: Machine | None = None,
     partition: Partition | None = None,
     *,
     values: Mapping[str, FloatArray] | None = None,
     latency_s: FloatArray | None = None,
 ) -> PackagePower:
-    """Power of ``machine`` while instances of what was estimated run back to back.
+    """Power of a socket while it runs a model back to back.
 
     Args:
-        estimate: one instance, on ``machine`` or on its share of it.
-        machine: the whole socket.
-        partition: how it is divided; by default one instance on all cores.
+        result: of the roofline method, on one instance or on several.
+        machine: the whole socket; by default that of the result.
+        partition: how it is divided; by default as the result's is.
         values: samples of shape (samples,) to use in place of typical figures, by dotted path: of
             the machine (``power.idle``, ``power.tdp``, ``power.limit``) and of :func:`figures`.
         latency_s: sampled latencies of one instance in seconds, shape (samples,).
+
+    Raises:
+        PerfmodelError: a result of the published method.
     """
     sampled = values or {}
+    machine = machine or result.machine
+    if machine is None:
+        raise PerfmodelError(f"{result.cpu}: the published method has no power model")
+    partition = partition or result.partition
     known = {**machine.figures(), **figures()}
 
     def value(path: str) -> Rate:
         return sampled[path] if path in sampled else known[path].typical
 
-    seconds: Rate = estimate.latency_ms / 1e3 if latency_s is None else latency_s
+    seconds: Rate = result.latency_ms / 1e3 if latency_s is None else latency_s
     idle, rating = value("power.idle"), value("power.tdp")
     # A rating that ranges below the idle power adds nothing to it.
     headroom = np.maximum(rating - idle, 0.0)
-    instances, busy = 1, 1.0
-    if partition is not None:
-        instances = partition.instances
-        busy = instances * partition.cores / machine.cores.count.typical
+    instances = partition.instances
+    busy = instances * partition.cores / machine.cores.count.typical
     operations = sum(
-        (count * _per_op(machine, value, *kind) for kind, count in _operations(estimate, machine)),
+        (count * _per_op(machine, value, *kind) for kind, count in _operations(result, machine)),
         start=0.0,
     )
     traffic = sum(
-        (moved * value(f"{PREFIX}byte.{level}") for level, moved in estimate.moved_bytes().items()),
+        (moved * value(f"{PREFIX}byte.{level}") for level, moved in result.moved_bytes().items()),
         start=0.0,
     )
     limit = value("power.limit" if "power.limit" in known else "power.tdp")
@@ -153,15 +159,15 @@ def package_power(
         operations_w=operations * instances / seconds,
         traffic_w=traffic * instances / seconds,
         limit_w=_plain(np.maximum(limit, idle)),
-        throughput_fps=estimate.batch * instances / seconds,
+        throughput_fps=result.batch * instances / seconds,
     )
 
 
-def _operations(estimate: Estimate, machine: Machine) -> list[tuple[tuple[str, str], float]]:
+def _operations(result: Result, machine: Machine) -> list[tuple[tuple[str, str], float]]:
     """Operations of one run by (engine, number format), vector arithmetic included."""
-    done = {(mapper_for(machine).vector_engine, "fp32"): estimate.vector_operations()}
-    for (engine, family), flops in estimate.flops_by_engine().items():
-        key = engine, estimate.format_of(engine, family)
+    done = {(mapper_for(machine).vector_engine, "fp32"): result.vector_operations()}
+    for (engine, family), flops in result.flops_by_engine().items():
+        key = engine, result.format_of(engine, family)
         done[key] = done.get(key, 0.0) + flops
     return list(done.items())
 

@@ -81,11 +81,10 @@ class Cost:
     def to_dict(self) -> dict[str, Any]:
         """Plain Python objects for JSON, units in the keys; of a cost without samples."""
         counts = ("sockets", "servers")
-        plain = ("utilization", "energy_kwh")
+        named = {"utilization": "used_share", "energy_kwh": "energy_kwh"}
+        named |= dict(zip(counts, counts, strict=True))
         return {
-            name if name in (*counts, *plain) else f"{name}_usd": int(value)
-            if name in counts
-            else float(value)
+            named.get(name, f"{name}_usd"): int(value) if name in counts else float(value)
             for name, value in ((f.name, getattr(self, f.name)) for f in fields(self))
         }
 

@@ -10,8 +10,8 @@ from typing import Any
 from perfmodel.cost.power import MEASURED, package_power
 from perfmodel.cost.rapl import POWERCAP, Energy, measure_energy
 from perfmodel.machine import Machine
-from perfmodel.mapping import Estimate
-from perfmodel.serving import Partition
+from perfmodel.mapping import Result
+from perfmodel.vocabulary.partition import Partition
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class PowerPoint:
 
 def power_point(
     run: Callable[[], object],
-    estimate: Estimate,
+    estimate: Result,
     machine: Machine,
     threads: int,
     root: Path = POWERCAP,

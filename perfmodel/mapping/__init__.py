@@ -2,18 +2,22 @@
 
 from perfmodel.mapping.amd import AmdMapper
 from perfmodel.mapping.ampere import AmpereMapper
-from perfmodel.mapping.estimation import Estimate, KernelEstimate, estimate
+from perfmodel.mapping.estimation import estimate
 from perfmodel.mapping.intel import IntelMapper
+from perfmodel.mapping.kernel_table import KernelEstimate, KernelTable
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.registry import mapper_for, register_mapper
+from perfmodel.mapping.result import Result, Results
 
 __all__ = [
     "AmdMapper",
     "AmpereMapper",
-    "Estimate",
     "IntelMapper",
     "KernelEstimate",
+    "KernelTable",
     "Mapper",
+    "Result",
+    "Results",
     "estimate",
     "mapper_for",
     "register_mapper",

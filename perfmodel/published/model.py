@@ -137,21 +137,6 @@ class PublishedEstimate:
         """What bounds the larger share of the latency: "compute" or "memory"."""
         return "compute" if self.compute_share > self.memory_share else "memory"
 
-    def to_row(self) -> dict[str, object]:
-        """One row of a comparison, with its units in the keys."""
-        return {
-            "model": self.model,
-            "cpu": self.cpu,
-            "method": self.method,
-            "precision": self.precision,
-            "batch": self.batch,
-            "latency_ms": self.latency_ms,
-            "throughput_fps": self.throughput_fps,
-            "fps_per_watt": self.fps_per_watt,
-            "utilization": self.utilization,
-            "bottleneck": self.bottleneck,
-        }
-
     def chain_rows(self) -> list[ChainRow]:
         """Every chain with its counts and times, in graph order."""
         table = self.chains

@@ -238,7 +238,7 @@ def rank(
         precision=run.policy.name,
         batch=workload.batch,
         state=run.state,
-        software=run.loaded.name,
+        software=run.loaded.id,
         cpus=tuple(ids[i] for i in order),
         typical_ms=tuple(typical[i] for i in order),
         sampled_ms=np.stack([columns[i] for i in order], axis=1),

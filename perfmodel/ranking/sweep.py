@@ -193,7 +193,7 @@ def sweep(
         fixed=others,
         precision=run.policy.name,
         state=run.state,
-        software=run.loaded.name,
+        software=run.loaded.id,
         cpus=ids,
         latency_ms=np.stack([latency for latency, _ in rows]),
         throughput_fps=np.stack([throughput for _, throughput in rows]),

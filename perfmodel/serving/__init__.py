@@ -12,15 +12,15 @@
 
 from __future__ import annotations
 
-from perfmodel.serving.partition import Partition, partition_of, partitions
+from perfmodel.serving.partition import partition_of, partitions
 from perfmodel.serving.searching import Search, search
-from perfmodel.serving.serving import Served, serve
+from perfmodel.serving.serving import serve
 from perfmodel.serving.sharing import instance, shares
+from perfmodel.vocabulary.partition import Partition
 
 __all__ = [
     "Partition",
     "Search",
-    "Served",
     "instance",
     "partition_of",
     "partitions",

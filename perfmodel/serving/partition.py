@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine
 from perfmodel.scenario import AUTO, Count, Scenario
-
-
-@dataclass(frozen=True, order=True)
-class Partition:
-    """``instances`` copies of a model that run at the same time, on ``cores`` cores each."""
-
-    instances: int
-    cores: int
-
-    def __str__(self) -> str:
-        return f"{self.instances} x {self.cores} cores"
+from perfmodel.vocabulary.partition import Partition
 
 
 def divided(run: Scenario, partition: Partition) -> Scenario:

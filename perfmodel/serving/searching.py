@@ -11,10 +11,12 @@ from typing import Any, Final, Unpack
 from perfmodel.errors import PerfmodelError
 from perfmodel.figures import quantity
 from perfmodel.machine import Machine, load_machine
+from perfmodel.mapping.result import Result
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
-from perfmodel.serving.partition import Partition, divisions, partitions
-from perfmodel.serving.serving import NoRoom, Served, serve
+from perfmodel.serving.partition import divisions, partitions
+from perfmodel.serving.serving import NoRoom, serve
 from perfmodel.vocabulary import ranges
+from perfmodel.vocabulary.partition import Partition
 from perfmodel.workload.workload import Workload
 
 #: Samples per run that a search tries: powers of two.
@@ -36,22 +38,22 @@ class Search:
     cpu: str
     scenario: Scenario
     max_latency_ms: float | None
-    tried: tuple[Served, ...]
+    tried: tuple[Result, ...]
     left_out: tuple[str, ...] = ()
 
     @property
-    def fastest(self) -> Served:
+    def fastest(self) -> Result:
         """The lowest latency that this CPU reaches, limit or not."""
         return min(self.tried, key=lambda served: (served.latency_ms, -served.throughput_fps))
 
     @property
-    def within(self) -> tuple[Served, ...]:
+    def within(self) -> tuple[Result, ...]:
         """Those within the limit."""
         limit = self.max_latency_ms
         return tuple(s for s in self.tried if limit is None or s.latency_ms <= limit)
 
     @property
-    def best(self) -> Served | None:
+    def best(self) -> Result | None:
         """The highest throughput within the limit; None where nothing is within it."""
         return min(
             self.within,
@@ -60,17 +62,17 @@ class Search:
         )
 
     @property
-    def frontier(self) -> tuple[Served, ...]:
+    def frontier(self) -> tuple[Result, ...]:
         """Within the limit, what no other beats in both latency and throughput; by latency."""
-        found: list[Served] = []
+        found: list[Result] = []
         for served in sorted(self.within, key=lambda s: (s.latency_ms, -s.throughput_fps)):
             if not found or served.throughput_fps > found[-1].throughput_fps:
                 found.append(served)
         return tuple(found)
 
-    def buckets(self, per_decade: int = 10) -> tuple[Served, ...]:
+    def buckets(self, per_decade: int = 10) -> tuple[Result, ...]:
         """The frontier thinned out: its last point in each of ``per_decade`` steps of latency."""
-        last: dict[int, Served] = {}
+        last: dict[int, Result] = {}
         for served in self.frontier:
             last[math.floor(math.log10(served.latency_ms) * per_decade)] = served
         return tuple(last.values())
@@ -78,7 +80,7 @@ class Search:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader must know: of the estimates, and of partitions that were left out."""
-        return (*self.fastest.estimate.notes, *self.left_out)
+        return (*self.fastest.notes, *self.left_out)
 
     def to_dict(self) -> dict[str, Any]:
         """The best, the fastest and the frontier as plain Python objects."""
@@ -121,7 +123,7 @@ def search(
     run = scenario_of(scenario, options)
     machine = load_machine(cpu)
     chosen = divisions(machine, run.instances, run.cores_per_instance) or partitions(machine)
-    tried: list[Served] = []
+    tried: list[Result] = []
     left_out: dict[str, None] = {}
     for batch in batches:
         found = list(_at_batch(workload(batch), machine, chosen, run, left_out))
@@ -166,7 +168,7 @@ def _at_batch(
     chosen: Sequence[Partition],
     run: Scenario,
     left_out: dict[str, None],
-) -> Iterator[Served]:
+) -> Iterator[Result]:
     for partition in chosen:
         try:
             yield serve(workload, machine, partition, run)

@@ -20,7 +20,8 @@ from perfmodel.machine import Figure, Machine
 from perfmodel.machine.parts import scaled
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.serving.partition import Partition, total_cores
+from perfmodel.serving.partition import total_cores
+from perfmodel.vocabulary.partition import Partition
 from perfmodel.workload.workload import Workload
 
 

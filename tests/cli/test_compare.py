@@ -12,6 +12,8 @@ from perfmodel.cli import rendering
 from perfmodel.comparison import DEFAULT_CPUS, compare
 from tests.cli.conftest import Run
 
+BOTH = ("-m", "roofline", "-m", "published")
+
 REQUIRED = {
     "model": str,
     "cpu": str,
@@ -66,7 +68,7 @@ def test_the_table_is_plain_text_that_fits_where_nothing_is_known_of_the_reader(
 
 
 def test_both_methods_stand_side_by_side_with_their_rankings_and_a_reason(run: Run) -> None:
-    lines = run("compare", "resnet50").stdout.splitlines()
+    lines = run("compare", "resnet50", *BOTH).stdout.splitlines()
     assert any("roofline" in line and "published" in line for line in lines[:3])
     rows = {cpu: next(line for line in lines if cpu in line).split() for cpu in DEFAULT_CPUS}
     # The published cells for ResNet-50, to the printed digit: 0.87, 4.61 and 4.24 ms.
@@ -83,10 +85,17 @@ def test_both_methods_stand_side_by_side_with_their_rankings_and_a_reason(run: R
 
 
 def test_a_method_left_out_is_told_on_stderr_alone(run: Run) -> None:
-    result = run("compare", "resnet50", "--precision", "bf16", "--format", "json")
+    result = run("compare", "--precision", "bf16", "--format", "json")
     assert {record["method"] for record in json.loads(result.stdout)} == {"roofline"}
     assert result.stderr.startswith("note: published method left out")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_model_that_is_named_is_not_told_of_the_published_method(run: Run, saved: Path) -> None:
+    for model, precision in (("resnet50", "int8"), ("resnet50", "bf16"), (saved, "int8")):
+        result = run("compare", model, "--precision", precision, "--format", "json")
+        assert {record["method"] for record in json.loads(result.stdout)} == {"roofline"}
+        assert result.stderr == ""
 
 
 def test_notes_on_rows_go_to_stderr_once(run: Run, saved: Path, tmp_path: Path) -> None:

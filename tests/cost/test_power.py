@@ -30,7 +30,7 @@ def running(draw: st.DrawFn) -> tuple[Machine, PackagePower, float]:
     cores = draw(st.integers(1, total), label="cores per instance")
     partition = Partition(draw(st.integers(1, total // cores), label="instances"), cores)
     served = serve(draw(workloads()), machine, partition, draw(PRECISION))
-    power = package_power(served.estimate, machine, partition)
+    power = package_power(served)
     return machine, power, 1 / served.throughput_fps
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from perfmodel.errors import NoKernels, PerfmodelError
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping import Estimate, estimate, mapper_for
+from perfmodel.mapping import Result, estimate, mapper_for
 from perfmodel.mapping.columns import columns
 from perfmodel.mapping.estimation import prepare
 from perfmodel.mapping.variants import latency_variants
@@ -403,7 +403,7 @@ def test_a_round_trip_through_json_changes_nothing(
     )
 
 
-def _facts(found: Estimate) -> tuple[object, ...]:
+def _facts(found: Result) -> tuple[object, ...]:
     return found.to_dict(), found.kernels
 
 

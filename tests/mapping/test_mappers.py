@@ -12,9 +12,9 @@ from perfmodel.machine.parts import with_cores
 from perfmodel.mapping import (
     AmdMapper,
     AmpereMapper,
-    Estimate,
     IntelMapper,
     Mapper,
+    Result,
     mapper_for,
     register_mapper,
 )
@@ -53,7 +53,7 @@ def attention(tokens: int = 256) -> Workload:
     return b.workload()
 
 
-def engine(found: Estimate) -> str:
+def engine(found: Result) -> str:
     (kernel,) = found.kernels
     return kernel.engine
 

@@ -26,7 +26,6 @@ ROOMS = (
     ("evidence",),
     ("cost", "calibration"),
     ("comparison",),
-    ("disagreement",),
     ("perfmodel",),
     ("cli", "__main__"),
 )

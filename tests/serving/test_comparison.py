@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from perfmodel.comparison import Row, compare, rankings
+from perfmodel.comparison import compare, rankings
 from perfmodel.cost import package_power
 from perfmodel.errors import PerfmodelError, UnknownName
-from perfmodel.mapping import estimate
+from perfmodel.mapping import Result, estimate
 from perfmodel.serving import Partition, serve
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
@@ -24,7 +24,7 @@ def workload() -> Workload:
     return b.workload()
 
 
-def rows(workload: Workload, **options: object) -> dict[str, Row]:
+def rows(workload: Workload, **options: object) -> dict[str, Result]:
     return {row.cpu: row for row in compare([workload], CPUS, **options)}
 
 
@@ -36,7 +36,7 @@ def test_a_row_of_a_divided_socket_is_what_serving_says(workload: Workload) -> N
         assert row.latency_ms == served.latency_ms
         assert row.throughput_fps == served.throughput_fps
         assert row.utilization == served.utilization
-        assert row.active_cores == 6 * served.estimate.active_cores
+        assert row.active_cores == served.active_cores
         assert row.to_dict()["instances"] == 6
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from perfmodel._text import percent, significant
-from perfmodel.comparison import PUBLISHED, ROOFLINE, Order, Row, order_of
+from perfmodel.comparison.chosen import PUBLISHED, ROOFLINE
+from perfmodel.comparison.orders import Order, order_of
+from perfmodel.mapping.result import Result
 from perfmodel.vocabulary import families as f
 
 if TYPE_CHECKING:
@@ -38,13 +40,13 @@ class Disagreement:
     reason: str
 
 
-def disagreements(rows: Iterable[Row]) -> list[Disagreement]:
+def disagreements(rows: Iterable[Result]) -> list[Disagreement]:
     """For each model that the two methods rank differently, one line that says why.
 
     The reason is put together from what the two estimates hold: the operations each counted, what
     bounds the two CPUs that changed places, and the peaks and bandwidths each method used.
     """
-    by_run: dict[tuple[str, int], dict[str, dict[str, Row]]] = {}
+    by_run: dict[tuple[str, int], dict[str, dict[str, Result]]] = {}
     for row in rows:
         run = by_run.setdefault((row.model, row.batch), {})
         run.setdefault(row.method, {})[row.cpu] = row
@@ -86,26 +88,25 @@ def _inversion(roofline: Order, published: Order) -> tuple[str, str]:
     return max(pairs, key=width)
 
 
-def _reason(first: Row, second: Row, first_published: Row, second_published: Row) -> str:
+def _reason(
+    first: Result, second: Result, first_published: Result, second_published: Result
+) -> str:
     """Why ``first`` is ahead of ``second`` by the roofline, and behind in the published method."""
     theirs = _published_account(first_published, second_published, _gflop_by_kind(first))
     return f"the published method {theirs}; the roofline method {_roofline_account(first, second)}"
 
 
-def _gflop_by_kind(row: Row) -> dict[str, float]:
+def _gflop_by_kind(row: Result) -> dict[str, float]:
     """GFLOP (a MAC is 2) that the workload of a roofline row executes, by kind."""
-    from perfmodel.mapping import Estimate
-
-    assert isinstance(row.estimate, Estimate)
     total: dict[str, float] = {}
-    for kernel in row.estimate.kernels:
+    for kernel in row.kernels:
         if kernel.flops:
             kind = _COUNTED_AS.get(kernel.family, kernel.family)
             total[kind] = total.get(kind, 0.0) + kernel.flops / 1e9
     return total
 
 
-def _published_account(first: Row, second: Row, true: Mapping[str, float]) -> str:
+def _published_account(first: Result, second: Result, true: Mapping[str, float]) -> str:
     """What the published method counted, and by what it ranked ``second`` ahead of ``first``."""
     counted = _counted_by_kind(first)
     total, executed = sum(counted.values()), sum(true.values())
@@ -121,7 +122,7 @@ def _published_account(first: Row, second: Row, true: Mapping[str, float]) -> st
     return account + _published_decider(second, first)
 
 
-def _published_decider(ahead: Row, behind: Row) -> str:
+def _published_decider(ahead: Result, behind: Result) -> str:
     from perfmodel.published import CPUS as cpus
 
     if ahead.bottleneck != behind.bottleneck:
@@ -145,18 +146,18 @@ def _published_decider(ahead: Row, behind: Row) -> str:
     return f"compares INT8 peaks {extent} ({figures} TOP/s)"
 
 
-def _true_peak(row: Row) -> str:
+def _true_peak(row: Result) -> str:
     if row.machine is None:
         return ""
     return f" where the catalogue has {significant(row.machine.best_peak('int8') / 1e12)}"
 
 
-def _counted_by_kind(row: Row) -> dict[str, float]:
+def _counted_by_kind(row: Result) -> dict[str, float]:
     """GFLOP the published method counted, by kind of layer."""
     from perfmodel.published import PublishedEstimate
 
-    assert isinstance(row.estimate, PublishedEstimate)
-    chains = row.estimate.chains
+    assert isinstance(row.parts, PublishedEstimate)
+    chains = row.parts.chains
     total: dict[str, float] = {}
     for types, ops in zip(chains.types, chains.ops.tolist(), strict=True):
         if ops:
@@ -169,7 +170,7 @@ def _amount(gflop: float) -> str:
     return significant(gflop) if gflop else "none"
 
 
-def _roofline_account(first: Row, second: Row) -> str:
+def _roofline_account(first: Result, second: Result) -> str:
     """The part of the latency that puts ``second`` behind, on both CPUs, and what sets it."""
     ours, theirs = _parts_ms(first), _parts_ms(second)
     part = max(theirs, key=lambda name: theirs[name] - ours[name])
@@ -190,12 +191,12 @@ _PARTS: Final = {
 }
 
 
-def _parts_ms(row: Row) -> dict[str, float]:
+def _parts_ms(row: Result) -> dict[str, float]:
     """The latency by what each part of it waits for."""
     return {part: share * row.latency_ms for part, share in row.bottleneck_shares.items()}
 
 
-def _rate(row: Row, part: str) -> str:
+def _rate(row: Result, part: str) -> str:
     """What sets the duration of that part on that CPU."""
     if row.machine is None:
         return ""
@@ -206,16 +207,14 @@ def _rate(row: Row, part: str) -> str:
     return _main_engine(row, row.machine) if part == "compute" else ""
 
 
-def _main_engine(row: Row, machine: Machine) -> str:
+def _main_engine(row: Result, machine: Machine) -> str:
     """The engine that products take most time on, with its peak in their format."""
-    from perfmodel.mapping import Estimate
     from perfmodel.vocabulary.families import CODE
     from perfmodel.vocabulary.precision import get_precision
 
-    assert isinstance(row.estimate, Estimate)
     arithmetic = get_precision(row.precision).arithmetic
     time: dict[tuple[str, str], float] = {}
-    for kernel in row.estimate.kernels:
+    for kernel in row.kernels:
         if kernel.flops:
             key = kernel.engine, arithmetic[CODE[kernel.family]]
             time[key] = time.get(key, 0.0) + kernel.compute_ms

@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 
 import perfmodel
-from perfmodel import comparison, disagreement, published
-from perfmodel.comparison import DEFAULT_CPUS, Row, compare, rankings
-from perfmodel.disagreement import disagreements
+from perfmodel import published
+from perfmodel._text import significant
+from perfmodel.comparison import DEFAULT_CPUS, chosen, compare, disagreement, rankings
+from perfmodel.comparison.disagreement import disagreements
 from perfmodel.errors import PerfmodelError, TraceError, UnknownName
+from perfmodel.mapping import Result
 from perfmodel.models import zoo
 from perfmodel.published.nodes import Convolution, Graph, Linear
 from perfmodel.resolve import ModelSource
 from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary import words
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 from tests.published.builders import graph
@@ -70,7 +73,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch):
                 raise its_graph
             return Graph("stack", its_graph.nodes)
 
-        monkeypatch.setattr(comparison, "resolve_model", resolve)
+        monkeypatch.setattr(chosen, "resolve_model", resolve)
         monkeypatch.setattr(published, "graph", fake_graph)
 
     return install
@@ -82,15 +85,13 @@ def small(name: str = "small", batch: int = 1) -> Workload:
     return b.workload()
 
 
-def row(cpu: str, latency_ms: float, model: str = "m", method: str = "roofline") -> Row:
-    return Row(
+def row(cpu: str, latency_ms: float, model: str = "m", method: str = "roofline") -> Result:
+    return Result(
         model=model,
         cpu=cpu,
         method=method,
         precision="int8",
         batch=1,
-        state=None,
-        software=None,
         latency_ms=latency_ms,
         throughput_fps=1e3 / latency_ms,
         fps_per_watt=1.0,
@@ -100,8 +101,6 @@ def row(cpu: str, latency_ms: float, model: str = "m", method: str = "roofline")
         bottleneck_shares={"compute": 1.0},
         active_cores=1,
         mean_active_cores=1.0,
-        notes=(),
-        estimate=None,  # type: ignore[arg-type]
     )
 
 
@@ -109,7 +108,7 @@ def row(cpu: str, latency_ms: float, model: str = "m", method: str = "roofline")
 
 
 def test_rows_are_the_estimates_of_either_method() -> None:
-    rows = compare(["resnet50"])
+    rows = compare("resnet50", methods=words.METHODS)
     assert [r.method for r in rows] == ["roofline"] * 3 + ["published"] * 3
     workload = zoo.workload("resnet50")
     for found in rows:
@@ -196,7 +195,7 @@ def test_the_published_method_is_left_out_aloud(
 ) -> None:
     stand_in(*transformer())
     heard: list[str] = []
-    rows = compare(["stack"], left_out=heard.append, **arguments)  # type: ignore[arg-type]
+    rows = compare(left_out=heard.append, **arguments)  # type: ignore[arg-type]
     assert {r.method for r in rows} == {"roofline"}
     assert len(heard) == 1
     assert told in heard[0]
@@ -211,7 +210,7 @@ def test_a_users_file_never_gets_the_figures_of_the_published_method(
     file = tmp_path / "epyc_9654.toml"
     file.write_text((CATALOGUE / "epyc_9654.toml").read_text())
     heard: list[str] = []
-    rows = compare(["stack"], [file, "xeon_8490h"], left_out=heard.append)
+    rows = compare(None, [file, "xeon_8490h"], left_out=heard.append)
     by_method = {m: {r.cpu for r in rows if r.method == m} for m in ("roofline", "published")}
     assert by_method == {"roofline": {"epyc_9654", "xeon_8490h"}, "published": {"xeon_8490h"}}
     assert len(heard) == 1
@@ -221,10 +220,26 @@ def test_a_users_file_never_gets_the_figures_of_the_published_method(
 
 def test_a_saved_workload_has_no_published_method() -> None:
     heard: list[str] = []
-    assert {r.method for r in compare([small()], left_out=heard.append)} == {"roofline"}
-    assert len(heard) == 1
+    assert {r.method for r in compare(small(), left_out=heard.append)} == {"roofline"}
+    assert heard == []
     with pytest.raises(PerfmodelError, match="workload small"):
         compare([small()], methods=["published"])
+
+
+def test_a_machine_of_the_catalogue_keeps_the_published_rows(stand_in) -> None:
+    stand_in(*transformer())
+    machine = perfmodel.load_machine("epyc_9654")
+    assert compare(cpus=machine) == compare(cpus=["epyc_9654"]) == compare(cpus=[machine, machine])
+    assert [r.method for r in compare(cpus=machine)] == ["roofline", "published"]
+    changed = machine.with_values({"cores.count": 90.0})
+    assert [r.method for r in compare(cpus=[changed])] == ["roofline"]
+
+
+def test_the_published_method_speaks_where_it_is_asked_for(stand_in) -> None:
+    stand_in(*transformer())
+    assert {r.method for r in compare("stack")} == {"roofline"}
+    assert {r.method for r in compare("stack", methods=words.METHODS)} == set(words.METHODS)
+    assert {r.method for r in compare()} == set(words.METHODS)
 
 
 def test_cpus_of_the_published_method_alone(stand_in) -> None:
@@ -238,7 +253,7 @@ def test_cpus_of_the_published_method_alone(stand_in) -> None:
 def test_a_model_that_fx_cannot_follow_is_left_out(stand_in) -> None:
     stand_in(transformer()[0], TraceError("stack: control flow"))
     heard: list[str] = []
-    assert {r.method for r in compare(["stack"], left_out=heard.append)} == {"roofline"}
+    assert {r.method for r in compare(left_out=heard.append)} == {"roofline"}
     assert "control flow" in heard[0]
     with pytest.raises(TraceError, match="control flow"):
         compare(["stack"], methods=["published", "roofline"])
@@ -259,7 +274,7 @@ def test_rankings_order_by_latency_with_ratios_to_the_fastest() -> None:
 def test_a_reason_states_what_was_not_counted_and_what_was_compared(stand_in) -> None:
     workload, its_graph = transformer()
     stand_in(workload, its_graph)
-    rows = compare(["stack"])
+    rows = compare()
     (found,) = disagreements(rows)
     assert found.roofline.cpus[0] == "xeon_8490h"
     assert found.published.cpus == ("epyc_9654", "ampereone_192", "xeon_8490h")
@@ -267,26 +282,28 @@ def test_a_reason_states_what_was_not_counted_and_what_was_compared(stand_in) ->
     assert "counts 0.0503 of 9.87 GFLOP (linear layers 0.0503 of 9.87)" in found.reason
     assert "compares memory bandwidth alone" in found.reason
     assert "epyc_9654 460.8 GB/s, xeon_8490h 307.2 GB/s" in found.reason
-    assert "xeon_8490h by amx at a peak of 258 INT8 TOP/s" in found.reason
-    assert "epyc_9654 by avx512 at a peak of 43.6 INT8 TOP/s" in found.reason
+    for cpu, engine in (("xeon_8490h", "amx"), ("epyc_9654", "avx512")):
+        peak = significant(perfmodel.load_machine(cpu).peak_ops(engine, "int8") / 1e12)
+        assert f"{cpu} by {engine} at a peak of {peak} INT8 TOP/s" in found.reason
     assert "\n" not in found.reason
 
 
 def test_a_reason_does_not_blame_counts_that_are_right(stand_in) -> None:
     stand_in(*convolutions())
-    (found,) = disagreements(compare(["stack"]))
+    (found,) = disagreements(compare())
     # Only the second and third places differ, so the reason is about those two.
     assert found.roofline.cpus == ("xeon_8490h", "epyc_9654", "ampereone_192")
     assert found.published.cpus == ("xeon_8490h", "ampereone_192", "epyc_9654")
     assert "GFLOP" not in found.reason
     assert "INT8 peaks alone" in found.reason
-    assert "epyc_9654 7.37 where the catalogue has 43.6" in found.reason
+    peak = significant(perfmodel.load_machine("epyc_9654").best_peak("int8") / 1e12)
+    assert f"epyc_9654 7.37 where the catalogue has {peak}" in found.reason
     assert "xeon_8490h" not in found.reason
 
 
 def test_equal_orders_and_single_cpus_are_no_disagreement(stand_in) -> None:
     stand_in(*transformer())
-    rows = compare(["stack"])
+    rows = compare()
     common = [r for r in rows if r.cpu in ("epyc_9654", "ampereone_192")]
     assert disagreements(common) == []
     assert disagreements([r for r in rows if r.cpu == "xeon_8490h"]) == []
