@@ -14,7 +14,9 @@ from perfmodel._lazy import exports
 
 if TYPE_CHECKING:
     from perfmodel._version import __version__
-    from perfmodel.comparison import compare, disagreements, rankings
+    from perfmodel.comparison import Order, compare, disagreements, rankings
+    from perfmodel.cost import PackagePower
+    from perfmodel.cost.plan import Plans
     from perfmodel.errors import (
         MachineError,
         PerfmodelError,
@@ -27,12 +29,25 @@ if TYPE_CHECKING:
     )
     from perfmodel.machine import Machine, load_machine
     from perfmodel.machine import catalogue as cpus
-    from perfmodel.mapping import AmdMapper, AmpereMapper, IntelMapper, Result, Results, estimate
+    from perfmodel.mapping import (
+        AmdMapper,
+        AmpereMapper,
+        IntelMapper,
+        KernelEstimate,
+        Mapper,
+        Result,
+        Results,
+        register_mapper,
+    )
     from perfmodel.models.generation import trace_generation
     from perfmodel.models.zoo import names as model_names
     from perfmodel.models.zoo import parametric as model_parametric
     from perfmodel.models.zoo import workload as model_workload
-    from perfmodel.ranking import Ranking, rank
+    from perfmodel.ranking import Ranking
+    from perfmodel.running import estimate, power, rank, serve, tco, variants
+    from perfmodel.scenario import Scenario
+    from perfmodel.serving import Partition, Search
+    from perfmodel.software import Software, load_software
     from perfmodel.tracing.symbolic import trace_parametric
     from perfmodel.tracing.tracing import trace
     from perfmodel.workload.parametric.parametric import ParametricWorkload
@@ -43,13 +58,22 @@ __all__ = [
     "AmdMapper",
     "AmpereMapper",
     "IntelMapper",
+    "KernelEstimate",
     "Machine",
     "MachineError",
+    "Mapper",
+    "Order",
+    "PackagePower",
     "ParametricWorkload",
+    "Partition",
     "PerfmodelError",
+    "Plans",
     "Ranking",
     "Result",
     "Results",
+    "Scenario",
+    "Search",
+    "Software",
     "TraceError",
     "UncoveredSize",
     "UnknownName",
@@ -63,15 +87,21 @@ __all__ = [
     "disagreements",
     "estimate",
     "load_machine",
+    "load_software",
     "load_workload",
     "model_names",
     "model_parametric",
     "model_workload",
+    "power",
     "rank",
     "rankings",
+    "register_mapper",
+    "serve",
+    "tco",
     "trace",
     "trace_generation",
     "trace_parametric",
+    "variants",
 ]
 
 __getattr__, __dir__ = exports(
@@ -80,13 +110,22 @@ __getattr__, __dir__ = exports(
         "AmdMapper": "perfmodel.mapping:AmdMapper",
         "AmpereMapper": "perfmodel.mapping:AmpereMapper",
         "IntelMapper": "perfmodel.mapping:IntelMapper",
+        "KernelEstimate": "perfmodel.mapping:KernelEstimate",
         "Machine": "perfmodel.machine:Machine",
         "MachineError": "perfmodel.errors:MachineError",
+        "Mapper": "perfmodel.mapping:Mapper",
+        "Order": "perfmodel.comparison:Order",
+        "PackagePower": "perfmodel.cost:PackagePower",
         "ParametricWorkload": "perfmodel.workload.parametric.parametric:ParametricWorkload",
+        "Partition": "perfmodel.serving:Partition",
         "PerfmodelError": "perfmodel.errors:PerfmodelError",
+        "Plans": "perfmodel.cost.plan:Plans",
         "Ranking": "perfmodel.ranking:Ranking",
         "Result": "perfmodel.mapping:Result",
         "Results": "perfmodel.mapping:Results",
+        "Scenario": "perfmodel.scenario:Scenario",
+        "Search": "perfmodel.serving:Search",
+        "Software": "perfmodel.software:Software",
         "TraceError": "perfmodel.errors:TraceError",
         "UncoveredSize": "perfmodel.errors:UncoveredSize",
         "UnknownName": "perfmodel.errors:UnknownName",
@@ -98,16 +137,22 @@ __getattr__, __dir__ = exports(
         "compare": "perfmodel.comparison:compare",
         "cpus": "perfmodel.machine:catalogue",
         "disagreements": "perfmodel.comparison:disagreements",
-        "estimate": "perfmodel.mapping:estimate",
+        "estimate": "perfmodel.running:estimate",
         "load_machine": "perfmodel.machine:load_machine",
+        "load_software": "perfmodel.software:load_software",
         "load_workload": "perfmodel.workload.storage:load",
+        "model_names": "perfmodel.models.zoo:names",
         "model_parametric": "perfmodel.models.zoo:parametric",
         "model_workload": "perfmodel.models.zoo:workload",
-        "model_names": "perfmodel.models.zoo:names",
-        "rank": "perfmodel.ranking:rank",
+        "power": "perfmodel.running:power",
+        "rank": "perfmodel.running:rank",
         "rankings": "perfmodel.comparison:rankings",
+        "register_mapper": "perfmodel.mapping:register_mapper",
+        "serve": "perfmodel.running:serve",
+        "tco": "perfmodel.running:tco",
         "trace": "perfmodel.tracing.tracing:trace",
         "trace_generation": "perfmodel.models.generation:trace_generation",
         "trace_parametric": "perfmodel.tracing.symbolic:trace_parametric",
+        "variants": "perfmodel.running:variants",
     },
 )

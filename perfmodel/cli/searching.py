@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,20 +22,18 @@ def search_all(
     run: options.Run,
 ) -> tuple[list[Search], Callable[[int], Workload]]:
     """What each machine serves within ``limit_s``, and the model by batch, each traced once."""
+    from perfmodel.running import at_batch, batches_to_try
+    from perfmodel.serving import search
     from perfmodel.serving.partition import divisions
-    from perfmodel.serving.searching import BATCHES, search
 
-    asked = run.batches or (BATCHES if source.fixed_batch is None else None)
-    batches = sorted(source.batches(asked))
+    batches = batches_to_try(source, run.batches)
     for machine in machines:  # Before the model is traced.
         divisions(machine, run.scenario.instances, run.scenario.cores_per_instance)
     with progress() as loading:
         loading(source.name)
-        if (reason := source.prepare(batches)) is not None:
-            note(f"{source.name}: {reason}")
-        at_batch = functools.cache(source.workload)
+        workload = at_batch(source, batches, note)
         found = [
-            search(at_batch, machine, run.scenario, max_latency_s=limit_s, batches=batches)
+            search(workload, machine, run.scenario, max_latency_s=limit_s, batches=batches)
             for machine in machines
         ]
-    return found, at_batch
+    return found, workload

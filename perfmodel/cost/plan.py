@@ -92,6 +92,15 @@ class Plans:
     samples: int
     drawn: Samples = field(repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        lines = [
+            f"  {plan.cpu}: {float(plan.cost.per_million):.3g} USD per million samples, "
+            f"{int(plan.cost.sockets)} sockets, cheapest in {plan.cheapest:.0%}"
+            for plan in self.plans
+        ]
+        head = f"{self.model}: {self.precision}, {self.demand.rate:,g} samples/s over "
+        return "\n".join([f"{head}{self.demand.years:g} years", *lines, *self.excluded])
+
     def to_dict(self) -> dict[str, Any]:
         """Plain Python objects for JSON."""
         return {

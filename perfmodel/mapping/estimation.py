@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Unpack
 
 import numpy as np
@@ -28,7 +28,7 @@ from perfmodel.workload.workload import Workload, describe_phase
 
 def estimate(
     workload: Workload,
-    cpu: str | Path | Machine,
+    cpu: str | os.PathLike[str] | Machine | Mapper,
     scenario: ScenarioLike = None,
     **options: Unpack[RunOptions],
 ) -> Result:
@@ -36,7 +36,8 @@ def estimate(
 
     Args:
         workload: a traced or loaded model.
-        cpu: a catalogue id, the path of a machine TOML file, or a Machine.
+        cpu: a catalogue id, the path of a machine TOML file, or a Machine; or a mapper, of one
+            machine and with figures that are no arrays.
         scenario: a :class:`~perfmodel.scenario.Scenario`, or a precision alone; ``options`` are
             its fields. The workload has its own batch, phase and lengths.
 
@@ -46,6 +47,9 @@ def estimate(
         NoKernels: for a workload that neither computes nor moves anything.
     """
     run = scenario_of(scenario, options)
+    if isinstance(cpu, Mapper):
+        prepared, table = prepare(workload, run, cpu.machine)
+        return _mapped(prepared, table, cpu, run)
     whole = load_machine(cpu)
     machine = placed(whole, run)
     prepared, table = prepare(workload, run, machine)
@@ -54,7 +58,10 @@ def estimate(
 
 def estimate_columns(workload: Workload, table: Columns, machine: Machine, run: Scenario) -> Result:
     """:func:`estimate` from what :func:`prepare` gives, or from columns that were changed since."""
-    mapper = mapper_for(machine)
+    return _mapped(workload, table, mapper_for(machine), run)
+
+
+def _mapped(workload: Workload, table: Columns, mapper: Mapper, run: Scenario) -> Result:
     times = mapper.times(table, run.loaded, run.state, alone=not run.several)
     return _summarise(workload, table, times, mapper, run)
 

@@ -8,8 +8,8 @@ evaluate, so variants that differ in one are evaluated apart.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Unpack
 
 import numpy as np
@@ -42,7 +42,7 @@ _LISTED = tuple(f"memory.{part}" for part in BANDWIDTH_PARTS)
 
 def latency_variants(
     workload: Workload,
-    cpu: str | Path | Machine,
+    cpu: str | os.PathLike[str] | Machine,
     values: Mapping[str, FloatArray],
     scenario: ScenarioLike = None,
     *,

@@ -13,14 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import numpy as np
 
+from perfmodel._text import html_table, percent, significant
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimation import estimate
+from perfmodel.mapping.result import data_frame
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.sensitivity import Influence, influences
@@ -28,6 +29,9 @@ from perfmodel.ranking.unknowns import Samples, sample, unknowns
 from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
 from perfmodel.vocabulary import ranges
 from perfmodel.workload.workload import Workload
+
+if TYPE_CHECKING:
+    import pandas
 
 #: Samples by default: the standard error of a probability is then under 0.8 %.
 SAMPLES: Final = 4096
@@ -186,6 +190,42 @@ class Ranking:
             ],
         }
 
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a data frame with one row per CPU, fastest first.
+
+        Raises:
+            PerfmodelError: pandas is not installed.
+        """
+        return data_frame(self.to_records())
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one record per CPU with the same columns for all rankings, for CSV."""
+        run = ("model", "precision", "batch", "state", "software", "samples")
+        whole = self.to_dict()
+        return [{**{name: whole[name] for name in run}, **row} for row in whole["cpus"]]
+
+    def __repr__(self) -> str:
+        rows = [
+            f"  {cpu}: {latency} ms ({low} to {high}), first in {share}"
+            for cpu, latency, low, high, share in self._rows()
+        ]
+        head = f"{self.model}: {self.precision.upper()}, batch {self.batch}, {self.state}, "
+        return "\n".join([f"{head}{self.software}; 80 % intervals", *rows])
+
+    def _repr_html_(self) -> str:
+        return html_table(("CPU", "ms", "low", "high", "first"), self._rows())
+
+    def _rows(self) -> list[tuple[str, str, str, str, str]]:
+        """CPU, latency, its interval and the probability of being first, as people read them."""
+        return [
+            (
+                row["cpu"],
+                *(significant(row[f"latency{end}_ms"]) for end in ("", "_low", "_high")),
+                percent(row["rank_probability"][0]),
+            )
+            for row in self.to_dict()["cpus"]
+        ]
+
     def _reported_pairs(self) -> list[Pair]:
         adjacent = {(pair.faster, pair.slower): pair for pair in self.adjacent}
         return [adjacent.get((pair.faster, pair.slower), pair) for pair in self.pairs]
@@ -193,7 +233,7 @@ class Ranking:
 
 def rank(
     workload: Workload,
-    cpus: Sequence[str | Path | Machine],
+    cpus: Sequence[str | os.PathLike[str] | Machine],
     scenario: ScenarioLike = None,
     *,
     samples: int = SAMPLES,

@@ -6,12 +6,12 @@ between two of them, bisection finds the size from which on it does.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final, Unpack
 
 import numpy as np
@@ -128,7 +128,7 @@ class Sweep:
 
 def sweep(
     workload: ParametricWorkload,
-    cpus: Sequence[str | Path | Machine],
+    cpus: Sequence[str | os.PathLike[str] | Machine],
     dimension: str,
     points: Sequence[int],
     scenario: ScenarioLike = None,

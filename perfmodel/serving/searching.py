@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Unpack
 
+from perfmodel._text import significant
 from perfmodel.errors import PerfmodelError
 from perfmodel.figures import quantity
 from perfmodel.machine import Machine, load_machine
@@ -82,6 +83,11 @@ class Search:
         """What the reader must know: of the estimates, and of partitions that were left out."""
         return (*self.fastest.notes, *self.left_out)
 
+    def __repr__(self) -> str:
+        limit = self.max_latency_ms
+        within = "" if limit is None else f" within {significant(limit)} ms"
+        return f"Search({len(self.tried)} tried on {self.cpu}{within}; best: {self.best})"
+
     def to_dict(self) -> dict[str, Any]:
         """The best, the fastest and the frontier as plain Python objects."""
         return {
@@ -97,7 +103,7 @@ class Search:
 
 def search(
     workload: Callable[[int], Workload],
-    cpu: str | Path | Machine,
+    cpu: str | os.PathLike[str] | Machine,
     scenario: ScenarioLike = None,
     *,
     max_latency_s: float | None = None,

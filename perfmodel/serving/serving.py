@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Unpack
 
 from perfmodel.errors import PerfmodelError
@@ -23,7 +23,7 @@ class NoRoom(PerfmodelError):
 
 def serve(
     workload: Workload,
-    cpu: str | Path | Machine,
+    cpu: str | os.PathLike[str] | Machine,
     partition: Partition,
     scenario: ScenarioLike = None,
     **options: Unpack[RunOptions],

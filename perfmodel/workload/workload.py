@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from perfmodel._text import html_table, significant
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.precision import Precision, get_precision
 
@@ -130,6 +131,25 @@ class Workload:
 
     def __len__(self) -> int:
         return len(self.kernels)
+
+    def __repr__(self) -> str:
+        summary = ", ".join(f"{name}: {text}" for name, text in self._summary().items())
+        return f"Workload({summary})"
+
+    def _repr_html_(self) -> str:
+        return html_table(("", ""), list(self._summary().items()))
+
+    def _summary(self) -> dict[str, str]:
+        """What it is, as people read it."""
+        phase = describe_phase(self.phase, self.tokens, self.context)
+        return {
+            "model": self.name,
+            "batch": str(self.batch),
+            **({"phase": phase} if phase else {}),
+            "kernels": str(len(self)),
+            "work": f"{significant(self.flops / 1e9)} GFLOP",
+            "parameters": f"{self.parameters:,}",
+        }
 
     @property
     def flops(self) -> int:

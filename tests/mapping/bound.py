@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from perfmodel import mapping
-from perfmodel.mapping import Estimate
+from perfmodel.mapping import Result
 from perfmodel.software import load_software
 from perfmodel.workload.workload import Workload
 
 
-def estimate(workload: Workload, cpu: Any, scenario: Any = None, **options: Any) -> Estimate:
+def estimate(workload: Workload, cpu: Any, scenario: Any = None, **options: Any) -> Result:
     """What a mapper decides shows best where all kernels choose their cores: under ``ideal``."""
     return mapping.estimate(workload, cpu, scenario, **({"software": "ideal"} | options))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from perfmodel.machine import Machine
-from perfmodel.mapping import Estimate, assumptions, mapper_for
+from perfmodel.mapping import Result, assumptions, mapper_for
 from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
@@ -20,7 +20,7 @@ def usable_l3(machine: Machine) -> float:
     return machine.l3_per_domain * assumptions.figures()[assumptions.USABLE_CACHE].typical
 
 
-def peak_of(machine: Machine, found: Estimate, family: str, engine: str) -> float:
+def peak_of(machine: Machine, found: Result, family: str, engine: str) -> float:
     """Peak op/s of the socket on ``engine`` in the format in which it runs ``family``."""
     arithmetic = get_precision(found.precision).arithmetic[f.CODE[family]]
     run = mapper_for(machine).executes(engine, family, arithmetic)
@@ -33,7 +33,7 @@ def vector_peak(machine: Machine) -> float:
     return machine.peak_ops(mapper_for(machine).vector_engine, "fp32")
 
 
-def ideal_seconds(workload: Workload, machine: Machine, found: Estimate) -> np.ndarray:
+def ideal_seconds(workload: Workload, machine: Machine, found: Result) -> np.ndarray:
     """Least seconds of each kernel's operations, on the engine it ran on; shape (kernels,).
 
     ``found`` is an estimate of ``workload`` without fusion, kernel by kernel.

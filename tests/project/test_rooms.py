@@ -26,6 +26,7 @@ ROOMS = (
     ("evidence",),
     ("cost", "calibration"),
     ("comparison",),
+    ("running",),
     ("perfmodel",),
     ("cli", "__main__"),
 )

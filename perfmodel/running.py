@@ -1,0 +1,305 @@
+"""What one asks first: a model, on a CPU, in a scenario. All take the same arguments in that order.
+
+A model is whatever :func:`perfmodel.resolve.resolve_model` takes: a name, the path of a saved
+workload or program, a factory, or a :class:`~perfmodel.workload.workload.Workload`. A CPU is an id
+of the catalogue, the path of a machine file, or a :class:`~perfmodel.machine.Machine`. Names are
+traced, once, and kept in the cache.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Unpack, overload
+
+from perfmodel.comparison.chosen import Cpu, cpus_in
+from perfmodel.mapping.result import Result, Results
+from perfmodel.resolve import Model, ModelSource, models_in, resolve_model
+from perfmodel.scenario import Options, Scenario, ScenarioLike, scenario_of
+
+if TYPE_CHECKING:
+    import os
+
+    from perfmodel.cost.inputs import Inputs
+    from perfmodel.cost.plan import Plans
+    from perfmodel.cost.power import PackagePower
+    from perfmodel.mapping import Mapper
+    from perfmodel.mapping.roofline import FloatArray
+    from perfmodel.ranking import Ranking
+    from perfmodel.serving import Search
+    from perfmodel.workload.workload import Workload
+
+
+@overload
+def estimate(  # type: ignore[overload-overlap]
+    model: Model, cpu: Cpu | Mapper, scenario: ScenarioLike = None, **options: Unpack[Options]
+) -> Result: ...
+@overload
+def estimate(
+    model: Iterable[Model],
+    cpu: Cpu | Mapper,
+    scenario: ScenarioLike = None,
+    **options: Unpack[Options],
+) -> Results: ...
+def estimate(
+    model: Model | Iterable[Model],
+    cpu: Cpu | Mapper,
+    scenario: ScenarioLike = None,
+    **options: Unpack[Options],
+) -> Result | Results:
+    """Return the latency of a model on a CPU, with its bottleneck and per-kernel table.
+
+    Args:
+        model: one, or several: then the results are a list.
+        cpu: one CPU; or a mapper, to map in a way of one's own or with figures of one's own.
+        scenario: a :class:`~perfmodel.scenario.Scenario`, or a precision alone; ``options`` are
+            its fields. With a number of instances, or of cores of each, the result is the
+            socket's.
+
+    Raises:
+        UnknownName: a model, CPU, precision, state or software that does not exist.
+        MachineError, WorkloadFormatError: a file that is wrong.
+        TraceError, UnmodelledOperator: a model that cannot be traced.
+        PerfmodelError: a batch, phase or length that the model does not have, or instances that
+            the socket has no cores for.
+    """
+    run = scenario_of(scenario, options)
+    results = Results(_estimate(each, cpu, run) for each in models_in(model))
+    return results[0] if _is_one(model) else results
+
+
+@overload
+def rank(  # type: ignore[overload-overlap]
+    model: Model,
+    cpus: Iterable[Cpu],
+    scenario: ScenarioLike = None,
+    *,
+    samples: int | None = None,
+    seed: int | None = None,
+    **options: Unpack[Options],
+) -> Ranking: ...
+@overload
+def rank(
+    model: Iterable[Model],
+    cpus: Iterable[Cpu],
+    scenario: ScenarioLike = None,
+    *,
+    samples: int | None = None,
+    seed: int | None = None,
+    **options: Unpack[Options],
+) -> list[Ranking]: ...
+def rank(
+    model: Model | Iterable[Model],
+    cpus: Iterable[Cpu],
+    scenario: ScenarioLike = None,
+    *,
+    samples: int | None = None,
+    seed: int | None = None,
+    **options: Unpack[Options],
+) -> Ranking | list[Ranking]:
+    """Order CPUs by latency on a model, with the probability of each rank.
+
+    Args:
+        model: one, or several: then the rankings are a list.
+        cpus: two or more.
+        scenario, options: as for :func:`estimate`, on one instance.
+        samples, seed: of the uncertain figures; by default as
+            :func:`perfmodel.ranking.rank` has them.
+
+    Raises:
+        PerfmodelError: fewer than two CPUs, the same twice, or too few samples; else as
+            :func:`estimate`.
+    """
+    from perfmodel.ranking import ranking
+
+    run = scenario_of(scenario, options)
+    rankings = [
+        ranking.rank(
+            _workload(each, run),
+            list(cpus_in(cpus)),
+            run,
+            samples=ranking.SAMPLES if samples is None else samples,
+            seed=ranking.SEED if seed is None else seed,
+        )
+        for each in models_in(model)
+    ]
+    return rankings[0] if _is_one(model) else rankings
+
+
+def serve(
+    model: Model,
+    cpu: Cpu,
+    scenario: ScenarioLike = None,
+    *,
+    max_latency_s: float | None = None,
+    batches: Sequence[int] | None = None,
+    **options: Unpack[Options],
+) -> Search:
+    """Find the instances, cores and batch that serve most samples within a latency.
+
+    Args:
+        scenario, options: as for :func:`estimate`; a number of instances, or of cores of each,
+            leaves those partitions alone.
+        max_latency_s: longest time that a batch may be computed, in seconds; None for no limit.
+        batches: samples per run to try; by default the scenario's batch, or powers of two.
+
+    Raises:
+        PerfmodelError: a limit that is not plausible, or no partition has room for the weights;
+            else as :func:`estimate`.
+    """
+    from perfmodel.serving import search
+
+    run = scenario_of(scenario, options)
+    source = resolve_model(model, run)
+    wanted = batches_to_try(source, batches or run.batch)
+    return search(at_batch(source, wanted), cpu, run, max_latency_s=max_latency_s, batches=wanted)
+
+
+def tco(
+    model: Model,
+    cpus: Cpu | Iterable[Cpu],
+    scenario: ScenarioLike = None,
+    *,
+    rate: float,
+    years: float = 3.0,
+    max_latency_s: float | None = None,
+    batches: Sequence[int] | None = None,
+    inputs: Inputs | str | os.PathLike[str] | None = None,
+    prices: Mapping[str, float] | None = None,
+    fixed: Mapping[str, float] | None = None,
+    samples: int | None = None,
+    **options: Unpack[Options],
+) -> Plans:
+    """Return what serving ``rate`` samples per second costs, by CPU, cheapest first.
+
+    Args:
+        scenario, options, max_latency_s, batches: as for :func:`serve`.
+        years: until everything is paid off.
+        inputs: prices and rates, or a TOML file of them over the defaults (docs/cost.md).
+        prices: of one CPU in USD by id, in place of list prices.
+        fixed: inputs by dotted path in SI units that are exact.
+        samples: of every figure with a range.
+
+    Raises:
+        PerfmodelError: no CPU meets the limit, or none has a price; else as :func:`serve`.
+    """
+    from pathlib import Path
+
+    from perfmodel.cost import plan
+    from perfmodel.cost.inputs import Inputs, load_inputs
+    from perfmodel.cost.tco import Demand
+    from perfmodel.machine import load_machine
+    from perfmodel.serving import search
+
+    demand = Demand(rate, years)
+    run = scenario_of(scenario, options)
+    stated = (
+        inputs
+        if isinstance(inputs, Inputs)
+        else load_inputs(None if inputs is None else Path(inputs))
+    )
+    machines = [load_machine(cpu) for cpu in cpus_in(cpus)]
+    source = resolve_model(model, run)
+    wanted = batches_to_try(source, batches or run.batch)
+    workload = at_batch(source, wanted)
+    found = [
+        search(workload, machine, run, max_latency_s=max_latency_s, batches=wanted)
+        for machine in machines
+    ]
+    return plan.plans(
+        workload,
+        machines,
+        found,
+        demand,
+        stated,
+        given_prices=prices,
+        fixed=fixed,
+        samples=plan.SAMPLES if samples is None else samples,
+    )
+
+
+def power(
+    model: Model, cpu: Cpu, scenario: ScenarioLike = None, **options: Unpack[Options]
+) -> PackagePower:
+    """Return the power of a socket while it runs a model, and the energy of a sample.
+
+    Args:
+        scenario, options: as for :func:`estimate`.
+
+    Raises as :func:`estimate`.
+    """
+    from perfmodel.cost.power import package_power
+
+    return package_power(_estimate(model, cpu, scenario_of(scenario, options)))
+
+
+def variants(
+    model: Model,
+    cpu: Cpu,
+    scenario: ScenarioLike = None,
+    *,
+    values: Mapping[str, FloatArray],
+    every_core_count: bool = True,
+    **options: Unpack[Options],
+) -> FloatArray:
+    """Return latencies in milliseconds, shape (variants,), of one model on variants of one CPU.
+
+    Args:
+        scenario, options: as for :func:`estimate`, on one instance.
+        values: figures by dotted path, in SI units, each of shape (variants,); see
+            :func:`perfmodel.mapping.variants.latency_variants`.
+        every_core_count: try every count of active cores for every variant.
+
+    Raises:
+        UnknownName: a figure that does not exist; else as :func:`estimate`.
+    """
+    from perfmodel.mapping.variants import latency_variants
+
+    run = scenario_of(scenario, options)
+    return latency_variants(
+        _workload(model, run), cpu, values, run, every_core_count=every_core_count
+    )
+
+
+def batches_to_try(source: ModelSource, asked: int | Sequence[int] | None) -> list[int]:
+    """Return the batches a search tries, ascending: as asked, powers of two, or a file's own."""
+    from perfmodel.serving.searching import BATCHES
+
+    return sorted(source.batches(asked or (BATCHES if source.fixed_batch is None else None)))
+
+
+def at_batch(
+    source: ModelSource, batches: Sequence[int], tell: Callable[[str], None] | None = None
+) -> Callable[[int], Workload]:
+    """Return what gives the model at a batch, traced once for all of ``batches`` if it can be.
+
+    Args:
+        tell: told why it is traced at each batch, where it is.
+    """
+    if (reason := source.prepare(batches)) is not None and tell is not None:
+        tell(f"{source.name}: {reason}")
+    return functools.cache(source.workload)
+
+
+def _is_one(model: Model | Iterable[Model]) -> bool:
+    return models_in(model) == (model,)
+
+
+def _workload(model: Model, run: Scenario) -> Workload:
+    return resolve_model(model, run).workload(run.batch)
+
+
+def _estimate(model: Model, cpu: Cpu | Mapper, run: Scenario) -> Result:
+    from perfmodel.comparison.division import best_division
+    from perfmodel.errors import PerfmodelError
+    from perfmodel.machine import load_machine
+    from perfmodel.mapping import Mapper
+    from perfmodel.mapping.estimation import estimate
+
+    if isinstance(cpu, Mapper):
+        if run.divided:
+            raise PerfmodelError("a mapper maps one instance: give a CPU to divide its socket")
+        return estimate(_workload(model, run), cpu, run)
+    machine = load_machine(cpu)  # Before the model is traced.
+    workload = _workload(model, run)
+    return (best_division if run.divided else estimate)(workload, machine, run)
