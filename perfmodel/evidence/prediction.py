@@ -18,8 +18,9 @@ from perfmodel.mapping.placement import placed, placed_values
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import Scenario
+from perfmodel.serving.partition import divided, total_cores
 from perfmodel.serving.sharing import instance, instance_columns, instance_values
-from perfmodel.vocabulary.partition import Partition, divided, total_cores
+from perfmodel.vocabulary.partition import Partition
 
 #: What is asked of a machine: one run, throughput of instances, a prompt, or tokens one by one.
 Kind: TypeAlias = Literal["single", "throughput", "prefill", "decode"]
