@@ -8,9 +8,9 @@ Everywhere in this package a multiply-accumulate counts as 2 FLOPs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from perfmodel._lazy import exports
+
+TYPE_CHECKING = False  # typing takes as long to import as all the rest
 
 if TYPE_CHECKING:
     from perfmodel._version import __version__

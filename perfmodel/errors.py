@@ -17,16 +17,20 @@ class PerfmodelError(Exception):
 class UnknownName(PerfmodelError, KeyError):
     """A model, CPU, precision or other name that does not exist.
 
-    The message suggests the nearest valid name.
+    The message suggests the nearest valid name, or the one that is known to be ``meant``.
     """
 
-    def __init__(self, kind: str, name: str, valid: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, valid: Iterable[str], *, meant: str | None = None
+    ) -> None:
         self.kind = kind
         self.name = name
         self.valid = sorted(valid)
         near = difflib.get_close_matches(name.lower(), self.valid, n=8, cutoff=0.5)
         # Swapped characters are the likeliest slip, and difflib does not rank them first.
         near.sort(key=lambda candidate: sorted(candidate) != sorted(name.lower()))
+        if meant is not None:
+            near = [meant]
         if near:
             hint = f"did you mean {near[0]!r}?"
         elif len(self.valid) <= 12:

@@ -39,6 +39,7 @@ class ModelSource:
         name: what tables call it.
         origin: where it comes from, for messages.
         fixed_batch: the batch it was traced with, or None if it is traced on demand at any.
+        fixed_by, remedy: how it came by that batch, and what to do for another, for messages.
         published: torchvision name and input shape (without batch) under which the published
             method can trace it too, or None if it cannot.
     """
@@ -52,6 +53,8 @@ class ModelSource:
     _by_dimension: Callable[[Sequence[str]], ParametricWorkload] | None = field(
         default=None, repr=False, compare=False
     )
+    fixed_by: str = "was traced at"
+    remedy: str = "trace the model again at that batch"
 
     def batches(self, asked: int | Sequence[int] | None) -> list[int]:
         """The different batches it will be run at, as asked; see :meth:`batch`."""
@@ -87,8 +90,8 @@ class ModelSource:
             raise PerfmodelError(f"batch must be at least 1, not {asked}")
         if self.fixed_batch not in (None, asked):
             raise PerfmodelError(
-                f"{self.origin} was traced at batch {self.fixed_batch}, not {asked}: "
-                "trace the model again at that batch"
+                f"{self.origin} {self.fixed_by} batch {self.fixed_batch}, not {asked}: "
+                f"{self.remedy}"
             )
         return asked
 
@@ -182,13 +185,18 @@ def resolve_model(
                 context=context,
                 allow_unmodelled=allow_unmodelled,
             )
-        return ModelSource(
+        source = ModelSource(
             name=found.name,
             origin=text,
             fixed_batch=found.fixed_batch,
             published=None,
             _load=found.trace,
         )
+        if not own.is_factory(text):
+            return source
+        function = text.rpartition(":")[2]
+        remedy = f"give it a parameter, as in def {function}(batch=1), and return inputs of so many"
+        return replace(source, fixed_by="returns inputs of", remedy=remedy)
     own.refuse(text)
     path = Path(text)
     named_as_file = text.endswith((".json", ".json.gz")) or len(path.parts) > 1 or path.is_file()

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from perfmodel.cli.calibrate import calibrate
 from perfmodel.cli.compare import compare
 from perfmodel.cli.cpus import cpus
+from perfmodel.cli.examples import epilog
 from perfmodel.cli.explain import explain
 from perfmodel.cli.models import models
 from perfmodel.cli.rank import rank
@@ -68,7 +69,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (compare, rank, serve, tco, explain, cpus, models, trace, calibrate, validate):
-    app.command()(command)
+    app.command(epilog=epilog(command.__name__))(command)
 
 
 def _show_version(asked: bool) -> None:

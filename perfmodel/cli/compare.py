@@ -72,7 +72,11 @@ def compare(
         by = "throughput" if run.scenario.divided else "latency"
         return [table(rows), *summary(rankings(rows), disagreements(rows), by)]
 
-    show(format, lambda: [row.to_dict() for row in rows], blocks)
+    show(
+        format,
+        lambda: [row.to_record() if format == "csv" else row.to_dict() for row in rows],
+        blocks,
+    )
     if format in ("table", "markdown"):
         for line in dict.fromkeys(text for row in rows for text in row.notes):
             note(line)
@@ -97,9 +101,9 @@ def table(rows: Sequence[Result]) -> Table:
     scope = f"FPS to bottleneck: {main_method} method. " if len(methods) > 1 else ""
     result = Table(
         [
-            Column("model", "left"),
-            *([Column("batch")] if several else []),
-            Column("CPU", "left"),
+            Column("model", "left", key=True),
+            *([Column("batch", key=True)] if several else []),
+            Column("CPU", "left", key=True),
             *(Column(header) for header in latencies),
             *([Column("tokens/s")] if generating else []),
             Column("FPS"),

@@ -64,20 +64,10 @@ def rank(
 
     def records() -> list[dict[str, object]]:
         if format == "csv":
-            return [row for ranking in rankings for row in _flat(ranking)]
+            return [row for ranking in rankings for row in ranking.to_records()]
         return [ranking.to_dict() for ranking in rankings]
 
     show(format, records, blocks)
-
-
-def _flat(ranking: Ranking) -> list[dict[str, object]]:
-    """One record per CPU, for CSV."""
-    run = {"model": ranking.model, "precision": ranking.precision, "batch": ranking.batch}
-    return [
-        {**run, **{key: value for key, value in row.items() if key != "rank_probability"}}
-        | {f"probability_rank_{i + 1}": p for i, p in enumerate(row["rank_probability"])}
-        for row in ranking.to_dict()["cpus"]
-    ]
 
 
 def _table(ranking: Ranking) -> Table:
@@ -92,6 +82,7 @@ def _table(ranking: Ranking) -> Table:
         ],
         title=f"{ranking.model}: {ranking.precision.upper()}, batch {ranking.batch}, "
         f"{ranking.state} state, {ranking.software} software",
+        caption=_certainty(ranking),
     )
     rows = zip(
         ranking.cpus,
@@ -109,6 +100,18 @@ def _table(ranking: Ranking) -> Table:
             *("." if p < 0.005 else f"{p * 100:.0f}" for p in probabilities),
         )
     return table
+
+
+def _certainty(ranking: Ranking) -> str:
+    """What the intervals hold, and which of the CPUs were never fitted to measurements."""
+    never = [
+        cpu
+        for cpu, label in zip(ranking.cpus, ranking.calibration, strict=True)
+        if label == "uncalibrated"
+    ]
+    which = f" ({', '.join(never)})" if 0 < len(never) < len(ranking.cpus) else ""
+    label = f"Uncalibrated{which}" if never else "Calibrated"
+    return f"{label}; intervals hold the ranges of figures, not the error of the formula."
 
 
 def _orders(ranking: Ranking) -> Facts:

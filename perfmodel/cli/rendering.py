@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import typer
 
-from perfmodel._text import percent
+from perfmodel._text import escaped_markdown, markdown_table, percent
 
 #: Width of a table that goes to a file or pipe and has no COLUMNS to obey.
 PIPED_WIDTH: Final = 100
@@ -30,12 +30,15 @@ Record = Mapping[str, Any]
 class Column:
     """One column: its header (units included; may have two lines) and its alignment.
 
-    ``wraps`` lets its cells break over lines where the terminal is narrow.
+    ``wraps`` lets its cells break over lines where the terminal is narrow. A table too wide for
+    the terminal is divided into several, of which each begins with the ``key`` columns; without
+    any, with the first column.
     """
 
     header: str
     justify: Literal["left", "right"] = "right"
     wraps: bool = False
+    key: bool = False
 
 
 @dataclass
@@ -56,15 +59,43 @@ class Table:
 
     def markdown(self) -> str:
         """The table as Markdown (GitHub's dialect)."""
-        lines = [[column.header.replace("\n", " ") for column in self.columns], *self.rows]
-        head, *body = ["| " + " | ".join(_escaped(c) for c in cells) + " |" for cells in lines]
-        rule = "|".join("---" if column.justify == "left" else "--:" for column in self.columns)
+        table = markdown_table(
+            [column.header for column in self.columns],
+            self.rows,
+            [column.justify == "left" for column in self.columns],
+        )
         title = f"**{self.title}**\n\n" if self.title else ""
         caption = f"\n{self.caption}\n" if self.caption else ""
-        return title + "\n".join([head, f"|{rule}|", *body]) + "\n" + caption
+        return title + table + caption
 
     def text(self) -> str:
         """The table for a terminal, or for a file where stdout is none."""
+        title = to_text(_plain(self.title, "bold")) if self.title else ""
+        caption = to_text(_plain(self.caption, "dim")) if self.caption else ""
+        return title + "\n".join(part._lines() for part in self._parts()) + caption
+
+    def _parts(self) -> list[Table]:
+        """The table itself, or where the terminal is too narrow its columns as several tables."""
+        # On its way to a file a table is as wide as it likes.
+        if not _has_width() or self._least_width() <= _width():
+            return [self]
+        keys = [i for i, column in enumerate(self.columns) if column.key] or [0]
+        parts: list[Table] = []
+        chosen = list(keys)
+        for index in (i for i in range(len(self.columns)) if i not in keys):
+            wider = self._only([*chosen, index])
+            if len(chosen) > len(keys) and wider._least_width() > _width():
+                parts.append(self._only(chosen))
+                chosen = list(keys)
+            chosen.append(index)
+        return [*parts, self._only(chosen)]
+
+    def _only(self, chosen: Sequence[int]) -> Table:
+        rows = [[cells[index] for index in chosen] for cells in self.rows]
+        columns = [self.columns[index] for index in chosen]
+        return Table(columns, rows=list(rows), sections=self.sections)
+
+    def _lines(self) -> str:
         from rich import box
         from rich.table import Table as RichTable
 
@@ -86,11 +117,8 @@ class Table:
             if number in self.sections and number:
                 table.add_row()
             table.add_row(*(_plain(cell) for cell in cells))
-        title = to_text(_plain(self.title, "bold")) if self.title else ""
-        caption = to_text(_plain(self.caption, "dim")) if self.caption else ""
-        # On its way to a file a table is as wide as it likes.
         least = self._least_width() if _has_width() else UNLIMITED
-        return title + to_text(table, at_least=least) + caption
+        return to_text(table, at_least=least)
 
     def _least_width(self) -> int:
         """Columns below which cells would be cropped; a figure without its end is a wrong one."""
@@ -114,7 +142,7 @@ class Facts:
     def markdown(self) -> str:
         """A list with one item per line."""
         title = f"**{self.title}**\n\n" if self.title else ""
-        items = (f"- {' '.join(labels)}: {_escaped(text)}\n" for *labels, text in self.rows)
+        items = (f"- {' '.join(labels)}: {escaped_markdown(text)}\n" for *labels, text in self.rows)
         return title + "".join(items)
 
     def text(self) -> str:
@@ -261,12 +289,15 @@ def _plain(text: str, style: str = "") -> Any:
     return Text(text, style=style)
 
 
+def _width() -> int:
+    """Columns of the reader's terminal."""
+    from rich.console import Console
+
+    return Console(file=io.StringIO()).width
+
+
 def _has_width() -> bool:
     return sys.stdout.isatty() or "COLUMNS" in os.environ
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
 
 
 def _csv_cell(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from perfmodel._text import percent, significant
 from perfmodel.cli import options
-from perfmodel.cli.rendering import Column, Table, note, optional, show
+from perfmodel.cli.rendering import Column, Table, certainty, note, optional, show
 from perfmodel.cli.searching import search_all
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def serve(
     def records() -> list[dict[str, object]]:
         if format == "csv":
             return [
-                {**served.to_dict(), "best": served is result.best}
+                {**served.to_record(), "best": served is result.best}
                 for result in found
                 for served in result.frontier
             ]
@@ -86,7 +86,8 @@ def best_table(found: Sequence[Search]) -> Table:
         ],
         title=f"{run.model}: {run.precision.upper()}{phase}, {_limit(found[0])}, "
         f"{any_served.weights} weights, {run.state} state, {run.software} software",
-        caption="FPS/W: over the rated power of the socket.",
+        caption="FPS/W: over the rated power of the socket."
+        + certainty([result.fastest for result in found]),
     )
     best = [result.best for result in found if result.best is not None]
     for served in sorted(best, key=lambda served: -served.throughput_fps):

@@ -60,7 +60,8 @@ def _rows(found: Sweep) -> list[dict[str, object]]:
         {
             "model": found.model,
             "precision": found.precision,
-            found.dimension: size,
+            "dimension": found.dimension,
+            "size": size,
             "cpu": cpu,
             "latency_ms": latency_ms,
             "throughput_fps": throughput_fps,

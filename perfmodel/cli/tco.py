@@ -9,7 +9,7 @@ import typer
 
 from perfmodel._text import percent, significant
 from perfmodel.cli import options
-from perfmodel.cli.rendering import Column, Table, note, optional, show
+from perfmodel.cli.rendering import Column, Table, certainty, note, optional, show
 from perfmodel.cli.searching import search_all
 from perfmodel.errors import PerfmodelError
 from perfmodel.vocabulary import ranges
@@ -123,7 +123,9 @@ def tco(
     )
     show(
         format,
-        lambda: result.to_dict()["cpus"] if format == "csv" else result.to_dict(),
+        lambda: (
+            [plan.to_record() for plan in result.plans] if format == "csv" else result.to_dict()
+        ),
         lambda: [table(result)],
     )
     for line in (*result.excluded, *dict.fromkeys(text for each in found for text in each.notes)):
@@ -196,7 +198,8 @@ def table(result: Plans) -> Table:
         title=f"{result.model}: {result.precision.upper()}, {result.demand.rate:,g} samples/s"
         f"{limit} over {result.demand.years:g} years",
         caption="Total: purchase with interest, power with cooling, maintenance. W: package under "
-        "load, modelled. Cheapest: share of samples.",
+        "load, modelled. Cheapest: share of samples."
+        + certainty([plan.served for plan in result.plans]),
     )
     for plan in result.plans:
         paid = plan.cost
@@ -206,7 +209,7 @@ def table(result: Plans) -> Table:
         table.add(
             plan.cpu,
             f"{int(paid.sockets)} ({int(paid.servers)})",
-            f"{plan.served.partition.instances} x {plan.served.partition.cores}",
+            f"{plan.served.instances} x {plan.served.cores_per_instance}",
             str(plan.served.batch),
             significant(plan.served.throughput_fps),
             f"{float(plan.power.package_w):.0f}",

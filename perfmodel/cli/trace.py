@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from perfmodel.cli import options
-from perfmodel.cli.rendering import note, progress
+from perfmodel.cli.rendering import emit, note, progress
+
+#: In place of a file: standard output.
+STDOUT: Final = Path("-")
 
 
 @options.takes_run(options.SHAPE, batch=options.Batch)
@@ -17,13 +20,22 @@ def trace(
     model: options.OneModel,
     run: options.Run,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.json", help="Where to write it.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE.json", help="Where to write it; - for the output."
+        ),
     ],
 ) -> None:
     """Trace a model and save its workload, which every command takes in place of a name."""
+    from perfmodel.workload import storage
+
     source, batch = run.source(model), run.batch
     with progress() as loading:
         loading(source.name)
         workload = source.workload(batch)
-    workload.save(output)
-    note(f"wrote {output}: {len(workload)} kernels, {workload.flops / 1e9:,.1f} GFLOP")
+    if output == STDOUT:
+        emit(storage.to_text(workload))
+    else:
+        workload.save(output)
+    where = "to standard output" if output == STDOUT else output
+    note(f"wrote {where}: {len(workload)} kernels, {workload.flops / 1e9:,.1f} GFLOP")

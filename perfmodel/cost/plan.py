@@ -63,8 +63,15 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python objects for JSON, units in the keys."""
+        return self._with_cost(self.served.to_dict())
+
+    def to_record(self) -> dict[str, Any]:
+        """Every column, the same for all plans, for CSV."""
+        return self._with_cost(self.served.to_record())
+
+    def _with_cost(self, served: dict[str, Any]) -> dict[str, Any]:
         return {
-            **self.served.to_dict(),
+            **served,
             "package_w": float(self.power.package_w),
             "price_usd": self.price,
             **self.cost.to_dict(),

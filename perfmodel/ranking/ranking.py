@@ -79,6 +79,7 @@ class Ranking:
         latency_ms: the median over the samples, which lies inside the interval always.
         latency_low_ms, latency_high_ms: 80 % interval.
         sampled_ms: the sampled latencies, shape (samples, CPUs), columns in that order.
+        calibration: "calibrated" or "uncalibrated", as of a result, in that order.
     """
 
     model: str
@@ -90,6 +91,7 @@ class Ranking:
     typical_ms: tuple[float, ...]
     sampled_ms: FloatArray
     samples: Samples
+    calibration: tuple[str, ...] = ()
 
     @property
     def latency_ms(self) -> tuple[float, ...]:
@@ -169,6 +171,7 @@ class Ranking:
                     "latency_low_ms": self.latency_low_ms[i],
                     "latency_high_ms": self.latency_high_ms[i],
                     "rank_probability": self.rank_probability[i].tolist(),
+                    "calibration": self.calibration[i],
                 }
                 for i, cpu in enumerate(self.cpus)
             ],
@@ -283,4 +286,7 @@ def rank(
         typical_ms=tuple(typical[i] for i in order),
         sampled_ms=np.stack([columns[i] for i in order], axis=1),
         samples=drawn,
+        calibration=tuple(
+            "uncalibrated" if machines[i].calibration is None else "calibrated" for i in order
+        ),
     )

@@ -147,6 +147,17 @@ PRECISIONS: Final = {
 }
 
 
+#: What others call some of these.
+_ALSO: Final = {
+    **dict.fromkeys(("int4", "q4", "q4_0", "w4a16", "4bit"), "w4"),
+    **dict.fromkeys(("q8", "q8_0", "w8a16"), "w8"),
+    **dict.fromkeys(("w8a8", "i8", "8bit"), "int8"),
+    **dict.fromkeys(("float32", "f32", "float"), "fp32"),
+    **dict.fromkeys(("float16", "f16", "half"), "fp16"),
+    "bfloat16": "bf16",
+}
+
+
 def get_precision(name: str | Precision) -> Precision:
     """The policy called ``name``; raises :class:`UnknownName` with the nearest valid one."""
     if isinstance(name, Precision):
@@ -154,4 +165,4 @@ def get_precision(name: str | Precision) -> Precision:
     try:
         return PRECISIONS[name]
     except KeyError:
-        raise UnknownName("precision", name, PRECISIONS) from None
+        raise UnknownName("precision", name, PRECISIONS, meant=_ALSO.get(name.lower())) from None

@@ -163,9 +163,14 @@ def save(workload: Workload, path: str | Path) -> None:
     Raises :class:`~perfmodel.errors.PerfmodelError` if the file cannot be written.
     """
     try:
-        write_atomically(Path(path), layout(to_dict(workload)) + "\n")
+        write_atomically(Path(path), to_text(workload))
     except OSError as error:
         raise PerfmodelError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def to_text(workload: Workload) -> str:
+    """Return what :func:`save` writes."""
+    return layout(to_dict(workload)) + "\n"
 
 
 def load(path: str | Path, **sizes: int) -> Workload:

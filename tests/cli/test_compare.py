@@ -117,11 +117,52 @@ def test_options_reach_the_estimate(run: Run, saved: Path) -> None:
 def test_a_terminal_too_narrow_crops_no_figure(
     run: Run, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide = run("compare", saved, "-m", "roofline").stdout
+    wide = run("compare", saved, "-c", "epyc_9654").stdout
     monkeypatch.setenv("COLUMNS", "30")
-    narrow = run("compare", saved, "-m", "roofline").stdout
-    row = next(line for line in wide.splitlines() if "epyc_9654" in line)
-    assert row in narrow.splitlines()
+    narrow = run("compare", saved, "-c", "epyc_9654").stdout
+    row = next(line for line in wide.splitlines() if line.startswith("small")).split()
+    found = [line.split() for line in narrow.splitlines() if line.startswith("small")]
+    assert len(found) > 1
+    assert all(cells[:2] == row[:2] for cells in found)
+    assert [cell for cells in found for cell in cells[2:]] == row[2:]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare", "--energy"),
+        ("compare", "--instances", "auto"),
+        ("explain", "-c", "epyc_9654"),
+        ("serve", "-c", "epyc_9654"),
+        ("tco", "-c", "epyc_9654", "--samples", 2),
+        ("rank", "-c", "epyc_9654", "-c", "xeon_8490h", "--samples", 2),
+    ],
+)
+def test_tables_fit_sixty_columns(
+    run: Run, saved: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[object, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    name, *options = command
+    result = run(name, saved, *options)
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 60
+
+
+def test_csv_has_the_same_columns_for_all_models_and_options(run: Run, saved: Path) -> None:
+    decoding = saved.with_name("decoding.json")
+    document = json.loads(saved.read_text())
+    decoding.write_text(json.dumps(document | {"phase": "decode", "tokens": 1, "context": 64}))
+    headers = {
+        run("compare", *arguments, "-c", "epyc_9654", "-f", "csv").stdout.splitlines()[0]
+        for arguments in (
+            (saved,),
+            (decoding,),
+            (saved, "--instances", 4),
+            (saved, "--energy", "--precision", "fp32"),
+            ("resnet50", *BOTH),
+        )
+    }
+    assert len(headers) == 1
 
 
 def test_json_refuses_what_json_cannot_say() -> None:

@@ -161,10 +161,10 @@ def test_names_given_twice_count_once_and_clashes_are_refused(tmp_path: Path) ->
     [
         ({"models": ["resnet5"]}, "'resnet50'"),
         ({"cpus": ["epyc-9654"]}, "'epyc_9654'"),
-        ({"precision": "int4"}, "'int8'"),
+        ({"precision": "int4"}, "'w4'"),
         ({"methods": ["publish"]}, "'published'"),
         ({"state": "warm"}, "steady"),
-        ({"software": "compile"}, "'compiled'"),
+        ({"software": "eagr"}, "'eager'"),
         ({"cpus": ["granite_rapid"], "methods": ["published"]}, "'granite_rapids'"),
     ],
 )

@@ -1,0 +1,54 @@
+"""Two examples of each command, which its ``--help`` ends with."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXAMPLES: Final = {
+    "compare": (
+        "perfmodel compare resnet50 vit_l_16 --cpu xeon_8490h --cpu epyc_9654",
+        "perfmodel compare llama_7b --phase decode --context 1024 --precision w8",
+    ),
+    "rank": (
+        "perfmodel rank vit_l_16 --precision fp32",
+        "perfmodel rank gpt2_xl --phase prefill --precision bf16 --sweep tokens=1:1024",
+    ),
+    "serve": (
+        "perfmodel serve resnet50 --max-latency 5ms",
+        "perfmodel serve bert_base --instances 4 --batch 1,8 --cpu my_cpu.toml",
+    ),
+    "tco": (
+        "perfmodel tco resnet50 --rps 10000 --max-latency 50ms",
+        "perfmodel tco vit_b_16 --electricity '0.2 USD/kWh' --price epyc_9654=9000",
+    ),
+    "explain": (
+        "perfmodel explain vit_l_16 --cpu xeon_8490h",
+        "perfmodel explain nets.py:encoder --cpu epyc_9654 --software eager --top 5",
+    ),
+    "cpus": (
+        "perfmodel cpus --sources epyc_9654",
+        "perfmodel cpus --check my_cpu.toml",
+    ),
+    "models": (
+        "perfmodel models",
+        "perfmodel models --flops --format csv",
+    ),
+    "trace": (
+        "perfmodel trace resnet50 --batch 8 --output resnet50.json",
+        "perfmodel trace nets.py:encoder --output - | gzip > encoder.json.gz",
+    ),
+    "calibrate": (
+        "perfmodel calibrate --host --output host.toml",
+        "perfmodel calibrate --from llama_cpp --cpu ampereone_192 --output fitted.toml",
+    ),
+    "validate": (
+        "perfmodel validate --measurements desktops",
+        "perfmodel validate --host resnet50 vit_b_16 --cpu host.toml",
+    ),
+}
+
+
+def epilog(command: str) -> str:
+    """Return the end of a command's help; Typer keeps the lines that a blank one parts."""
+    lines = [line.replace("[", "\\[") for line in EXAMPLES[command]]
+    return "\n\n".join(["Examples:", *lines])
