@@ -1,9 +1,7 @@
 """Physical quantities as people write them ("460.8 GB/s", "32 MiB", "1.2 us") <-> SI floats.
 
-The unit text is understood by pint, with a registry of our own: its default one takes longer to
-build than a whole comparison takes to run, and knows bytes only as eight dimensionless bits, so
-that "2.4 GHz" and "2.4 GB/s" would be the same kind of thing. Here bytes, operations, cycles,
-transfers and dollars are dimensions, and one cannot stand in for another.
+A unit of another dimension than the wanted one is an error: :mod:`perfmodel.figures.units` has the
+dimensions.
 """
 
 from __future__ import annotations
@@ -11,47 +9,15 @@ from __future__ import annotations
 import functools
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import pint
-
-#: The registry: prefixes, then the five dimensions and the units made of them.
-DEFINITIONS: Final = (
-    "pico- = 1e-12 = p-",
-    "nano- = 1e-9 = n-",
-    "micro- = 1e-6 = u- = µ- = μ-",
-    "milli- = 1e-3 = m-",
-    "kilo- = 1e3 = k-",
-    "mega- = 1e6 = M-",
-    "giga- = 1e9 = G-",
-    "tera- = 1e12 = T-",
-    "peta- = 1e15 = P-",
-    "kibi- = 2**10 = Ki-",
-    "mebi- = 2**20 = Mi-",
-    "gibi- = 2**30 = Gi-",
-    "tebi- = 2**40 = Ti-",
-    "second = [time] = s",
-    "byte = [information] = B",
-    "cycle = [cycle]",
-    "operation = [operation] = op",
-    "transfer = [transfer] = T",
-    "watt = [power] = W",
-    "dollar = [currency] = USD",
-    "percent = 0.01",
-    "hertz = 1 / second = Hz",
-    "bit = byte / 8",
-    "joule = watt * second = J",
-    "watt_hour = 3600 * joule = Wh",
-)
+from perfmodel.figures.units import UnitError, parse_unit
 
 _QUANTITY: Final = re.compile(
     r"\s*(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?)\b)"
     r"\s*(?P<unit>\S.*?)?\s*",
     re.IGNORECASE,
 )
-#: What may stand in a unit; keeps anything but products and quotients of unit names from pint.
-_UNIT: Final = re.compile(r"[A-Za-zµμ]+(?:\s*[*/]\s*[A-Za-zµμ]+)*")
 _DECIMAL: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SMALL: Final = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
 _BINARY: Final = ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi"), (2.0**10, "Ki"), (1.0, ""))
@@ -59,32 +25,6 @@ _BINARY: Final = ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi"), (2.0**10, "
 
 class QuantityError(ValueError):
     """A text that is not a quantity of the wanted dimension; the message says what it is."""
-
-
-@functools.cache
-def _registry() -> pint.UnitRegistry[Any]:
-    import pint
-
-    registry: pint.UnitRegistry[Any] = pint.UnitRegistry(None)
-    for definition in DEFINITIONS:
-        registry.define(definition)
-    return registry
-
-
-@functools.cache
-def _parsed(unit: str) -> tuple[float, Any]:
-    """Factor to base units and dimensionality of a unit text."""
-    registry = _registry()
-    import pint
-
-    text = "percent" if unit == "%" else unit
-    if not _UNIT.fullmatch(text):
-        raise QuantityError(f"{unit!r} is not a unit")
-    try:
-        one = registry.Quantity(1.0, registry.parse_units(text)).to_base_units()
-    except (pint.UndefinedUnitError, pint.DefinitionSyntaxError):
-        raise QuantityError(f"{unit!r} is not a known unit (case matters)") from None
-    return float(one.magnitude), one.dimensionality
 
 
 @functools.cache
@@ -96,9 +36,12 @@ def factor(unit: str, si_unit: str) -> float:
     Raises:
         QuantityError: unknown unit, or one of another dimension.
     """
-    scale, dimension = _parsed(unit) if unit else (1.0, None)
-    base, wanted = _parsed(si_unit) if si_unit else (1.0, None)
-    if (dimension or None) != (wanted or None):
+    try:
+        scale, dimension = parse_unit(unit) if unit else (1.0, ())
+        base, wanted = parse_unit(si_unit) if si_unit else (1.0, ())
+    except UnitError as error:
+        raise QuantityError(str(error)) from None
+    if dimension != wanted:
         raise QuantityError(
             f"has the unit {unit!r}, which cannot be read as {si_unit}"
             if si_unit and unit
