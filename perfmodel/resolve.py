@@ -192,7 +192,7 @@ def resolve_model(
             published=None,
             _load=found.trace,
         )
-        if own.is_program(text) or own.is_config(text):
+        if not own.is_factory(text):
             return source
         function = text.rpartition(":")[2]
         remedy = f"give it a parameter, as in def {function}(batch=1), and return inputs of so many"

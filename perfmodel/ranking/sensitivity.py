@@ -12,6 +12,8 @@ from perfmodel.ranking.unknowns import Samples, Unknown
 #: Unknowns whose index is estimated: those most correlated with the ratio. Latency is monotonic in
 #: every figure, so one that does not correlate has no first-order effect.
 _SCREENED = 6
+#: Harmonics that are summed: SALib's default.
+_HARMONICS = 10
 
 
 @dataclass(frozen=True)
@@ -28,30 +30,40 @@ class Influence:
     share: float
 
 
+def first_order_index(unknown: FloatArray, output: FloatArray) -> float:
+    """Return the first-order Sobol index of one unknown on an output, both of shape (samples,).
+
+    The random-balance-design method (RBD-FAST): ordered up and down again along the unknown, the
+    output is one period, and what follows the unknown is in its first harmonics. Tarantola, Gatelli
+    and Mara, Reliab. Eng. Syst. Saf. 91 (2006); Plischke, 95 (2010), for any sample; Tissot and
+    Prieur, 107 (2012), for the bias. The tests hold it equal to SALib's.
+    """
+    rising = np.argsort(unknown)
+    period = output[np.concatenate([rising[::2], rising[1::2][::-1]])]
+    power = np.abs(np.fft.rfft(period - period.mean())) ** 2
+    # One side of the spectrum: every frequency counts twice but the highest of an even number.
+    power[1 : None if len(output) % 2 else -1] *= 2
+    share = float(power[1 : _HARMONICS + 1].sum() / power[1:].sum())
+    bias = 2 * _HARMONICS / len(output)
+    return share - bias / (1 - bias) * (1 - share)
+
+
 def influences(
     samples: Samples, log_ratio: FloatArray, machines: tuple[str, str], most: int = 3
 ) -> tuple[Influence, ...]:
     """The unknowns that decide ``log_ratio`` (shape (samples,)) most, largest share first.
 
-    First-order Sobol indices by the random-balance-design method of Tarantola, Gatelli and Mara
-    (Reliab. Eng. Syst. Saf. 91, 2006) with Plischke's estimator, as SALib implements it: it works
-    on any sample, so the indices cost no further evaluations.
+    First-order Sobol indices by :func:`first_order_index`, which works on any sample, so they cost
+    no further evaluations.
     """
-    from SALib.analyze import rbd_fast
-
     columns = np.array(samples.columns(machines), dtype=np.intp)
     if not len(columns) or float(np.std(log_ratio)) == 0.0:
         return ()
     centred = samples.unit[:, columns] - 0.5
     correlation = np.abs((log_ratio - log_ratio.mean()) @ centred)
     columns = columns[np.argsort(-correlation, kind="stable")[:_SCREENED]]
-    problem = {
-        "num_vars": len(columns),
-        "names": [samples.unknowns[column].label for column in columns],
-        "bounds": [[0.0, 1.0]] * len(columns),
-    }
-    found = rbd_fast.analyze(problem, samples.unit[:, columns], log_ratio, num_resamples=2)
-    shares = np.clip(np.asarray(found["S1"], dtype=np.float64), 0.0, 1.0)
+    found = [first_order_index(samples.unit[:, column], log_ratio) for column in columns]
+    shares = np.clip(np.array(found), 0.0, 1.0)
     order = np.argsort(-shares, kind="stable")[:most]
     return tuple(
         Influence(samples.unknowns[columns[index]], float(shares[index])) for index in order

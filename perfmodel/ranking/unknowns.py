@@ -160,16 +160,40 @@ def sample(wanted: Sequence[Unknown], count: int, seed: int) -> Samples:
     which stratifies every unknown; Sobol points of this many dimensions pair some of them up, so
     that one unknown's effect shows up as another's. Samples of counts are whole numbers.
     """
-    from scipy import stats
-
     if not wanted:
         return Samples((), np.empty((count, 0)), np.empty((count, 0)))
-    unit = stats.qmc.LatinHypercube(d=len(wanted), rng=seed).random(count)
+    unit = latin_hypercube(count, len(wanted), seed)
     low, typical, high = (
         np.array([getattr(unknown.figure, bound) for unknown in wanted])
         for bound in ("low", "typical", "high")
     )
     width = high - low
-    values = stats.triang.ppf(unit, (typical - low) / width, loc=low, scale=width)
+    values = low + width * triangular_quantile(unit, (typical - low) / width)
     values = np.where([unknown.whole for unknown in wanted], np.round(values), values)
     return Samples(tuple(wanted), unit, values)
+
+
+def latin_hypercube(count: int, dimensions: int, seed: int) -> FloatArray:
+    """Return points in the unit cube, shape (count, dimensions), one in each of ``count`` strata.
+
+    The same points as SciPy's ``qmc.LatinHypercube``, whose import takes longer than a ranking.
+    """
+    rng = np.random.default_rng(seed).spawn(1)[0]
+    within = rng.uniform(size=(count, dimensions))
+    strata = np.tile(np.arange(1, count + 1), (dimensions, 1))
+    for row in strata:
+        rng.shuffle(row)
+    return (strata.T - within) / count
+
+
+def triangular_quantile(share: FloatArray, mode: FloatArray) -> FloatArray:
+    """Return the quantile of the triangular distribution on [0, 1] at ``share``.
+
+    Args:
+        share: 0 to 1, any shape that broadcasts with ``mode``.
+        mode: where the distribution is highest, 0 to 1.
+    """
+    rising = np.sqrt(mode * share)
+    falling = 1 - np.sqrt((1 - mode) * (1 - share))
+    found: FloatArray = np.where(share < mode, rising, falling)
+    return found

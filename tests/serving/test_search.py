@@ -207,7 +207,7 @@ def test_an_instance_keeps_in_its_caches_no_more_than_its_share_holds(cpu: str) 
     b = Builder()
     b.linear(b.input(width), 1, width, width)
     alone, together = (
-        serve(b.workload(), machine, division, "int8").estimate.levels(0)["weight"]
+        serve(b.workload(), machine, division, "int8").levels(0)["weight"]
         for division in (Partition(1, 2 * half), Partition(2, half))
     )
     assert (alone, together) == ("L3", "DRAM")
