@@ -253,6 +253,12 @@ def _import(text: str, place: str) -> ModuleType:
 
 
 def _run_file(path: Path) -> ModuleType:
+    source = path.read_text("utf-8", errors="replace")
+    if "transformers" in source and importlib.util.find_spec("torchvision") is not None:
+        # It imports torchvision, whose compiled part may not be there.
+        from perfmodel.models._torchvision import import_torchvision
+
+        import_torchvision()
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
