@@ -58,3 +58,15 @@ def test_importing_perfmodel_imports_little() -> None:
     assert "perfmodel" in loaded
     assert not {"numpy", "pydantic", "pint", "typer", "rich", "platformdirs"} & set(loaded)
     assert [name for name in loaded if name.startswith("perfmodel.")] == ["perfmodel._lazy"]
+
+
+def test_names_from_before_the_rooms_still_work() -> None:
+    code = (
+        "from perfmodel.workload import families, from_exported, operators, zoo\n"
+        "from perfmodel.workload.operators import Cost, register\n"
+        "import perfmodel.models.zoo, perfmodel.tracing.operators, perfmodel.vocabulary.families\n"
+        "assert zoo is perfmodel.models.zoo\n"
+        "assert register is perfmodel.tracing.operators.register\n"
+        "assert families is perfmodel.vocabulary.families\n"
+    )
+    assert python(code) == ""

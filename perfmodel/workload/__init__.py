@@ -34,5 +34,9 @@ __getattr__, __dir__ = exports(
         "Tensors": "perfmodel.workload.workload:Tensors",
         "Workload": "perfmodel.workload.workload:Workload",
         "load": "perfmodel.workload.storage:load",
+        # Where these were until the package was divided into rooms.
+        "from_exported": "perfmodel.tracing.exported:from_exported",
+        "trace": "perfmodel.tracing.tracing:trace",
+        "trace_parametric": "perfmodel.tracing.symbolic:trace_parametric",
     },
 )
