@@ -18,6 +18,8 @@ nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["lint", "tests", "benchmarks", "conformance"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+#: perfmodel with whatever a command may need.
+ALL = ".[torch,transformers,plot,host,pandas]"
 
 
 def install(session: nox.Session, group: str, package: str) -> None:
@@ -49,7 +51,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Unit and property tests, on all cores. Options go to pytest; ``-n 0`` is one process."""
-    install(session, "test", ".[torch,transformers]")
+    install(session, "test", ALL)
     # By file, so that what a module's tests share is traced once.
     pytest(session, "tests", "-n", "auto", "--dist", "loadfile")
 
@@ -79,7 +81,7 @@ def mutants(session: nox.Session) -> None:
 
     ``nox -s mutants -- serving cost --sample 60`` breaks more of two rooms.
     """
-    install(session, "mutants", ".[torch,transformers]")
+    install(session, "mutants", ALL)
     session.run("python", "-m", "tools.mutants", *session.posargs)
 
 

@@ -14,6 +14,15 @@ class PerfmodelError(Exception):
     """Base of all errors a user can cause and mend."""
 
 
+class NotInstalled(PerfmodelError):
+    """An optional package is needed and not there; the message has the command that installs it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs {package}, which is not installed: pip install 'perfmodel[{extra}]'"
+        )
+
+
 class UnknownName(PerfmodelError, KeyError):
     """A model, CPU, precision or other name that does not exist.
 

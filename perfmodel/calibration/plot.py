@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perfmodel.calibration.validation import Compared, grouped
-from perfmodel.errors import MeasurementError
+from perfmodel.errors import MeasurementError, NotInstalled
 
 
 def scatter(compared: Sequence[Compared], path: Path) -> None:
@@ -15,9 +15,13 @@ def scatter(compared: Sequence[Compared], path: Path) -> None:
     One panel per unit, a colour per regime, the diagonal, and lines at 25 % either way.
 
     Raises:
+        NotInstalled: without matplotlib.
         MeasurementError: the file cannot be written, or its name has no known ending.
     """
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise NotInstalled("matplotlib", "plot") from None
 
     panels = grouped(compared, lambda point: point.unit)
     figure = Figure(figsize=(5 * len(panels), 5), layout="constrained")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel._text import html_table, percent, significant
-from perfmodel.errors import PerfmodelError
+from perfmodel.errors import NotInstalled, PerfmodelError
 from perfmodel.mapping.kernel_table import KernelEstimate, KernelTable
 from perfmodel.vocabulary.partition import Partition
 
@@ -234,7 +234,7 @@ class Results(list[Result]):
         """Return a data frame with one row per result and the columns of `Result.to_record`.
 
         Raises:
-            PerfmodelError: pandas is not installed.
+            NotInstalled: without pandas.
         """
         return data_frame([result.to_record() for result in self])
 
@@ -274,14 +274,12 @@ def data_frame(records: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
     """Return a data frame of these records, one per row.
 
     Raises:
-        PerfmodelError: pandas is not installed.
+        NotInstalled: without pandas.
     """
     try:
         import pandas
     except ImportError:
-        raise PerfmodelError(
-            "this needs pandas, which is not installed: pip install pandas"
-        ) from None
+        raise NotInstalled("pandas", "pandas") from None
     return pandas.DataFrame([dict(record) for record in records])
 
 

@@ -47,6 +47,8 @@ _OTHER_FILES: Final = {
     ".gguf": "is a file of llama.cpp: get the config.json of the model that it was made from, and "
     "choose --precision",
     ".tflite": "is a TensorFlow graph, and perfmodel traces PyTorch: name a factory",
+    ".toml": "describes a CPU or a software, not a model: it goes with --cpu or --software",
+    ".py": "is Python: name the function in it that makes the model, after a colon",
     ".h5": "is a Keras model, and perfmodel traces PyTorch: name a factory",
 }
 _RETURNS: Final = "it must return (module, example_inputs) or (module, args, kwargs)"

@@ -197,7 +197,7 @@ class Ranking:
         """Return a data frame with one row per CPU, fastest first.
 
         Raises:
-            PerfmodelError: pandas is not installed.
+            NotInstalled: without pandas.
         """
         return data_frame(self.to_records())
 

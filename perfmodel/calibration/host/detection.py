@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.calibration.host.clock import measured_clock
-from perfmodel.errors import MachineError
+from perfmodel.errors import MachineError, NotInstalled
 from perfmodel.machine import load_machine
 
 _SYSFS: Final = Path("/sys/devices/system/cpu")
@@ -79,8 +79,12 @@ def detect() -> Host:
 
     Raises:
         MachineError: an architecture that no catalogue CPU resembles.
+        NotInstalled: without py-cpuinfo2.
     """
-    import cpuinfo
+    try:
+        import cpuinfo
+    except ImportError:
+        raise NotInstalled("py-cpuinfo2", "host") from None
 
     return described(cpuinfo.get_cpu_info())
 
