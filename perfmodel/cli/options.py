@@ -194,8 +194,8 @@ _FIELDS: Final[dict[str, Any]] = {
             "--software",
             "--runtime",
             metavar="NAME|FILE",
-            help="What runs the model, such as openvino, inductor, eager or llama_cpp (docs/software.md "
-            "lists them), or a TOML file.",
+            help="What runs the model: openvino, inductor, eager, llama_cpp or another of "
+            "docs/software.md, or a TOML file.",
             autocompletion=_COMPLETE_SOFTWARE,
         ),
     ],
