@@ -66,6 +66,8 @@ app = typer.Typer(
     name="perfmodel",
     help=HELP,
     pretty_exceptions_enable=False,
+    # Help without Rich: its import takes three times as long as all else that a help needs.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (compare, rank, serve, tco, explain, cpus, models, trace, calibrate, validate):

@@ -45,7 +45,7 @@ def calibrate(
         typer.Option(
             "--measurements",
             metavar="FILE.toml",
-            help="Where --host keeps what it measured. \\[default: beside the output]",
+            help="Where --host keeps what it measured. [default: beside the output]",
         ),
     ] = None,
     force: Annotated[

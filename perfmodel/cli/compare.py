@@ -38,7 +38,7 @@ def compare(
             "--method",
             "-m",
             metavar="[roofline|published]",
-            help="Repeat it for both. \\[default: roofline, and published where no model is named]",
+            help="Repeat it for both. [default: roofline, and published where no model is named]",
         ),
     ] = None,
     set_: options.Settings = None,

@@ -49,6 +49,5 @@ EXAMPLES: Final = {
 
 
 def epilog(command: str) -> str:
-    """Return the end of a command's help; Typer keeps the lines that a blank one parts."""
-    lines = [line.replace("[", "\\[") for line in EXAMPLES[command]]
-    return "\n\n".join(["Examples:", *lines])
+    """Return the end of a command's help, whose lines are kept as they are."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in EXAMPLES[command])])

@@ -35,7 +35,7 @@ def explain(
             "-n",
             metavar="N",
             min=1,
-            help=f"Kernels to show. \\[default: {DEFAULT_TOP} in a table, all in json and csv]",
+            help=f"Kernels to show. [default: {DEFAULT_TOP} in a table, all in json and csv]",
         ),
     ] = None,
     format: options.OutputFormat = "table",

@@ -115,7 +115,7 @@ Cpus: TypeAlias = Annotated[
         "-c",
         metavar="ID|FILE",
         help="A CPU (see perfmodel cpus) or a machine file; repeat it for several. "
-        "\\[default: one of each vendor]",
+        "[default: one of each vendor]",
         autocompletion=_COMPLETE_CPUS,
     ),
 ]
@@ -147,7 +147,7 @@ Batch: TypeAlias = Annotated[
         "--batch",
         "-b",
         metavar="N",
-        help="Samples per run. \\[default: 1, or that of the saved workload]",
+        help="Samples per run. [default: 1, or that of the saved workload]",
     ),
 ]
 Batches: TypeAlias = Annotated[
@@ -156,7 +156,7 @@ Batches: TypeAlias = Annotated[
         "--batch",
         "-b",
         metavar="N[,N...]",
-        help="Samples per run, one or several numbers; may be repeated. \\[default: 1, or that of "
+        help="Samples per run, one or several numbers; may be repeated. [default: 1, or that of "
         "the saved workload]",
     ),
 ]
@@ -166,7 +166,7 @@ ServedBatches: TypeAlias = Annotated[
         "--batch",
         "-b",
         metavar="N[,N...]",
-        help="Samples per run to try, one or several numbers; may be repeated. \\[default: powers "
+        help="Samples per run to try, one or several numbers; may be repeated. [default: powers "
         "of two up to 128, or that of the saved workload]",
     ),
 ]
@@ -194,8 +194,8 @@ _FIELDS: Final[dict[str, Any]] = {
             "--software",
             "--runtime",
             metavar="NAME|FILE",
-            help="What runs the model: compiled (fused kernels), eager (one kernel per operator), "
-            "llama_cpp (all cores meet after every kernel), or a TOML file.",
+            help="What runs the model: openvino, inductor, eager, llama_cpp or another of "
+            "docs/software.md, or a TOML file.",
             autocompletion=_COMPLETE_SOFTWARE,
         ),
     ],
@@ -210,7 +210,7 @@ _FIELDS: Final[dict[str, Any]] = {
         typer.Option(
             "--phase",
             help="Of a model that generates tokens; prefill: the whole prompt, decode: one token "
-            "with a KV cache. \\[default: prefill]",
+            "with a KV cache. [default: prefill]",
         ),
     ],
     "tokens": Annotated[
@@ -355,7 +355,7 @@ MaxLatency: TypeAlias = Annotated[
     typer.Option(
         "--max-latency",
         metavar="TIME",
-        help='Longest time a batch may be computed, such as 50ms or "0.2 s". \\[default: no limit]',
+        help='Longest time a batch may be computed, such as 50ms or "0.2 s". [default: no limit]',
     ),
 ]
 Samples: TypeAlias = Annotated[

@@ -43,20 +43,20 @@ def tco(
     ] = 3.0,
     electricity: Annotated[
         str | None,
-        typer.Option("--electricity", metavar="PRICE", help="In USD/kWh. \\[default: 0.12]"),
+        typer.Option("--electricity", metavar="PRICE", help="In USD/kWh. [default: 0.12]"),
     ] = None,
     pue: Annotated[
         float | None,
         typer.Option(
             "--pue",
             metavar="N",
-            help="Power of the data centre over its servers'. \\[default: 1.4]",
+            help="Power of the data centre over its servers'. [default: 1.4]",
         ),
     ] = None,
     server_price: Annotated[
         str | None,
         typer.Option(
-            "--server-price", metavar="PRICE", help="Without CPUs, in USD. \\[default: 7000]"
+            "--server-price", metavar="PRICE", help="Without CPUs, in USD. [default: 7000]"
         ),
     ] = None,
     utilization: Annotated[
@@ -64,7 +64,7 @@ def tco(
         typer.Option(
             "--utilization",
             metavar="SHARE",
-            help="Share of the throughput that is planned for. \\[default: 0.7]",
+            help="Share of the throughput that is planned for. [default: 0.7]",
         ),
     ] = None,
     price: Annotated[

@@ -35,7 +35,7 @@ def validate(
             "-m",
             metavar="FILE",
             help="Measurements in TOML, or the name of a set that comes with perfmodel; repeat it "
-            "for several. \\[default: all that come with perfmodel]",
+            "for several. [default: all that come with perfmodel]",
         ),
     ] = None,
     host: Annotated[
@@ -71,7 +71,7 @@ def validate(
             "--threads",
             metavar="N",
             min=1,
-            help="With --host; repeat it for several. \\[default: 1, and all cores]",
+            help="With --host; repeat it for several. [default: 1, and all cores]",
         ),
     ] = None,
     power: Annotated[
