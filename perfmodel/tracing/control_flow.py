@@ -6,8 +6,8 @@ tensor. The rules, each repeated in the notes of the workload:
 * of two branches the dearer one runs (by FLOPs, then by other operations, then by elements moved);
 * a loop over a tensor (``scan``, ``map``) runs its body once for each slice;
 * an associative scan of n slices applies its function n - 1 times, as one after the other would;
-* a ``while_loop`` runs as often as the user says, by an attribute ``perfmodel_iterations`` of the
-  module that is traced.
+* a ``while_loop`` whose condition is known each time (a count) runs as often as that says; any
+  other as often as an attribute ``perfmodel_iterations`` of the module that is traced says.
 
 A body is recorded once and its kernels are repeated.
 """
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import fx
-from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
@@ -44,6 +43,10 @@ BRANCH: Final = (
 )
 ASSOCIATIVE: Final = "an associative scan is charged as one step after the other"
 REPEATED: Final = "a loop is charged {count} runs of its body, as perfmodel_iterations says"
+
+
+#: How often a loop whose condition is known is run to count its runs.
+_MOST_RUNS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,21 +162,19 @@ def _while(recorder: Recorder, node: fx.Node, module: fx.GraphModule) -> None:
 
 def _run_cond(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
     predicate, true, false, operands = _bound(args, kwargs, "pred true_fn false_fn operands")
-    known = predicate
-    if isinstance(predicate, torch.Tensor):
-        known = runner.values.of(predicate)
+    known = runner.values.decision(predicate)
     if known is not None:
-        with unset_fake_temporarily():
-            chosen = true if bool(known) else false
-        return runner.call(chosen, *operands)
+        return runner.call(true if known else false, *operands)
     bodies = [runner.body(branch, *operands) for branch in (true, false)]
-    runner.step(func, (predicate, *bodies, operands), bodies[0].returned)
-    return bodies[0].returned
+    # Its own tensors: a branch may return what it was given.
+    result = pytree.tree_map_only(torch.Tensor, torch.empty_like, bodies[0].returned)
+    runner.step(func, (predicate, *bodies, operands), pytree.tree_leaves(result))
+    return result
 
 
 def _run_scan(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
     function, init, xs, additional = _bound(args, kwargs, "combine_fn init xs additional_inputs")
-    body = runner.body(function, *init, *(x[0] for x in xs), *additional)
+    body = runner.body(function, *_unknown(init), *(x[0] for x in xs), *additional)
     returned = pytree.tree_leaves(body.returned)
     carried, parts = returned[: len(init)], returned[len(init) :]
     result = [*carried, *(_stacked(part, xs[0].shape[0]) for part in parts)]
@@ -192,10 +193,41 @@ def _run_map(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
 def _run_while(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
     names = "cond_fn body_fn carried_inputs additional_inputs"
     condition, function, carried, additional = _bound(args, kwargs, names)
-    test = runner.body(condition, *carried, *additional)
-    body = runner.body(function, *carried, *additional)
+    counted = _counted(runner, condition, function, carried, additional)
+    if counted is not None:
+        return counted
+    changing = _unknown(carried)
+    test = runner.body(condition, *changing, *additional)
+    body = runner.body(function, *changing, *additional)
     runner.step(func, (test, body, carried, additional), body.returned)
     return body.returned
+
+
+def _counted(runner: Runner, condition: Any, function: Any, carried: Any, additional: Any) -> Any:
+    """What a loop returns whose condition is known each time, or None."""
+    bodies: list[Body] = []
+    while len(bodies) < 2 * _MOST_RUNS:
+        test = runner.body(condition, *carried, *additional)
+        (going,) = pytree.tree_leaves(test.returned)
+        known = runner.values.decision(going)
+        if known is None:
+            break
+        bodies.append(test)
+        if not known:
+            for body in bodies:
+                runner.steps.extend(body.steps)
+            return carried
+        bodies.append(runner.body(function, *carried, *additional))
+        carried = tuple(pytree.tree_leaves(bodies[-1].returned))
+    return None
+
+
+def _unknown(values: Sequence[Any]) -> list[Any]:
+    """``values`` as any run of a body has them: what was known before the first holds no more."""
+    return [
+        torch.ops.aten.alias.default(value) if isinstance(value, torch.Tensor) else value
+        for value in values
+    ]
 
 
 def _bound(args: Any, kwargs: Any, names: str) -> list[Any]:

@@ -100,6 +100,18 @@ class Values:
             return None
         return known
 
+    def decision(self, value: Any) -> bool | None:
+        """What a condition says, if that is known; noted as read."""
+        if not isinstance(value, torch.Tensor):
+            return bool(value)
+        known = self.of(value)
+        if known is None:
+            return None
+        for name in self._names([value]):
+            self.read[name] = self._texts[name]
+        with unset_fake_temporarily():
+            return bool(known)
+
     def _set(self, tensor: torch.Tensor, value: torch.Tensor, names: frozenset[str]) -> None:
         tensor._perfmodel_value = value
         tensor._perfmodel_names = names

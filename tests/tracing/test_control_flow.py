@@ -170,6 +170,66 @@ def test_a_branch_whose_condition_is_known_is_taken() -> None:
     assert trace(Known(3, 9), X).flops == 2 * 2 * 5 * 6 * 3
 
 
+class Condition(nn.Module):
+    """A layer of 6 by 6 and a function of it and of the input."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+        self.a = nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor, *more: torch.Tensor) -> Any:
+        return self.function(self.a, x, *more)
+
+
+LAYER = 2 * 5 * 6 * 6
+
+
+def test_branches_take_and_return_dicts() -> None:
+    def either(a: nn.Module, x: torch.Tensor) -> Any:
+        branches = (lambda d: {"y": a(d["x"])}, lambda d: {"y": d["x"] * 2})
+        y = torch.cond(x.sum() > 0, *branches, ({"x": x},))["y"]
+        return a(y)
+
+    assert trace(Condition(either), X).flops == 2 * LAYER
+
+
+def test_a_branch_may_return_what_it_was_given() -> None:
+    def either(a: nn.Module, x: torch.Tensor) -> Any:
+        y = torch.cond(x.sum() > 0, lambda x: x, lambda x: a(x), (x,))
+        return x.relu() + y
+
+    workload = trace(Condition(either), X)
+    assert workload.flops == LAYER
+    last = len(workload) - 1
+    # The input is the input still, not what the other branch returned.
+    assert workload.kernels.operator[last - 1] == "aten.relu"
+    assert workload.dependencies[last - 1] == ()
+    assert workload.dependencies[last] == (last - 2, last - 1)
+
+
+def test_a_loop_whose_count_is_known_runs_as_often() -> None:
+    def count(a: nn.Module, x: torch.Tensor, most: torch.Tensor) -> Any:
+        start = torch.zeros((), dtype=torch.long)
+        return while_loop(lambda i, x: i < most, lambda i, x: (i + 1, a(x)), (start, x))
+
+    workload = trace(Condition(count), (X, torch.tensor(7)))
+    assert workload.flops == 7 * LAYER
+    assert workload.kernels.operator.count("aten.lt") == 8
+    assert "more_0 = 7" in workload.provenance["values"]
+
+
+def test_what_is_known_of_a_state_before_a_loop_decides_nothing_in_it() -> None:
+    def steps(a: nn.Module, x: torch.Tensor) -> Any:
+        def step(state: torch.Tensor, row: torch.Tensor) -> Any:
+            state = torch.cond(state.sum() > 0, lambda s: a(s), lambda s: s * 2, (state,))
+            return state + row, row + 0
+
+        return scan(step, torch.zeros(6), x)
+
+    assert trace(Condition(steps), X).flops == LAYER
+
+
 def test_vmap_is_what_it_runs() -> None:
     layer = nn.Linear(6, 7)
 
