@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from perfmodel.figures import quantity
@@ -116,6 +116,26 @@ class Report:
 
     def __bool__(self) -> bool:
         return bool(self.moved or self.added or self.gone or self.problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain Python objects for JSON; a ratio that is none is None."""
+        return {
+            "headline": self.headline,
+            "compared": self.compared,
+            "causes": [asdict(cause) for cause in self.causes],
+            "moved": [
+                {
+                    **asdict(move),
+                    "labels": list(move.labels),
+                    "ratio": None if math.isnan(move.ratio) else move.ratio,
+                }
+                for move in self.moved
+            ],
+            "flips": list(self.flips),
+            "added": list(self.added),
+            "gone": list(self.gone),
+            "problems": list(self.problems),
+        }
 
     @property
     def headline(self) -> str:
@@ -250,7 +270,7 @@ class _Comparison:
 
     def causes(self) -> list[Cause]:
         found = [*self._figures(), *self._traces(), *self._mappings()]
-        return sorted(found, key=lambda c: (KINDS.index(c.kind), -c.weight, c.text))
+        return sorted(found, key=lambda cause: (KINDS.index(cause.kind), -cause.weight))
 
     def _figures(self) -> Iterable[Cause]:
         """One cause for each figure; CPUs that share it (a core's, say) are named together."""
@@ -288,8 +308,8 @@ class _Comparison:
                 for text in texts[:_MODULES]:
                     yield Cause(MODEL, f"{name}: {text}", weight)
                 if len(texts) > _MODULES:
-                    more = _count(len(texts) - _MODULES, "more module")
-                    yield Cause(MODEL, f"{name}: and {more}", 0)
+                    more = len(texts) - _MODULES
+                    yield Cause(MODEL, f"{name}: and {_count(more, 'more change')}", 0)
                 if not texts and same_tracer:
                     yield Cause(MODEL, f"{name}: {'; '.join(_work(old, new)) or 'order'}", weight)
         for text, models in counts.items():

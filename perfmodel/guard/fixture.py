@@ -113,6 +113,7 @@ class Guard:
                 )
             made = subject(model, scenarios[0], inputs=inputs, kwargs=kwargs, name=name)
         except PerfmodelError as error:
+            self.recorded.failures[self.test] = str(error)
             pytest.fail(str(error), pytrace=False)
         faults: list[str] = []
         for machine in machines:
@@ -120,6 +121,7 @@ class Guard:
                 try:
                     faults += self._estimate(made, machine, scenario, limits)
                 except PerfmodelError as error:
+                    self.recorded.failures[self.test] = str(error)
                     faults.append(f"{made.name}: {error}")
         if faults:
             pytest.fail(listed(list(dict.fromkeys(faults))), pytrace=False)

@@ -12,7 +12,6 @@ perfmodel's that takes time: it is loaded in every environment that has both.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,11 +73,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """Name the version and the figures that estimates are made of."""
     from perfmodel._version import __version__
+    from perfmodel.guard.catalogue import catalogue_digest
 
-    package, digest = Path(__file__).parents[1], hashlib.sha256()
-    for path in sorted(package.glob("*/catalog/**/*.toml")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return f"perfmodel: {__version__}, catalogue {digest.hexdigest()[:12]}"
+    return f"perfmodel: {__version__}, catalogue {catalogue_digest()}"
 
 
 @pytest.fixture
@@ -198,6 +195,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         found.problems += found.store(snapshots)
     report = found.report(old)
     config.stash[_REPORT] = report
+    if target := option(config, "results"):
+        from perfmodel.guard import results
+
+        results.save(Path(target), found.everything(), old=old, failures=found.failures,
+                     tests=found.tests)  # fmt: skip
     if report.problems and session.exitstatus in (
         pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED,
     ):  # fmt: skip

@@ -24,6 +24,7 @@ class Recorded:
         allowed: by model and key, the relative difference that its test allows.
         kept: by model and key, whether it is held against a snapshot (or against a budget alone).
         spoilt: models that two tests describe differently, which no update may write.
+        failures: by test, why it could not estimate.
         problems: what went wrong outside of any test.
         whole: whether every test of the suite ran.
     """
@@ -34,6 +35,7 @@ class Recorded:
     allowed: dict[str, dict[str, float]] = field(default_factory=dict)
     kept: dict[str, dict[str, bool]] = field(default_factory=dict)
     spoilt: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     whole: bool = False
 
@@ -109,6 +111,7 @@ class Recorded:
                 if wrong and wrong not in self.problems:
                     self.problems.append(wrong)
         self.spoilt |= {m: t for m, t in other.spoilt.items() if m not in self.spoilt}
+        self.failures |= other.failures
         self.problems += [text for text in other.problems if text not in self.problems]
         self.whole = self.whole and other.whole
 

@@ -99,8 +99,14 @@ def subject(
 
 
 def _named(model: Any, scenario: Scenario, name: str | None) -> Subject:
+    from perfmodel.models import own
     from perfmodel.resolve import resolve_model
 
+    sized = (scenario.phase, scenario.tokens, scenario.context) != (None, None, None)
+    if isinstance(model, str) and own.is_factory(model) and not sized:
+        label, function = own.named_function(model)
+        label = name or label.replace(":", ".")
+        return _traced(label, _made(label, function, scenario), scenario)
     source = resolve_model(model, scenario)
     with _quiet():
         workload = source.workload(scenario.batch)
