@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,33 +46,26 @@ def both_sides(text: str, asked: Mapping[str, Any]) -> tuple[Document, Document]
     """
     dots = "..." if "..." in text else ".."
     first, _, second = text.partition(dots)
-    start, end = _commit(first or "HEAD"), _commit(second or "HEAD")
+    start, end = commit_of(first or "HEAD"), commit_of(second or "HEAD")
     if dots == "...":
         start = _git("merge-base", start, end)
-    inside = _git("rev-parse", "--show-prefix")
-    return _side(start, first or "HEAD", inside, asked), _side(end, second or "HEAD", inside, asked)
+    inside = prefix()
+    sides = (start, first or "HEAD"), (end, second or "HEAD")
+    old, new = (_side(commit, shown, inside, asked) for commit, shown in sides)
+    return old, new
 
 
-def _side(commit: str, shown: str, inside: str, asked: Mapping[str, Any]) -> Document:
+@contextmanager
+def tree_of(commit: str) -> Iterator[tuple[Path, Path]]:
+    """Give a work tree of ``commit``, and a folder beside it; both are gone afterwards.
+
+    Raises :class:`GitError` where Git cannot make it.
+    """
     folder = Path(tempfile.mkdtemp(prefix="perfmodel-diff-"))
     tree = folder / "tree"
     try:
         _git("worktree", "add", "--detach", "--quiet", str(tree), commit)
-        asked_file, target = folder / "asked.json", folder / "results.json"
-        asked_file.write_text(json.dumps(dict(asked)), encoding="utf-8")
-        place = tree / inside
-        if not place.is_dir():
-            raise GitError(f"{shown}: has no folder {inside}")
-        path = [str(place), str(tree), *filter(None, [os.environ.get("PYTHONPATH")])]
-        command = [sys.executable, "-m", "perfmodel.guard.collect", str(asked_file), str(target)]
-        done = subprocess.run(
-            command, cwd=place, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode or not target.is_file():
-            lines = done.stderr.strip().splitlines() or ["it said nothing"]
-            raise GitError(f"{shown} ({commit[:12]}): cannot be estimated: {lines[-1]}")
-        return results.load(target)
+        yield tree, folder
     finally:
         subprocess.run(
             ["git", "worktree", "remove", "--force", str(tree)], capture_output=True, check=False
@@ -79,7 +73,36 @@ def _side(commit: str, shown: str, inside: str, asked: Mapping[str, Any]) -> Doc
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _commit(name: str) -> str:
+def prefix() -> str:
+    """Return where the current folder is in its repository; empty for the top."""
+    return _git("rev-parse", "--show-prefix")
+
+
+def environment(*places: Path) -> dict[str, str]:
+    """Return this process's environment with ``places`` first on Python's path."""
+    path = [*map(str, places), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+
+
+def _side(commit: str, shown: str, inside: str, asked: Mapping[str, Any]) -> Document:
+    with tree_of(commit) as (tree, folder):
+        asked_file, target = folder / "asked.json", folder / "results.json"
+        asked_file.write_text(json.dumps(dict(asked)), encoding="utf-8")
+        place = tree / inside
+        if not place.is_dir():
+            raise GitError(f"{shown}: has no folder {inside}")
+        done = subprocess.run(
+            [sys.executable, "-m", "perfmodel.guard.collect", str(asked_file), str(target)],
+            cwd=place, env=environment(place, tree), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode or not target.is_file():
+            lines = done.stderr.strip().splitlines() or ["it said nothing"]
+            raise GitError(f"{shown} ({commit[:12]}): cannot be estimated: {lines[-1]}")
+        return results.load(target)
+
+
+def commit_of(name: str) -> str:
+    """Return the commit that ``name`` stands for; raises :class:`GitError` for none."""
     try:
         return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     except GitError as error:
