@@ -463,15 +463,16 @@ def _flips(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
             table = tables[setting]
             before, after = (sorted(table, key=lambda cpu: (table[cpu][i], cpu)) for i in (0, 1))
             place = {cpu: rank for rank, cpu in enumerate(after)}
-            flipped = any(
-                place[a] > place[b]
-                and not close(table[a][0], table[b][0])
-                and not close(table[a][1], table[b][1])
+            flipped = [
+                f"{a} < {b} -> {b} < {a}"
                 for rank, a in enumerate(before)
                 for b in before[rank + 1 :]
-            )
+                if place[a] > place[b]
+                and not close(table[a][0], table[b][0])
+                and not close(table[a][1], table[b][1])
+            ]
             if flipped:
-                yield f"{name} {setting}: {' < '.join(before)} -> {' < '.join(after)}"
+                yield f"{name} {setting}: {_listed(flipped)}"
 
 
 def _changed(old: object, new: object) -> str:

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +28,8 @@ from perfmodel.workload.workload import Workload
 if TYPE_CHECKING:
     from perfmodel.scenario import Scenario
 
+#: Methods that fill a tensor with random numbers.
+_RANDOM: Final = ("normal_", "uniform_", "bernoulli_", "exponential_", "random_")
 #: The log of torch that heeds its own level only.
 _TRACE_LOG: Final = "torch.__trace"
 _EXPECTED: Final = (
@@ -139,7 +141,8 @@ def _made(label: str, factory: Callable[..., Any], scenario: Scenario) -> tuple[
         takes_batch = False
     if scenario.batch is not None and not takes_batch:
         raise PerfmodelError(f"{label}: takes no batch, so its inputs choose it; leave batch= out")
-    made = factory(batch=scenario.batch or 1) if takes_batch else factory()
+    with _no_values_of_meta_tensors():
+        made = factory(batch=scenario.batch or 1) if takes_batch else factory()
     if not isinstance(made, tuple) or len(made) not in (2, 3) or not _is_module(made[0]):
         found = f"a tuple of {len(made)}" if isinstance(made, tuple) else _kind(made)
         raise PerfmodelError(
@@ -147,6 +150,32 @@ def _made(label: str, factory: Callable[..., Any], scenario: Scenario) -> tuple[
             "kwargs)"
         )
     return made if len(made) == 3 else (*made, None)
+
+
+def _no_values_of_meta_tensors() -> AbstractContextManager[object]:
+    """Without the initialisation of weights that have no storage.
+
+    It changes nothing, but torch comes to it by a way that imports its whole compiler.
+    """
+    if "torch" not in sys.modules:
+        return nullcontext()
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    methods = {getattr(torch.Tensor, name) for name in _RANDOM}
+    functions = {f for name, f in vars(torch.nn.init).items() if name.endswith("_") and callable(f)}
+
+    class WithoutValues(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if func in methods or func in functions:
+                tensor = args[0] if args else (kwargs or {}).get("tensor")
+                if isinstance(tensor, torch.Tensor) and tensor.is_meta:
+                    return tensor
+            return func(*args, **(kwargs or {}))
+
+    return WithoutValues()
 
 
 def _traced(name: str, made: tuple[Any, Any, Any], scenario: Scenario) -> Subject:
