@@ -44,8 +44,8 @@ def diff(
         typer.Option("--precision", "-p", metavar="P", help="Of a Git range; repeat it."),
     ] = None,
     software: Annotated[
-        str, typer.Option("--software", metavar="NAME|FILE", help="Of a Git range.")
-    ] = "compiled",
+        str | None, typer.Option("--software", metavar="NAME|FILE", help="Of a Git range.")
+    ] = None,
     fail_above: Annotated[
         str | None,
         typer.Option(

@@ -18,18 +18,19 @@ from perfmodel.guard.session import Recorded
 from perfmodel.guard.subjects import subject
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
-from perfmodel.scenario import Scenario
+from perfmodel.scenario import Options, Scenario
 
 
 def collect(
-    models: Iterable[str], cpus: Iterable[str], precisions: Iterable[str], software: str
+    models: Iterable[str], cpus: Iterable[str], precisions: Iterable[str], software: str | None
 ) -> Recorded:
     """Return the estimates of every model on every CPU in every precision, and what failed.
 
     Raises :class:`PerfmodelError` for a CPU, precision or software that does not exist.
     """
     machines = [load_machine(cpu) for cpu in cpus]
-    scenarios = [Scenario(precision, software=software) for precision in precisions]
+    options: Options = {} if software is None else {"software": software}
+    scenarios = [Scenario(precision, **options) for precision in precisions]
     found = Recorded(whole=True)
     for model in models:
         try:

@@ -44,7 +44,7 @@ def of_range(
     models: Sequence[str] | None,
     cpus: Sequence[str] | None,
     precisions: Sequence[str] | None,
-    software: str,
+    software: str | None,
 ) -> tuple[Document, Document]:
     """Return the results of both sides of a Git range; without CPUs, on one of each vendor.
 

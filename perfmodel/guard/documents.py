@@ -2,7 +2,7 @@
 
 A model's document has what it asks for (``asks``, by batch and phase) and its ``estimates``, by
 CPU, precision and whatever else is not the default. Figures are kept once per source: a CPU, a
-software ("software.compiled") or a precision policy ("precision.bf16").
+software ("software.openvino") or a precision policy ("precision.bf16").
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 import numpy as np
 
 from perfmodel.figures.figure import Figure
+from perfmodel.figures.record import Record
 from perfmodel.machine import Machine
 from perfmodel.scenario import Scenario
 from perfmodel.software import Software
@@ -29,7 +30,10 @@ Document = dict[str, Any]
 Figures = dict[str, Any]
 
 #: Figures of a machine that no latency depends on.
-_UNREAD: Final = ("power.", "price.", "memory.capacity")
+_UNREAD: Final = ("power.", "price.", "memory.capacity", "calibration.", "cache.kind")
+#: Fields for people: of a whole description, and of its parts.
+_DESCRIBES: Final = ("id", "name", "description", "notes")
+_REMARKS: Final = ("confidence", "source", "setting", "notes")
 _DIGITS: Final = re.compile(r"\d+")
 
 
@@ -75,21 +79,19 @@ def digest(document: object) -> str:
 
 
 def machine_figures(machine: Machine) -> Figures:
-    """Return every figure of ``machine`` that a latency may depend on, by its path."""
-    return {
-        path: _value(figure)
-        for path, figure in machine.figures().items()
-        if not path.startswith(_UNREAD)
-    }
+    """Return every figure and rule of ``machine`` that a latency may depend on, by its path."""
+    found = {path: _value(figure) for path, figure in machine.figures().items()} | dict(
+        _rules(machine)
+    )
+    return {path: value for path, value in found.items() if not path.startswith(_UNREAD)}
 
 
 def software_figures(software: Software) -> Figures:
-    """Return every figure of ``software`` and its rules, by path without ``software.ID``."""
+    """Return every figure and rule of ``software``, by path without ``software.ID``."""
     start = f"software.{software.id}."
-    return {path.removeprefix(start): _value(f) for path, f in software.figures().items()} | {
-        "fusion": ", ".join(sorted(software.fusion)),
-        "threads": software.threads,
-    }
+    return {path.removeprefix(start): _value(f) for path, f in software.figures().items()} | dict(
+        _rules(software)
+    )
 
 
 def policy_figures(policy: Precision) -> Figures:
@@ -110,6 +112,21 @@ def sources(machine: Machine, scenario: Scenario) -> dict[str, Figures]:
         f"software.{scenario.loaded.id}": software_figures(scenario.loaded),
         f"precision.{scenario.policy.name}": policy_figures(scenario.policy),
     }
+
+
+def _rules(node: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Whatever a description states that is no figure, as text: instructions, tiles, fusion."""
+    if isinstance(node, Record):
+        items: Iterable[tuple[str, Any]] = ((n, getattr(node, n)) for n in type(node).model_fields)
+    elif isinstance(node, Mapping):
+        items = node.items()
+    else:
+        if not (node is None or isinstance(node, Figure)):
+            yield path, ", ".join(map(str, node)) if isinstance(node, tuple) else str(node)
+        return
+    for name, child in items:
+        if name not in (_REMARKS if path else _DESCRIBES):
+            yield from _rules(child, f"{path}.{name}" if path else str(name))
 
 
 def _value(figure: Figure) -> Any:

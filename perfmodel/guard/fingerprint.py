@@ -2,9 +2,9 @@
 
 What goes in:
 
-* the tree of modules with all their attributes: shapes and types of tensors (and values of small
-  ones that are no parameters), numbers, texts, containers, functions with what they close over,
-  configuration objects, hooks;
+* the tree of modules with all their attributes: shapes and types of tensors (and values of those
+  that are no parameters, where they are few or all equal, since a trace may know them), numbers,
+  texts, containers, functions with what they close over, configuration objects, hooks;
 * the source of every class and function met there, and of every file of the user that those files
   import, directly or not, wherever the import stands; of installed libraries, their version;
 * plain values among the globals of those files, since a forward may use one as a size;
@@ -121,9 +121,13 @@ class _Walk:
     def tensor(self, value: torch.Tensor) -> None:
         self.kind(type(value))
         self.say(tuple(value.shape), value.dtype, value.layout, value.requires_grad)
-        small = value.numel() <= _VALUES and value.layout == torch.strided
-        if small and not value.is_meta and not isinstance(value, torch.nn.Parameter):
+        if value.is_meta or value.layout != torch.strided or isinstance(value, torch.nn.Parameter):
+            return
+        if value.numel() <= _VALUES:
             self.say(value.detach().cpu().tolist())
+        elif not value.is_floating_point() and bool((value == value.flatten()[0]).all()):
+            # A mask of ones, say; a trace may know it.
+            self.say("all", value.flatten()[0].item())
 
     def container(self, value: Any, place: str) -> bool:
         if isinstance(value, Mapping) and type(value).__module__ in ("builtins", "collections"):

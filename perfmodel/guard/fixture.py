@@ -72,7 +72,7 @@ class Guard:
         rtol: float | str | None = None,
         max_latency: float | str | None = None,
         max_increase: float | str | None = None,
-        software: str | Path | Software = "compiled",
+        software: str | Path | Software | None = None,
         state: str = "steady",
         batch: int | None = None,
         phase: str | None = None,
@@ -102,9 +102,11 @@ class Guard:
         try:
             limits = self._limits(rtol, max_latency, max_increase)
             options: Options = {
-                "software": software, "state": state, "batch": batch, "phase": phase,
-                "tokens": tokens, "context": context,
+                "state": state, "batch": batch, "phase": phase, "tokens": tokens,
+                "context": context,
             }  # fmt: skip
+            if software is not None:
+                options["software"] = software
             scenarios = _scenarios(precision, options)
             machines = [load_machine(cpu) for cpu in _several(cpus) or self.cpus]
             if not machines:
@@ -243,6 +245,8 @@ def _machine_with(machine: Machine, figures: Mapping[str, Any]) -> Machine:
     changed = {path: value for path, value in figures.items() if value != now[path]}
     if not changed:
         return machine
+    if any(isinstance(value, str) for value in changed.values()):
+        raise PerfmodelError("rules changed")
     return machine.with_values({path: _number(value) for path, value in changed.items()})
 
 

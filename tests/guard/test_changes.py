@@ -14,14 +14,14 @@ from perfmodel.guard.changes import compare
 from perfmodel.guard.documents import Document, digest
 
 FIGURES: Document = {
-    "software.compiled": {"launch.default": [1.5e-6, "s"], "threads": "best"},
+    "software.openvino": {"launch.default": [1.5e-6, "s"], "threads": "best"},
     "precision.bf16": {"weight_bits.linear": 16.0},
 }
 
 
 def entry(cpu: str, latency: float, engine: str = "amx", bottleneck: str = "compute") -> Document:
     return {
-        "cpu": cpu, "precision": "bf16", "software": "compiled", "state": "steady", "batch": 1,
+        "cpu": cpu, "precision": "bf16", "software": "openvino", "state": "steady", "batch": 1,
         "asks": "batch 1", "latency_ms": latency, "bottleneck": bottleneck,
         "parts": {"linear": {engine: latency * 0.75}, "norm": {"avx512": latency * 0.25}},
     }  # fmt: skip
@@ -93,9 +93,9 @@ def test_a_figure_of_several_cpus_is_one_cause() -> None:
 
 def test_figures_of_software_have_their_unit() -> None:
     old, new = run(), scaled(run(), 1.1)
-    new["figures"]["software.compiled"]["launch.default"] = [3e-6, "s"]
+    new["figures"]["software.openvino"]["launch.default"] = [3e-6, "s"]
     assert causes(old, digested(new)) == [
-        "figure: software.compiled launch.default 1.5 us -> 3 us (+100 %)"
+        "figure: software.openvino launch.default 1.5 us -> 3 us (+100 %)"
     ]
 
 

@@ -127,6 +127,7 @@ def _closure(size: int) -> Callable[[int], int]:
         (functools.partial(max, 1), functools.partial(max, 2)),
         (SimpleNamespace(hidden=1), SimpleNamespace(hidden=2)),
         (torch.tensor([3, 4]), torch.tensor([3, 5])),
+        (torch.ones(99, dtype=torch.bool), torch.zeros(99, dtype=torch.bool)),
         (torch.float32, torch.float16),
         (nn.Linear, nn.Conv2d),
         (range(3), range(4)),

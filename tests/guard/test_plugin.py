@@ -32,7 +32,7 @@ def test_a_model_is_one_small_sorted_file(suite: Suite) -> None:
     suite.accepted()
     assert sorted(suite.files()) == [
         "figures/one.json", "figures/precision.bf16.json", "figures/precision.int8.json",
-        "figures/software.compiled.json", "figures/two.json", "net.json",
+        "figures/software.openvino.json", "figures/two.json", "net.json",
     ]  # fmt: skip
     text = (suite.snapshots / "net.json").read_text()
     document = json.loads(text)
