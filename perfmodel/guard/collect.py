@@ -18,7 +18,7 @@ from perfmodel.guard.session import Recorded
 from perfmodel.guard.subjects import subject
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
-from perfmodel.scenario import Options, Scenario
+from perfmodel.scenario import Options, scenario_of
 
 
 def collect(
@@ -30,7 +30,7 @@ def collect(
     """
     machines = [load_machine(cpu) for cpu in cpus]
     options: Options = {} if software is None else {"software": software}
-    scenarios = [Scenario(precision, **options) for precision in precisions]
+    scenarios = [scenario_of(precision, options) for precision in precisions]
     found = Recorded(whole=True)
     for model in models:
         try:

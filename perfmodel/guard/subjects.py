@@ -165,7 +165,7 @@ def _no_values_of_meta_tensors() -> AbstractContextManager[object]:
     methods = {getattr(torch.Tensor, name) for name in _RANDOM}
     functions = {f for name, f in vars(torch.nn.init).items() if name.endswith("_") and callable(f)}
 
-    class WithoutValues(TorchFunctionMode):
+    class WithoutValues(TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+# Here, so that pytester, which forgets what a run imports, keeps the module that is changed.
+from perfmodel.guard import fixture
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 
@@ -110,8 +112,6 @@ def changed_estimate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that changes the mapping: factors on latency, and engines by family."""
 
     def change(factor: float = 1.0, engines: dict[str, str] | None = None) -> None:
-        from perfmodel.guard import fixture
-
         original = fixture.estimate
 
         class Kernel:

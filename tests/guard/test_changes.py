@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from perfmodel.guard import rendering
 from perfmodel.guard.changes import compare
@@ -217,3 +218,14 @@ def test_names_are_no_markup(write: Any) -> None:
         row = next(line for line in text.splitlines() if line.startswith("| a"))
         assert row.replace("\\|", "").count("|") == len(rendering.COLUMNS) + 1
         assert "\\*x\\*" in row
+
+
+def test_the_markdown_is_a_table_with_numbers_to_the_right() -> None:
+    report = compare(run(), scaled(run(), 1.1, "c1"))
+    shown = MarkdownIt("commonmark").enable("table").render(rendering.markdown(report))
+    rows = shown.partition("<tbody>")[2].partition("</tbody>")[0].split("</tr>")[:-1]
+    assert len(rows) == 1, "equal shifts are one row"
+    assert rows[0].count("<td") == len(rendering.COLUMNS)
+    assert 'style="text-align:right">+10.0 %' in rows[0]
+    assert shown.startswith("<h3>Latency estimates</h3>")
+    assert "<li>mapping: the formula changed" in shown

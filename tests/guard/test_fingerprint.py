@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from perfmodel import estimate
 from perfmodel.errors import PerfmodelError
 from perfmodel.guard import subjects
 from perfmodel.guard.fingerprint import Opaque, fingerprint
@@ -215,3 +217,35 @@ def test_a_batch_needs_a_factory_that_takes_one() -> None:
     assert subject(free, Scenario(batch=3)).workload.batch == 3
     with pytest.raises(PerfmodelError, match="takes no batch"):
         subject(fixed, Scenario(batch=3))
+
+
+def test_a_cached_trace_is_found_and_estimated_on_three_cpus_in_under_0_3_seconds(
+    nets: Callable[..., object],
+) -> None:
+    factory = nets().factory
+
+    def guard() -> None:
+        found = subject(factory, Scenario())
+        for cpu in ("graviton4", "epyc_9654", "xeon_8490h"):
+            estimate(found.workload, cpu, "bf16")
+
+    guard()
+    start = time.process_time()
+    guard()
+    assert time.process_time() - start < 0.3
+
+
+def test_weights_on_meta_are_not_initialised_and_others_are(nets: Callable[..., object]) -> None:
+    made: dict[str, nn.Module] = {}
+
+    def factory(device: str) -> Callable[[], object]:
+        def make() -> object:
+            with torch.device(device):
+                made[device] = nn.Sequential(nn.Embedding(8, 4), nn.Linear(4, 4))
+                return made[device], (torch.zeros(2, 3, dtype=torch.int64),)
+
+        return make
+
+    workloads = [subject(factory(d), Scenario(), name="x").workload for d in ("meta", "cpu")]
+    assert workloads[0] == workloads[1]
+    assert all(bool(p.abs().sum() > 0) for p in made["cpu"].parameters())
