@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from perfmodel.cli.calibrate import calibrate
 from perfmodel.cli.compare import compare
 from perfmodel.cli.cpus import cpus
+from perfmodel.cli.diff import diff
 from perfmodel.cli.examples import epilog
 from perfmodel.cli.explain import explain
 from perfmodel.cli.models import models
@@ -70,7 +71,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (compare, rank, serve, tco, explain, cpus, models, trace, calibrate, validate):
+for command in (
+    compare, rank, serve, tco, explain, diff, cpus, models, trace, calibrate, validate,
+):  # fmt: skip
     app.command(epilog=epilog(command.__name__))(command)
 
 

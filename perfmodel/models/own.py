@@ -172,14 +172,7 @@ def factory(
         UnknownName: the module has no such function; the nearest is suggested.
         PerfmodelError: it cannot be imported, called, or returns something else.
     """
-    _require_torch()
-    match = _FACTORY.fullmatch(text)
-    if match is None:
-        raise PerfmodelError(f"{text}: expected package.module:function or file.py:function")
-    place = match["place"]
-    function = _attribute(text, _import(text, place), match["name"])
-    stem = Path(place).stem if place.endswith(".py") else place.rpartition(".")[2]
-    name = f"{stem}:{match['name']}"
+    name, function = named_function(text)
 
     def generation(module: Any, batch: int) -> Workload:
         from perfmodel.models import generation
@@ -219,6 +212,21 @@ def factory(
         return _trace(name, made, batch, allow_unmodelled)
 
     return OwnModel(name, fixed, trace_made)
+
+
+def named_function(text: str) -> tuple[str, Callable[..., Any]]:
+    """Return the function that ``text`` names, not called, and what tables call its model.
+
+    Raises as :func:`factory`.
+    """
+    _require_torch()
+    match = _FACTORY.fullmatch(text)
+    if match is None:
+        raise PerfmodelError(f"{text}: expected package.module:function or file.py:function")
+    place = match["place"]
+    function = _attribute(text, _import(text, place), match["name"])
+    stem = Path(place).stem if place.endswith(".py") else place.rpartition(".")[2]
+    return f"{stem}:{match['name']}", function
 
 
 def _require_torch() -> None:

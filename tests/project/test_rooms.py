@@ -27,6 +27,8 @@ ROOMS = (
     ("cost", "calibration"),
     ("comparison",),
     ("running",),
+    ("disagreement",),
+    ("guard",),
     ("perfmodel",),
     ("cli", "__main__"),
 )

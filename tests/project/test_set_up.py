@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
+ACTION = ROOT / "action.yml"
+#: The one workflow that may write, and so runs no code of a pull request.
+COMMENT = ROOT / ".github" / "workflows" / "latency-comment.yml"
+LATENCY = ROOT / ".github" / "workflows" / "latency.yml"
 SESSIONS = {"lint", "tests", "benchmarks", "conformance"}
 
 
@@ -32,6 +37,7 @@ def jobs() -> Iterator[dict[str, Any]]:
 def steps() -> Iterator[dict[str, Any]]:
     for job in jobs():
         yield from job["steps"]
+    yield from load(ACTION)["runs"]["steps"]
 
 
 def nox_sessions() -> set[str]:
@@ -71,7 +77,9 @@ def test_ci_runs_every_session_and_none_that_does_not_exist() -> None:
     assert called == checks()
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [path for path in WORKFLOWS if path != COMMENT], ids=lambda path: path.name
+)
 def test_ci_can_only_read(path: Path) -> None:
     workflow = load(path)
     assert workflow["permissions"] == {"contents": "read"}
@@ -82,8 +90,8 @@ def test_ci_can_only_read(path: Path) -> None:
 
 
 def test_every_action_is_pinned_to_a_commit_with_its_version_beside() -> None:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
-    used = [step["uses"] for step in steps() if "uses" in step]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (*WORKFLOWS, ACTION))
+    used = [step["uses"] for step in steps() if step.get("uses", "./") != "./"]
     assert used
     for action in used:
         assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", action), action
@@ -95,6 +103,54 @@ def test_every_action_is_pinned_to_a_commit_with_its_version_beside() -> None:
 
 def test_no_expression_is_put_into_a_shell_command() -> None:
     assert all("${{" not in step.get("run", "") for step in steps())
+
+
+def test_every_shell_command_is_bash_that_parses() -> None:
+    for step in steps():
+        if "run" in step:
+            checked = subprocess.run(["bash", "-n"], input=step["run"], text=True, check=False)
+            assert checked.returncode == 0, step["run"]
+
+
+def test_what_may_comment_runs_no_code_of_a_pull_request() -> None:
+    workflow = load(COMMENT)
+    assert set(workflow["on"]) == {"workflow_run"}
+    assert workflow["on"]["workflow_run"]["workflows"] == [load(LATENCY)["name"]]
+    assert workflow["permissions"] == {}
+    (job,) = workflow["jobs"].values()
+    assert job["permissions"] == {"actions": "read", "pull-requests": "write"}
+    assert job["if"] == "github.event.workflow_run.event == 'pull_request'"
+    assert not any("uses" in step for step in job["steps"]), "nothing is checked out"
+    text = COMMENT.read_text(encoding="utf-8")
+    assert "secrets." not in text
+    # The pull request is found by what GitHub says of the run, not by what the run left.
+    assert "github.event.workflow_run.head_sha" in text
+    assert text.count("report/") == 1
+
+
+def test_the_comment_is_made_of_the_report_that_the_action_keeps() -> None:
+    kept = next(s for s in load(ACTION)["runs"]["steps"] if "upload-artifact" in s.get("uses", ""))
+    assert f"--name {kept['with']['name']} " in COMMENT.read_text(encoding="utf-8")
+    assert any(step.get("uses") == "./" for step in load(LATENCY)["jobs"]["compare"]["steps"])
+
+
+def test_the_action_passes_its_inputs_by_the_environment() -> None:
+    action = load(ACTION)
+    assert action["runs"]["using"] == "composite"
+    assert all(given["description"] for given in action["inputs"].values())
+    run = action["runs"]["steps"][0]
+    for name in action["inputs"]:
+        place = run if name == "working-directory" else run["env"]
+        assert f"${{{{ inputs.{name} }}}}" in place.values(), name
+    options = set(re.findall(r"--[a-z-]+(?= \"\$)", run["run"]))
+    parsed = pull_request_options()
+    assert {"--base", "--output", "--fail-above"} <= options
+    assert options - {"--quiet", "--depth"} <= parsed
+
+
+def pull_request_options() -> set[str]:
+    source = (ROOT / "perfmodel" / "guard" / "pull_request.py").read_text(encoding="utf-8")
+    return set(re.findall(r'add_argument\("(--[a-z-]+)"', source))
 
 
 def test_every_job_ends_in_time() -> None:
