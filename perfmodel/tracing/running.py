@@ -233,7 +233,7 @@ def uncompiled() -> Iterator[None]:
     def anything(operands: Any) -> None:
         """Let branches take dicts and lists: what is compiled has them flattened before."""
 
-    cond = sys.modules[type(torch.ops.higher_order.cond).__module__]
+    cond: Any = sys.modules[type(torch.ops.higher_order.cond).__module__]
     validate = cond.validate_subgraph_args_types
     cond.validate_subgraph_args_types = anything
     torch.compile = compiled
