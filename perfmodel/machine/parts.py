@@ -64,6 +64,10 @@ def one_domain(machine: Machine) -> Machine:
     values: dict[str, Figure | float] = {
         path: scaled(figures[path], share) for path, share in shares.items()
     }
+    # Counts are whole.
+    for path in ("cores.count", "cache.l3_domains"):
+        if path in values:
+            values[path] = float(max(1, round(float(values[path]))))
     values["topology.numa_domains"] = 1.0
     values |= _clocks(machine, _domain_depth(machine))
     return machine.with_values(values)

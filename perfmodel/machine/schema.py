@@ -556,6 +556,11 @@ class Machine(Record):
         """Every path that :meth:`with_values` takes, with what its figure may be."""
         expected = dict(settable(self))
         expected |= {f"clock.engine.{name}": expected["clock.base"] for name in self.core.engines}
+        expected |= {
+            path: Expect(figure.unit, "3")
+            for path, figure in self.figures().items()
+            if path.startswith("software.")
+        }
         return expected
 
     def with_values(self, values: Mapping[str, Any]) -> Machine:

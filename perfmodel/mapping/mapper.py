@@ -277,8 +277,13 @@ class Mapper:
         # resident_bytes counts a shared weight once; the columns count it at every use.
         return columns.resident_bytes * held / total
 
-    def dram_bandwidth(self, cores: FloatArray) -> FloatArray:
-        """Bytes per second that ``cores`` active cores can draw from memory together."""
+    def dram_bandwidth(self, cores: FloatArray, drawn: Rate = 1.0) -> FloatArray:
+        """Return bytes per second that ``cores`` active cores can draw from memory together.
+
+        Args:
+            drawn: share of the sustained bandwidth that the software draws; what few cores or links
+                limit anyway is not less by it.
+        """
         if "memory.bandwidth" in self._values or "memory.bandwidth" in self._figures:
             peak = self.figure("memory.bandwidth")
         else:
@@ -287,7 +292,7 @@ class Mapper:
                 * self.figure("memory.transfer_rate")
                 * self.figure("memory.channel_width")
             )
-        sustained = peak * self.figure("memory.sustained")
+        sustained = peak * self.figure("memory.sustained") * drawn
         links = self.domains(cores) * self.optional("memory.per_domain", np.inf)
         drawn = np.minimum(cores * self.figure("memory.per_core"), sustained)
         bandwidth: FloatArray = np.minimum(drawn, links)
@@ -342,7 +347,7 @@ class Mapper:
         l3 = cores * (self.figure("core.cache_bandwidth.l3") * clock)
         limit = self.optional("core.cache_bandwidth.l3_domain", np.inf)
         l3 = np.minimum(np.minimum(l3, self.domains(cores) * limit), l2)
-        return l2, l3, np.minimum(self.dram_bandwidth(cores) * drawn, l3)
+        return l2, l3, np.minimum(self.dram_bandwidth(cores, drawn), l3)
 
     def stretch(self, software: Applied, cores: FloatArray) -> FloatArray:
         """Return by what the slowest of ``cores`` threads takes longer than an even share."""

@@ -46,4 +46,8 @@ def join_path(run: Scenario) -> str:
 
 
 def _in_domain(machine: Machine, run: Scenario) -> bool:
-    return run.loaded.numa == "domain" and not run.divided and machine.numa_domains > 1
+    whole = run.instances in (None, 1) and run.cores_per_instance in (
+        None,
+        int(machine.cores.count.typical),
+    )
+    return run.loaded.numa == "domain" and whole and machine.numa_domains > 1

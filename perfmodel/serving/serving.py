@@ -9,6 +9,7 @@ from typing import Unpack
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimation import estimate_columns, prepare
+from perfmodel.mapping.placement import placed
 from perfmodel.mapping.result import Result
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
 from perfmodel.serving.partition import divided, partition_of, total_cores
@@ -49,7 +50,7 @@ def serve(
             f"{workload.name}: {partition} need {needed / 2**30:,.1f} GiB for weights and state; "
             f"{machine.id} has at most {capacity}"
         )
-    own = instance(machine, partition)
+    own = placed(instance(machine, partition), run)
     table = instance_columns(workload, table, machine, partition, run.weights)
     return _of_socket(estimate_columns(prepared, table, own, run), machine, partition, run.weights)
 

@@ -27,7 +27,7 @@ class Result:
         common = {"model": "vit", "cpu": "xeon", "method": "roofline", "batch": 1}
         return common | {
             "state": "steady",
-            "runtime": "compiled",
+            "software": "openvino",
             "precision": self.precision,
             "latency_ms": sum(row.latency_ms for row in self.kernels),
         }

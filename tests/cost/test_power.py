@@ -76,10 +76,10 @@ def test_the_parts_of_some_instances_by_hand(instances: int, cores: int) -> None
     b = Builder("layer", batch=2)
     b.linear(b.input(2 * 4096), 2, 8192, 4096)
     division = Partition(instances, cores)
-    run = serve(b.workload(), machine, division, "int8").estimate
+    run = serve(b.workload(), machine, division, "int8")
     energy = {path: figure.typical for path, figure in figures().items()}
     seconds = run.latency_ms / 1e3
-    power = package_power(run, machine, division)
+    power = package_power(run)
     headroom = machine.power.tdp.typical - machine.power.idle.typical
     share = instances * cores / machine.cores.count.typical
     assert power.active_w == pytest.approx(energy["energy.package.active"] * headroom * share)

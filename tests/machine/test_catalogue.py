@@ -476,8 +476,9 @@ def test_mlperf_on_xeon_fits_the_amx_peak(cpu: str, samples_per_s: float) -> Non
         assert 0.2 < delivered / xeon.peak_ops("amx", "int8", clock=clock) < 0.6
     assert delivered > xeon.cores.count.typical * 512 * xeon.clock.base.typical
     assert delivered > xeon.cores.count.typical * 512 * 2.75e9
+    # The core states what the best kernels attain of large products; a whole network reaches less.
     conv = xeon.core.engines["amx"].efficiency["conv"]
-    assert conv.low < delivered / xeon.peak_ops("amx", "int8") < conv.high
+    assert conv.low / 2 < delivered / xeon.peak_ops("amx", "int8") < conv.typical
 
 
 @pytest.mark.parametrize(

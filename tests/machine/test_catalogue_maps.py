@@ -101,7 +101,7 @@ def test_formats_run_as_the_core_can(cpu: str, asked: str, engine: str, fmt: str
 
 def test_what_a_desktop_lacks_is_said() -> None:
     (note,) = estimate(MODEL, "i7_12700k", "bf16").notes
-    assert note == "i7_12700k has no bf16 arithmetic: products run in fp32"
+    assert note == "i7_12700k under openvino has no bf16 arithmetic: products run in fp32"
     assert estimate(MODEL, "graviton4", "bf16").notes == ()
 
 

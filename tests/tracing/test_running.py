@@ -466,5 +466,5 @@ def test_a_converted_module_is_one_line() -> None:
     module = torch.ao.quantization.quantize_dynamic(
         nn.Sequential(nn.Linear(6, 7)), {nn.Linear}, torch.qint8
     )
-    with pytest.raises(TraceError, match=r"^Sequential: 0 is quantised .*trace the float model"):
+    with pytest.raises(TraceError, match=r"^Sequential: 0 is a quantised .*trace the float model"):
         trace(module, X)

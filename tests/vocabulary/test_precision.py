@@ -54,4 +54,6 @@ def test_a_narrower_precision_stores_nothing_wider(role: str, narrow: str, wide:
 
 def test_an_unknown_precision_suggests_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'int8'"):
+        get_precision("int9")
+    with pytest.raises(UnknownName, match="did you mean 'w4'"):
         get_precision("int4")
