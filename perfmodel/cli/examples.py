@@ -21,13 +21,13 @@ EXAMPLES: Final = {
         "perfmodel tco resnet50 --rps 10000 --max-latency 50ms",
         "perfmodel tco vit_b_16 --electricity '0.2 USD/kWh' --price epyc_9654=9000",
     ),
-    "diff": (
-        "perfmodel diff base.json head.json --fail-above 5%",
-        "perfmodel diff main..HEAD --models nets.py:encoder",
-    ),
     "explain": (
         "perfmodel explain vit_l_16 --cpu xeon_8490h",
         "perfmodel explain nets.py:encoder --cpu epyc_9654 --software eager --top 5",
+    ),
+    "diff": (
+        "perfmodel diff base.json head.json --fail-above 5%",
+        "perfmodel diff main...HEAD --models nets.py:encoder --cpu graviton4",
     ),
     "cpus": (
         "perfmodel cpus --sources epyc_9654",
