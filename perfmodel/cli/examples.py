@@ -25,6 +25,10 @@ EXAMPLES: Final = {
         "perfmodel explain vit_l_16 --cpu xeon_8490h",
         "perfmodel explain nets.py:encoder --cpu epyc_9654 --software eager --top 5",
     ),
+    "diff": (
+        "perfmodel diff base.json head.json --fail-above 5%",
+        "perfmodel diff main...HEAD --models nets.py:encoder --cpu graviton4",
+    ),
     "cpus": (
         "perfmodel cpus --sources epyc_9654",
         "perfmodel cpus --check my_cpu.toml",
