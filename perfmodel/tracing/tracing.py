@@ -385,7 +385,12 @@ def _iterations(name: str, module: torch.nn.Module) -> int | None:
 
 
 def _is_packed(part: torch.nn.Module) -> bool:
-    """Whether ``part`` is of PyTorch's modules that run quantised operators."""
+    """Whether ``part`` is of PyTorch's modules that run quantised operators.
+
+    Beside them are those that a model holds to be quantised later, and that run on floats.
+    """
+    if type(part).__name__ in ("FloatFunctional", "FXFloatFunctional"):
+        return False
     place = type(part).__module__
     return place.startswith(("torch.ao.nn", "torch.nn")) and "quantized" in place.split(".")
 

@@ -96,3 +96,16 @@ def test_modules_with_packed_weights_say_what_to_do() -> None:
     with pytest.raises(TraceError, match=r"0 is a quantised module.* choose --precision int8"):
         trace(packed, torch.zeros(2, 8))
     assert trace(module, torch.zeros(2, 8)).flops == 2 * 2 * 64
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_that_can_be_quantised_is_a_float_model() -> None:
+    class Joined(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.join = torch.ao.nn.quantized.FloatFunctional()
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.join.add_relu(x, x)
+
+    assert trace(Joined(), torch.zeros(2, 8)).kernels.operator == ("aten.add", "aten.relu")
