@@ -10,7 +10,6 @@ import pytest
 
 from docs.generators import fidelity
 from perfmodel.evidence.measurements import FIT
-from perfmodel.mapping.assumptions import uncalibrated_error
 
 
 def test_unseen_desktop_networks_stay_within_15_percent() -> None:
@@ -57,16 +56,3 @@ def test_decode_on_a_machine_that_no_fit_saw_stays_within_a_factor() -> None:
     cases = fidelity.points("llama_cpp")
     ratios = zip(cases, fidelity.unseen_generation(), strict=True)
     assert max(fidelity.factor(r) for c, r in ratios if c.row.phase == "decode") <= 1.37
-
-
-@pytest.mark.parametrize(
-    ("file", "stated"),
-    [
-        ("desktops", uncalibrated_error("eager", generates=False)),
-        ("servers", uncalibrated_error("compiled", generates=False)),
-        ("llama_cpp", uncalibrated_error("llama_cpp", generates=True)),
-    ],
-)
-def test_uncalibrated_estimates_state_the_error_that_was_found(file: str, stated: float) -> None:
-    found = fidelity.vendor_time_error(fidelity.vendor(file))
-    assert stated == pytest.approx(found, abs=0.015)

@@ -25,7 +25,9 @@ HEADER = """\
 The comparison of 2025-10-24 drew conclusions from its table. Each is below with what its own method
 says (reproduced by `perfmodel.published`), what perfmodel's roofline method says, with the share of
 samples of its uncertain figures in which that holds, and why the two differ. Batch 1, steady state,
-compiled runtime. An order that holds in under 90 % of the samples is *leaning*.
+compiled runtime. An order that holds in under 90 % of the samples is
+*leaning*, and so is one between vendors of which one was never measured with that software in that
+way.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
+from docs.generators import certainty
 from perfmodel._text import percent, significant
 from perfmodel.calibration.crossvalidation import left_out
 from perfmodel.calibration.fitting import Fit, fit, predicted
@@ -115,12 +116,6 @@ def of_ratios(cases: Sequence[Case], ratios: Sequence[float]) -> Scores:
 def factor(ratio: float) -> float:
     """How many times off, either way."""
     return max(ratio, 1 / ratio)
-
-
-def vendor_time_error(compared: Sequence[Compared]) -> float:
-    """Mean absolute relative error of times, whatever the points are counted in."""
-    ratios = [c.ratio if c.unit == "ms" else 1 / c.ratio for c in compared]
-    return sum(abs(ratio - 1) for ratio in ratios) / len(ratios)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -325,5 +320,6 @@ def _scores(parts: Sequence[tuple[str, Scores]]) -> str:
 
 def render() -> str:
     """The whole document."""
-    parts = (_targets(), _desktops(), _matmul(), _servers(), _generation(), MISSES)
+    sure = certainty.render(table)
+    parts = (_targets(), _desktops(), _matmul(), _servers(), _generation(), sure, MISSES)
     return "\n".join([HEADER, *parts]).replace("{padded}", f"{padded_bert():.2f}")

@@ -174,7 +174,7 @@ def _heading(result: Result, machine: Machine, flops: int) -> Facts:
         f"{percent(result.utilization)} utilised, {significant(result.mean_active_cores)} cores on "
         "average",
         "time": shares,
-        "estimate": certainty([result]).strip().rstrip(".").lower(),
+        "estimate": certainty([result]).strip().rstrip("."),
         "machine": f"{figures['cores']} cores, {engines}, L2 "
         f"{significant(figures['l2_per_core_mib'], 1)} MiB per core, {l3}, DRAM "
         f"{significant(figures['sustained_bandwidth_gb_s'])} GB/s sustained",

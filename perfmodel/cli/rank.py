@@ -12,6 +12,7 @@ from perfmodel.cli.rendering import Column, Facts, Table, note, progress, show
 from perfmodel.cli.sweep import show_sweeps
 
 if TYPE_CHECKING:
+    from perfmodel.certainty import Interval
     from perfmodel.ranking import Ranking
 
 
@@ -37,8 +38,10 @@ def rank(
     """Order CPUs by latency, with the probability of each rank and what decides it.
 
     Every figure with a range is sampled (triangular between low and high, mode at typical); what
-    two CPUs share, such as a core's efficiencies, is drawn once for both. An order that holds in
-    under 90 % of the samples is printed as leaning.
+    two CPUs share, such as a core's efficiencies, is drawn once for both; so is the formula's own
+    error, as far as measurements show that they share it. An order that holds in under 90 % of the
+    samples is printed as leaning, and as untested where fewer than four machines were measured with
+    that software in that way.
     """
     from perfmodel.ranking import rank
 
@@ -78,53 +81,53 @@ def _table(ranking: Ranking) -> Table:
             Column("CPU", "left"),
             Column("latency\nms"),
             Column("80 %\ninterval", "left"),
+            Column("rests on", "left"),
             *(Column(f"#{place + 1}\n%") for place in range(places)),
         ],
         title=f"{ranking.model}: {ranking.precision.upper()}, batch {ranking.batch}, "
         f"{ranking.state} state, {ranking.software} software",
-        caption=_certainty(ranking),
+        caption="Intervals hold the ranges of figures and the error of the formula; "
+        "docs/fidelity.md has how often such intervals and orders came true.",
     )
     rows = zip(
         ranking.cpus,
         ranking.latency_ms,
         ranking.latency_low_ms,
         ranking.latency_high_ms,
+        ranking.machines,
         ranking.rank_probability,
         strict=True,
     )
-    for cpu, median, low, high, probabilities in rows:
+    for cpu, median, low, high, (_, stated), probabilities in rows:
         table.add(
             cpu,
             significant(median),
             f"{significant(low)} to {significant(high)}",
+            _evidence(stated),
             *("." if p < 0.005 else f"{p * 100:.0f}" for p in probabilities),
         )
     return table
 
 
-def _certainty(ranking: Ranking) -> str:
-    """What the intervals hold, and which of the CPUs were never fitted to measurements."""
-    never = [
-        cpu
-        for cpu, label in zip(ranking.cpus, ranking.calibration, strict=True)
-        if label == "uncalibrated"
-    ]
-    which = f" ({', '.join(never)})" if 0 < len(never) < len(ranking.cpus) else ""
-    label = f"Uncalibrated{which}" if never else "Calibrated"
-    return f"{label}; intervals hold the ranges of figures, not the error of the formula."
+def _evidence(stated: Interval) -> str:
+    """One word of provenance, and how many machines are behind it."""
+    return stated.provenance + (f", {stated.machines} machines" if stated.machines else "")
 
 
 def _orders(ranking: Ranking) -> Facts:
     """Each CPU against the next: verdict, ratio, and what decides."""
     lines = []
     for pair in ranking.adjacent:
+        shares = [("the formula's own error", pair.model_error)]
+        shares += [(influence.unknown.label, influence.share) for influence in pair.deciding]
         deciding = "; ".join(
-            f"{influence.unknown.label} ({percent(influence.share)})"
-            for influence in pair.deciding
-            if influence.share >= 0.05
+            f"{name} ({percent(share)})"
+            for name, share in sorted(shares, key=lambda named: -named[1])
+            if share >= 0.05
         )
+        reason = f" ({pair.reason})" if pair.reason else ""
         text = (
-            f"{pair.verdict}, {percent(pair.probability)} of samples; ratio "
+            f"{pair.verdict}{reason}, {percent(pair.probability)} of samples; ratio "
             f"{pair.ratio:.2f} ({pair.ratio_low:.2f} to {pair.ratio_high:.2f})"
         )
         lines.append(

@@ -261,20 +261,33 @@ def power(basis: str) -> str:
 
 
 def certainty(estimates: Iterable[Any]) -> str:
-    """How far off to expect estimates to be, once for all of them; nothing of published ones."""
-    errors: dict[str, dict[str, None]] = {}
+    """How far off estimates may be, once for all that are alike; nothing of published ones."""
+    stated: dict[str, dict[str, None]] = {}
     for estimate in estimates:
-        label = getattr(estimate, "calibration", None)
-        if label is not None:
-            error = percent(estimate.expected_error)
-            text = (
-                f"{label.capitalize()}; the nearest measured points are off by {error} on average"
-            )
-            errors.setdefault(text, {})[estimate.cpu] = None
-    if len(errors) == 1:
-        return f" {next(iter(errors))}; see docs/fidelity.md."
-    parts = (f" {text} ({', '.join(cpus)})." for text, cpus in errors.items())
+        if getattr(estimate, "provenance", None) is not None:
+            stated.setdefault(_stated(estimate), {})[estimate.cpu] = None
+    if len(stated) == 1:
+        return f" {next(iter(stated))}; see docs/fidelity.md."
+    parts = (f" {text} ({', '.join(cpus)})." for text, cpus in stated.items())
     return "".join(parts)
+
+
+def _stated(estimate: Any) -> str:
+    """An estimate's interval and what it rests on, in words."""
+    low, high = estimate.latency_low_ms, estimate.latency_high_ms
+    if low is None or high is None:
+        return "A bound, no prediction: no software reaches it"
+    less, more = estimate.latency_ms / low, high / estimate.latency_ms
+    factor = f"{more:.1f} times either way"
+    if f"{less:.1f}" != f"{more:.1f}":
+        factor = f"{less:.1f} times less to {more:.1f} times more"
+    points, machines = estimate.evidence_points, estimate.evidence_machines
+    on = f"{machines} machine" + ("" if machines == 1 else "s")
+    behind = f"by {points} points on {on}" if points else "without a measured point of its kind"
+    return (
+        f"{estimate.provenance.capitalize()}: within {factor} in "
+        f"{percent(estimate.interval_coverage)} of cases, {behind}"
+    )
 
 
 def optional(value: float | None, show: Callable[[float], str]) -> str:

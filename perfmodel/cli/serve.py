@@ -87,7 +87,7 @@ def best_table(found: Sequence[Search]) -> Table:
         title=f"{run.model}: {run.precision.upper()}{phase}, {_limit(found[0])}, "
         f"{any_served.weights} weights, {run.state} state, {run.software} software",
         caption="FPS/W: over the rated power of the socket."
-        + certainty([result.fastest for result in found]),
+        + certainty([result.best or result.fastest for result in found]),
     )
     best = [result.best for result in found if result.best is not None]
     for served in sorted(best, key=lambda served: -served.throughput_fps):

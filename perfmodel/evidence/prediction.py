@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import numpy as np
 
@@ -20,11 +20,8 @@ from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import Scenario
 from perfmodel.serving.partition import divided, total_cores
 from perfmodel.serving.sharing import instance, instance_columns, instance_values
+from perfmodel.vocabulary.kinds import Kind
 from perfmodel.vocabulary.partition import Partition
-
-#: What is asked of a machine: one run, throughput of instances, a prompt, or tokens one by one.
-Kind: TypeAlias = Literal["single", "throughput", "prefill", "decode"]
-KINDS: Final[tuple[Kind, ...]] = ("single", "throughput", "prefill", "decode")
 
 #: Cores of an instance, and samples of a run, that a throughput without either is the best of.
 _SIZES: Final = (1, 2, 4, 8)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from perfmodel.figures import record
 from perfmodel.figures.figure import Expect, Figure, Fraction
@@ -25,7 +24,6 @@ class _Cache(Record):
 
 class _Assumptions(Record):
     cache: _Cache
-    uncalibrated_error: Mapping[Literal["networks", "generation"], Mapping[str, Fraction]]
 
 
 @functools.cache
@@ -44,15 +42,3 @@ def settable() -> dict[str, Expect]:
     """Return what each of :func:`figures` may be, by the same paths."""
     found = dict(record.settable(_assumptions().cache, f"{PREFIX}cache"))
     return {path: found[path] for path in figures()}
-
-
-def uncalibrated_error(software: str, *, generates: bool) -> float:
-    """Return the mean absolute relative error of latencies from vendors' figures alone.
-
-    Args:
-        software: its id; one that nobody measured is taken for the worst known.
-        generates: whether the model generates text.
-    """
-    table = _assumptions().uncalibrated_error["generation" if generates else "networks"]
-    found = table.get(software)
-    return found.typical if found else max(figure.typical for figure in table.values())

@@ -8,9 +8,9 @@ from typing import Unpack
 
 import numpy as np
 
+from perfmodel.certainty import of_run, stated
 from perfmodel.errors import NoKernels
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping.assumptions import uncalibrated_error
 from perfmodel.mapping.columns import Columns, columns
 from perfmodel.mapping.kernel_table import KernelTable
 from perfmodel.mapping.mapper import Mapper
@@ -139,11 +139,7 @@ def _summarise(
         phase=describe_phase(workload.phase, workload.tokens, workload.context) or None,
         tokens_per_s=throughput * workload.tokens if workload.tokens else None,
         calibration="uncalibrated" if machine.calibration is None else "calibrated",
-        expected_error=(
-            machine.calibration.error
-            if machine.calibration is not None
-            else uncalibrated_error(software.id, generates=workload.phase is not None)
-        ),
+        **stated(of_run(machine, run, workload.phase), total * 1e3),
     )
 
 

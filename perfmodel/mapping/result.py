@@ -38,11 +38,13 @@ class Result:
         state, software: of the roofline method; None where the method knows neither.
         latency_ms: of one run of ``batch`` samples.
         latency_low_ms, latency_high_ms: the interval that holds the latency with a probability of
-            ``interval_coverage``, formula's error included; None where no evidence gives one.
-        provenance: what the latency rests on: "measured" (this machine), "fitted" (its software and
-            family), "transferred" (its software, measured on other machines) or "datasheet".
-        evidence_points, evidence_machines: how many measured points on how many machines are behind
-            the interval.
+            ``interval_coverage``, formula's error included; None of a bound and of the published
+            method.
+        provenance: what the latency rests on: "measured" (this machine, calibrated), "fitted" (its
+            software, on machines of its family), "transferred" (its software, on other machines),
+            "datasheet" (no measurement), or "bound" (no software reaches it).
+        evidence_points, evidence_machines: how many measured points of this software and kind on
+            how many machines are behind the interval.
         throughput_fps: samples per second, run after run.
         tokens_per_s: tokens generated in decode, or of the prompt in prefill, per second; None
             without a phase.
@@ -62,8 +64,6 @@ class Result:
             where it was not asked for.
         calibration: "calibrated" where the machine's file was fitted to measurements, else
             "uncalibrated"; None of the published method.
-        expected_error: mean absolute relative error of such estimates of a latency: cross-validated
-            at the fit, or as docs/fidelity.md has it of vendors' figures.
         notes: what the reader must know, such as a precision this CPU runs in another format.
         machine: the whole socket; None where only the published method knows the CPU.
         parts: what the method made the result of: the roofline's
@@ -101,7 +101,6 @@ class Result:
     dram_gb_s: float | None = field(default=None, metadata=_IF_KNOWN)
     energy_j: float | None = field(default=None, metadata=_IF_KNOWN)
     calibration: str | None = None
-    expected_error: float | None = None
     notes: tuple[str, ...] = ()
     machine: Machine | None = field(default=None, compare=False, metadata=_HIDDEN)
     parts: Any = field(default=None, compare=False, metadata=_HIDDEN)

@@ -1,8 +1,9 @@
 """Rankings with a margin and a probability.
 
-Latencies of all CPUs are evaluated on the same joint samples of what is not known exactly, so that
-what two of them share cancels in their ratio. The published habit is a bare order; here an order
-that holds in fewer than nine of ten samples is called *leaning*.
+Latencies of all CPUs are evaluated on the same joint samples of what is not known exactly, the
+formula's own error included, so that what two of them share cancels in their ratio. The published
+habit is a bare order; here an order that holds in fewer than nine of ten samples is called
+*leaning*, and one of a kind that too few machines were measured in *untested*.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 import numpy as np
 
 from perfmodel._text import html_table, percent, significant
+from perfmodel.certainty import Identity, Interval, Verdict, identity, of_run, verdict
+from perfmodel.certainty.error_model import COVERAGE
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimation import estimate
 from perfmodel.mapping.result import data_frame
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants
+from perfmodel.ranking.model_error import model_errors
 from perfmodel.ranking.sensitivity import Influence, influences
 from perfmodel.ranking.unknowns import Samples, sample, unknowns
 from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
@@ -36,10 +40,8 @@ if TYPE_CHECKING:
 #: Samples by default: the standard error of a probability is then under 0.8 %.
 SAMPLES: Final = 4096
 SEED: Final = 20251024
-#: Share of samples from which on an order counts as established.
-ESTABLISHED: Final = 0.9
 #: The central interval that is quoted: 80 %.
-QUANTILES: Final = (0.1, 0.9)
+QUANTILES: Final = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,14 @@ class Pair:
 
     Attributes:
         faster, slower: CPU ids, by the median of their latencies.
-        ratio: latency of the slower over the faster, the median over the samples.
+        ratio: latency of the slower over the faster, the median over samples of the figures.
         ratio_low, ratio_high: the ratio's 80 % interval over the samples.
         probability: share of samples in which ``faster`` is the faster one.
         deciding: the figures whose ranges move the ratio most (adjacent pairs only).
+        model_error: share of the variance of the ratio's logarithm that is the formula's error.
+        verdict: "established"; "leaning" where the order holds in under 90 % of samples, or one of
+            two vendors was never measured; "untested" where under four machines were.
+        reason: what keeps an order that is likely enough from being established.
     """
 
     faster: str
@@ -61,11 +67,9 @@ class Pair:
     ratio_high: float
     probability: float
     deciding: tuple[Influence, ...] = ()
-
-    @property
-    def verdict(self) -> str:
-        """ "established", or "leaning" where the order holds in under 90 % of samples."""
-        return "established" if self.probability >= ESTABLISHED else "leaning"
+    model_error: float = 0.0
+    verdict: Verdict = "leaning"
+    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +78,14 @@ class Ranking:
 
     Attributes:
         cpus: ids, by the median of their latencies, fastest first.
-        typical_ms: at typical figures, as :func:`perfmodel.estimate` has it, in that order. A
-            range may lie on one side of its typical figure, so this may lie outside the interval.
-        latency_ms: the median over the samples, which lies inside the interval always.
-        latency_low_ms, latency_high_ms: 80 % interval.
+        typical_ms: at typical figures, as :func:`perfmodel.estimate` has it, in that order.
+        latency_ms: the median over samples of the figures alone.
+        latency_low_ms, latency_high_ms: 80 % interval, of figures and the formula's error; both of
+            the above are in it.
+        machines: what each CPU is, and what its estimate rests on, in that order.
         sampled_ms: the sampled latencies, shape (samples, CPUs), columns in that order.
         calibration: "calibrated" or "uncalibrated", as of a result, in that order.
+        log_errors: the part of their logarithm that is the formula's error, of the same shape.
     """
 
     model: str
@@ -89,24 +95,30 @@ class Ranking:
     software: str
     cpus: tuple[str, ...]
     typical_ms: tuple[float, ...]
+    latency_ms: tuple[float, ...]
+    machines: tuple[tuple[Identity, Interval], ...]
     sampled_ms: FloatArray
+    log_errors: FloatArray
     samples: Samples
     calibration: tuple[str, ...] = ()
 
     @property
-    def latency_ms(self) -> tuple[float, ...]:
-        """The median of each latency."""
-        return tuple(np.median(self.sampled_ms, axis=0).tolist())
+    def figures_ms(self) -> FloatArray:
+        """The sampled latencies without the formula's error: by samples of the figures alone."""
+        found: FloatArray = self.sampled_ms / np.exp(self.log_errors)
+        return found
 
     @property
     def latency_low_ms(self) -> tuple[float, ...]:
         """Lower end of each latency's 80 % interval."""
-        return tuple(np.quantile(self.sampled_ms, QUANTILES[0], axis=0).tolist())
+        low = np.quantile(self.sampled_ms, QUANTILES[0], axis=0).tolist()
+        return tuple(map(min, low, self.typical_ms, self.latency_ms))
 
     @property
     def latency_high_ms(self) -> tuple[float, ...]:
         """Upper end of each latency's 80 % interval."""
-        return tuple(np.quantile(self.sampled_ms, QUANTILES[1], axis=0).tolist())
+        high = np.quantile(self.sampled_ms, QUANTILES[1], axis=0).tolist()
+        return tuple(map(max, high, self.typical_ms, self.latency_ms))
 
     @cached_property
     def rank_probability(self) -> FloatArray:
@@ -118,17 +130,25 @@ class Ranking:
         """How sure it is that ``faster`` beats ``slower``; ids of this ranking's CPUs."""
         i, j = self.cpus.index(faster), self.cpus.index(slower)
         ratio = self.sampled_ms[:, j] / self.sampled_ms[:, i]
-        low, median, high = np.quantile(ratio, (QUANTILES[0], 0.5, QUANTILES[1])).tolist()
+        low, high = np.quantile(ratio, QUANTILES).tolist()
+        figures = np.log(ratio) - (self.log_errors[:, j] - self.log_errors[:, i])
+        median = float(np.exp(np.median(figures)))
+        probability = float(np.mean(ratio > 1))
+        called, reason = verdict(probability, self.machines[i], self.machines[j])
+        whole = float(np.var(np.log(ratio)))
         return Pair(
             faster=faster,
             slower=slower,
             ratio=median,
-            ratio_low=low,
-            ratio_high=high,
-            probability=float(np.mean(ratio > 1)),
+            ratio_low=min(low, median),
+            ratio_high=max(high, median),
+            probability=probability,
             deciding=(
                 influences(self.samples, np.log(ratio), (faster, slower)) if deciding else ()
             ),
+            model_error=max(0.0, 1 - float(np.var(figures)) / whole) if whole else 0.0,
+            verdict=called,
+            reason=reason,
         )
 
     @cached_property
@@ -170,6 +190,10 @@ class Ranking:
                     "typical_ms": self.typical_ms[i],
                     "latency_low_ms": self.latency_low_ms[i],
                     "latency_high_ms": self.latency_high_ms[i],
+                    "interval_coverage": COVERAGE,
+                    "provenance": self.machines[i][1].provenance,
+                    "evidence_points": self.machines[i][1].points,
+                    "evidence_machines": self.machines[i][1].machines,
                     "rank_probability": self.rank_probability[i].tolist(),
                     "calibration": self.calibration[i],
                 }
@@ -184,6 +208,8 @@ class Ranking:
                     "ratio_high": pair.ratio_high,
                     "probability": pair.probability,
                     "verdict": pair.verdict,
+                    "reason": pair.reason,
+                    "model_error": pair.model_error,
                     "deciding": [
                         {"figure": influence.unknown.label, "share": influence.share}
                         for influence in pair.deciding
@@ -276,6 +302,9 @@ def rank(
     median = [float(np.median(column)) for column in columns]
     # Of equal medians the one first that is ahead at typical figures, then the one named first.
     order = sorted(range(len(machines)), key=lambda i: (median[i], typical[i]))
+    figures = np.stack([columns[i] for i in order], axis=1)
+    stated = tuple((identity(machines[i]), of_run(machines[i], run, workload.phase)) for i in order)
+    errors = model_errors(figures, stated, seed)
     return Ranking(
         model=workload.name,
         precision=run.policy.name,
@@ -284,7 +313,10 @@ def rank(
         software=run.loaded.id,
         cpus=tuple(ids[i] for i in order),
         typical_ms=tuple(typical[i] for i in order),
-        sampled_ms=np.stack([columns[i] for i in order], axis=1),
+        latency_ms=tuple(median[i] for i in order),
+        machines=stated,
+        sampled_ms=figures * np.exp(errors),
+        log_errors=errors,
         samples=drawn,
         calibration=tuple(
             "uncalibrated" if machines[i].calibration is None else "calibrated" for i in order

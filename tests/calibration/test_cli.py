@@ -112,8 +112,9 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
 
 def test_compare_says_once_how_far_off_to_expect_estimates(run: Run, saved: Path) -> None:
     result = run("compare", saved)
-    assert result.stdout.count("Uncalibrated; ") == 1
+    assert result.stdout.count("times either way") >= 1
     (record, *_) = json.loads(run("compare", saved, "-f", "json").stdout)
     assert record["calibration"] == "uncalibrated"
-    assert 0 < record["expected_error"] < 1
-    assert "uncalibrated; " in run("explain", saved, "--cpu", "epyc_9654").stdout
+    assert record["latency_low_ms"] < record["latency_ms"] < record["latency_high_ms"]
+    assert record["interval_coverage"] == 0.8
+    assert "times either way" in run("explain", saved, "--cpu", "epyc_9654").stdout

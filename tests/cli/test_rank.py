@@ -18,9 +18,8 @@ def test_json_holds_every_probability(run: Run, saved: Path) -> None:
     assert {row["cpu"] for row in ranking["cpus"]} == {"xeon_8490h", "epyc_9654", "ampereone_192"}
     for place in range(3):
         assert sum(row["rank_probability"][place] for row in ranking["cpus"]) == pytest.approx(1)
-    assert [pair["verdict"] in ("established", "leaning") for pair in ranking["pairs"]] == [
-        True
-    ] * 3
+    assert {pair["verdict"] for pair in ranking["pairs"]} <= {"established", "leaning", "untested"}
+    assert len(ranking["pairs"]) == 3
     assert ranking["samples"] == 256
 
 
@@ -29,7 +28,7 @@ def test_the_table_says_what_an_order_is_worth(run: Run, saved: Path) -> None:
     assert "epyc_9754" in text
     assert "of samples" in text
     assert "decided by" in text
-    assert "Uncalibrated" in text
+    assert "transferred, 8 machines" in text
 
 
 def test_csv_has_a_line_per_cpu(run: Run, saved: Path) -> None:

@@ -19,7 +19,7 @@ ROOMS = (
     ("vocabulary", "figures"),
     # The three that do not know each other.
     ("workload", "machine", "software"),
-    ("scenario",),
+    ("scenario", "certainty"),
     ("tracing", "mapping"),
     ("models",),
     ("published", "resolve", "serving", "ranking"),
