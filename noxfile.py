@@ -60,9 +60,12 @@ def tests(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Expected rankings, latency snapshots and speed. Options go to pytest.
 
-    ``nox -s benchmarks -- --snapshot-update`` accepts every shift of a snapshot.
+    ``nox -s benchmarks -- --snapshot-update`` accepts every shift, and writes what documents and
+    the README say of it.
     """
     install(session, "benchmark", ".[torch,transformers]")
+    if "--snapshot-update" in session.posargs:
+        session.run("python", "-m", "docs.generators")
     pytest(session, "benchmarks")
 
 

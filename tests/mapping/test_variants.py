@@ -73,7 +73,8 @@ def around(machine: Machine, path: str) -> np.ndarray:
 def test_a_sweep_of_any_figure_equals_one_at_a_time(cpu: str) -> None:
     """Of every figure that a machine states or may state; what one refuses, so does the other."""
     machine = load_machine(cpu)
-    stated, expected = machine.figures(), machine.settable()
+    stated, settable = machine.figures(), machine.settable()
+    expected = {p: e for p, e in settable.items() if not p.startswith("software.")}
     plain = [
         path
         for path in stated
