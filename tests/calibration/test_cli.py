@@ -94,7 +94,7 @@ def test_a_scatter_plot_is_written(run: Run, measured: Path, tmp_path: Path) -> 
         (["validate", "--host", "resnet5"], "did you mean 'resnet50'"),
         (["validate", "--host", "resnet50", "-m", "desktops"], "either --measurements or --host"),
         (["validate", "--host", "resnet50", "-p", "fp31"], "did you mean 'fp32'"),
-        (["validate", "--host", "resnet50", "--runtime", "llama_cpp"], "'eager', 'compiled'"),
+        (["validate", "--host", "resnet50", "--runtime", "llama_cpp"], "'inductor_frozen'"),
         (["validate", "-m", "absent.toml"], "absent.toml"),
         (["validate", "-m", "desktops", "-c", "epyc_9654"], "no points of it"),
     ],
