@@ -58,5 +58,6 @@ def test_no_snapshot_is_orphaned(check_orphans: CheckOrphans) -> None:
             *(f"catalogue/{name}" for name in IDS),
             *(probability_snapshot(expected) for expected in ROOFLINE),
             *(cost_snapshot(model) for model in COSTED),
+            "fidelity/networks",
         ]
     )

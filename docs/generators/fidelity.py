@@ -10,10 +10,10 @@ from perfmodel._text import percent, significant
 from perfmodel.calibration.crossvalidation import left_out
 from perfmodel.calibration.fitting import Fit, fit, predicted
 from perfmodel.calibration.parameters import parameters_for
-from perfmodel.calibration.validation import Compared, predict, score
 from perfmodel.evidence.cases import Case, load_cases
 from perfmodel.evidence.measurements import FIT
 from perfmodel.evidence.scores import Scores, scores
+from perfmodel.evidence.validation import Compared, predict, score
 from perfmodel.models import zoo
 from perfmodel.serving import search
 

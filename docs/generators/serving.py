@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel._text import significant
-from perfmodel.calibration.validation import Compared, predict
 from perfmodel.cli.rendering import Column, Table
 from perfmodel.cli.serve import best_table, frontier_table
 from perfmodel.comparison import DEFAULT_CPUS
 from perfmodel.evidence.cases import load_cases
+from perfmodel.evidence.validation import Compared, predict
 from perfmodel.machine import load_machine
 from perfmodel.resolve import resolve_model
 from perfmodel.serving import Partition, Search, search, serve

@@ -18,9 +18,9 @@ import numpy as np
 from perfmodel.calibration.parameters import Parameter, figures, variants
 from perfmodel.errors import MeasurementError
 from perfmodel.evidence.cases import Case
+from perfmodel.evidence.prediction import setting
 from perfmodel.machine import Figure, Machine
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.mapping.variants import latency_variants
 
 #: How far a good model is off on one kernel or network: the scale from which on a point counts as
 #: an outlier, and the weight of the points against what was known before.
@@ -110,13 +110,8 @@ def predicted(case: Case, parameters: Sequence[Parameter], values: FloatArray) -
         # Nothing of this machine is moved: one figure at its own value gives the shape.
         path, figure = next(iter(case.machine.figures().items()))
         moved = {path: np.full(len(values), figure.typical)}
-    milliseconds = latency_variants(case.workload, case.machine, moved, group.scenario)
-    seconds: FloatArray = milliseconds / 1e3
-    if group.quantity == "latency":
-        return seconds
-    if group.quantity == "token_rate":
-        rate: FloatArray = case.workload.batch * max(1, case.workload.tokens) / seconds
-        return rate
+    if group.quantity != "throughput":
+        return setting(case).value(moved)
     raise MeasurementError(
         f"{group.name}: a throughput at the best partition and batch cannot be fitted to; "
         "mark its rows split = 'validation'"

@@ -168,10 +168,23 @@ PER_CORE: Final = Parameter(
 CACHES: Final = Parameter(
     "caches", "sustained bandwidth of L2 and L3", ("core.cache_bandwidth.*",), 0.35
 )
-REGION: Final = Parameter("region", "cost of a parallel region", ("parallel_region.*",), 0.5)
+REGION: Final = Parameter(
+    "region",
+    "time that waking and joining threads takes",
+    ("parallel_region.*", "software.*.join"),
+    0.5,
+)
+GRAIN: Final = Parameter("grain", "work that wakes one more thread", ("software.*.grain",), 0.7)
+STRAGGLERS: Final = Parameter(
+    "stragglers", "by how much the slowest thread is later", ("software.*.stragglers",), 0.7
+)
+TOUCHING: Final = Parameter(
+    "touching", "bandwidth of a thread beside a kernel", ("software.*.touching",), 0.7
+)
+MOVING: Final = Parameter("moving", "bytes per cycle of data movement", ("software.*.moving",), 0.5)
 
 #: For whole models and matrix products under eager PyTorch on an idle machine.
-PYTORCH: Final = (CONV, DEPTHWISE, DENSE, DISPATCH, REPACKING, FRESH)
+PYTORCH: Final = (CONV, DEPTHWISE, DENSE, DISPATCH, REPACKING, FRESH, TOUCHING)
 #: For text generation: kernels of its own, which the catalogue's figures say little of, and one
 #: process whose threads meet after every kernel.
 GENERATION: Final = tuple(replace(parameter, spread=1.0) for parameter in (DENSE, MEMORY, REGION))
@@ -197,6 +210,10 @@ MICROBENCHMARKS: Final = (
     PER_CORE,
     CACHES,
     REGION,
+    GRAIN,
+    STRAGGLERS,
+    TOUCHING,
+    MOVING,
 )
 
 

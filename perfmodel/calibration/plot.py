@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from perfmodel.calibration.validation import Compared, grouped
 from perfmodel.errors import MeasurementError, NotInstalled
+from perfmodel.evidence.validation import Compared, grouped
 
 
 def scatter(compared: Sequence[Compared], path: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from perfmodel.calibration.calibrate import Calibrated
     from perfmodel.calibration.host.detection import Host
     from perfmodel.calibration.host.plan import Step
-    from perfmodel.calibration.validation import Compared
+    from perfmodel.evidence.validation import Compared
     from perfmodel.machine import Machine
 
 #: Median spread of the microbenchmarks from which on a fit is refused.
@@ -167,7 +167,7 @@ def validate_host(
 ) -> tuple[list[Compared], list[Compared]]:
     """Models run here beside their estimates: end to end, and by kernel family."""
     from perfmodel.calibration.host.models import profiled_as, time_model
-    from perfmodel.calibration.validation import Compared
+    from perfmodel.evidence.validation import Compared
     from perfmodel.machine.parts import with_cores
     from perfmodel.mapping import estimate
     from perfmodel.resolve import resolve_model
@@ -182,9 +182,7 @@ def validate_host(
     found, kernels = [], []
     for source in sources:
         for count in counts:
-            timing, families = time_model(
-                source.name, batch, precision, count, _MODEL_S, compiled=runtime == "compiled"
-            )
+            timing, families = time_model(source.name, batch, precision, count, _MODEL_S, runtime)
             own = with_cores(machine, count)
             guess = estimate(source.workload(batch), own, precision, software=runtime)
             label = f"{source.name}, {count} thread{'s' if count > 1 else ''}"

@@ -47,8 +47,7 @@ def validate_power(
         workload = source.workload(batch)
         for count in dict.fromkeys(threads or (1, host.cores)):
             guess = estimate(workload, with_cores(machine, count), precision, software=runtime)
-            compiled = runtime == "compiled"
-            with running(source.name, batch, precision, count, compiled=compiled) as run:
+            with running(source.name, batch, precision, count, runtime) as run:
                 run()  # What the first run prepares is not counted.
                 found.append(power_point(run, guess, machine, count, root, seconds=seconds))
     return found

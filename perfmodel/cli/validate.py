@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 import typer
 
@@ -14,13 +14,13 @@ from perfmodel.cli.rendering import Column, Facts, Table, note, progress, show
 from perfmodel.errors import PerfmodelError
 
 if TYPE_CHECKING:
-    from perfmodel.calibration.validation import Compared
     from perfmodel.evidence.cases import Case
-    from perfmodel.evidence.scores import Scores
+    from perfmodel.evidence.scores import RatioScores, Scores
+    from perfmodel.evidence.validation import Compared, Noise, Part
 
 
 #: What --host can run a model with.
-HostSoftware: TypeAlias = Literal["eager", "compiled"]
+HostSoftware: TypeAlias = Literal["eager", "inductor", "inductor_frozen"]
 
 
 def validate(
@@ -35,7 +35,7 @@ def validate(
             "-m",
             metavar="FILE",
             help="Measurements in TOML, or the name of a set that comes with perfmodel; repeat it "
-            "for several. [default: all that come with perfmodel]",
+            "for several.",
         ),
     ] = None,
     host: Annotated[
@@ -57,14 +57,25 @@ def validate(
     batch: Annotated[
         int, typer.Option("--batch", "-b", metavar="N", min=1, help="With --host.")
     ] = 1,
-    runtime: Annotated[
-        HostSoftware,
+    software: Annotated[
+        list[str] | None,
         typer.Option(
             "--software",
             "--runtime",
-            help="With --host: eager, or compiled by torch.compile.",
+            metavar="S",
+            help="With --host: eager (default), inductor or inductor_frozen. Else: show points "
+            "of this software only; repeat it for several.",
         ),
-    ] = "eager",
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            metavar="single|throughput|prefill|decode",
+            help="Without files: show points of this kind only; repeat it for several. Without "
+            "prefill and decode, no language model is traced, and no fit sees one.",
+        ),
+    ] = None,
     threads: Annotated[
         list[int] | None,
         typer.Option(
@@ -84,10 +95,17 @@ def validate(
     ] = None,
     format: options.OutputFormat = "table",
 ) -> None:
-    """Compare predictions with measurements: point by point, and in summary.
+    """Compare predictions with measurements.
 
-    A file's points are those of its machines; rows marked validation were not used in any fit.
+    Without files: how far off the shipped figures are, by software and kind, and how far fits that
+    saw no point of the machine or of the model. With a file or a CPU: point by point. With --host:
+    models that run here.
     """
+    if kind and (host or measurements or cpu):
+        raise PerfmodelError(
+            "--kind selects among the points that come with perfmodel, without "
+            "--measurements, --cpu and --host"
+        )
     if host:
         if measurements:
             raise PerfmodelError("validate takes either --measurements or --host")
@@ -95,6 +113,7 @@ def validate(
             raise PerfmodelError("--host needs models to run, such as resnet50")
         if cpu and len(cpu) > 1:
             raise PerfmodelError("--host runs on one computer: give one --cpu")
+        runtime = _host_software(software or [])
         if power:
             from perfmodel.cli.host_power import show_power, validate_power
 
@@ -112,7 +131,12 @@ def validate(
             raise PerfmodelError("--power measures this computer: it goes with --host")
         if models:
             raise PerfmodelError("models go with --host; a file of measurements names its own")
-        found, kernels = _from_files(measurements or [], cpu or []), []
+        if not measurements and not cpu:
+            if plot is not None:
+                raise PerfmodelError("--plot is of points: give --measurements, --cpu or --host")
+            _judge(kind or [], software or [], format)
+            return
+        found, kernels = _from_files(measurements or [], cpu or [], software or []), []
     if plot is not None:
         from perfmodel.calibration.plot import scatter
 
@@ -135,16 +159,136 @@ def validate(
     show(format, records, blocks)
 
 
-def _from_files(files: Sequence[str], cpus: Sequence[str]) -> list[Compared]:
-    from perfmodel.calibration.validation import predict
+def _host_software(given: Sequence[str]) -> str:
+    runs = get_args(HostSoftware)
+    if len(given) > 1:
+        raise PerfmodelError("--host runs models in one way: give one --software")
+    if given and given[0] not in runs:
+        names = ", ".join(map(repr, runs))
+        raise PerfmodelError(f"--software {given[0]} with --host: expected one of {names}")
+    return given[0] if given else "eager"
+
+
+def _judge(kinds: Sequence[str], software: Sequence[str], format: str) -> None:
+    """Show how far off the shipped figures are."""
+    from perfmodel.errors import MeasurementError, UnknownName
+    from perfmodel.evidence.validation import networks, noise, selected, validated
+    from perfmodel.software import load_software
+    from perfmodel.vocabulary.kinds import KINDS
+
+    for name in software:
+        load_software(name)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UnknownName("kind of run", kind, KINDS)
+    generating = [kind for kind in KINDS if kind in ("prefill", "decode")]
+    texts = not kinds or any(kind in generating for kind in kinds)
+    wanted = [kind for kind in KINDS if texts or kind not in generating]
+    points = networks(kinds=wanted)
+    with progress() as loading:
+        done = 0
+
+        def told(subject: str) -> None:
+            nonlocal done
+            done += 1
+            loading(f"{subject}, {min(done, len(points))} of {len(points)} points")
+
+        every = validated(points, told)
+    found = selected(every, kinds, software)
+    if not found.settings:
+        known = ", ".join(sorted({s.case.group.software for s in every.settings}))
+        raise MeasurementError(f"no points of that software and kind; there are points of {known}")
+    for case, reason in found.refused:
+        note(f"{case.group.machine}: {case.name} is left out: {reason}")
+    floor = noise()
+
+    def records() -> Any:
+        parts = [part.to_dict() for part in found.parts()]
+        if format == "csv":
+            return [_flat(part) for part in parts]
+        return {"scores": parts, "noise": [entry.to_dict() for entry in floor]}
+
+    show(format, records, lambda: [parts_table(found.parts()), noise_table(floor)])
+
+
+def _flat(part: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without nesting."""
+    flat: dict[str, Any] = {}
+    for name, value in part.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}_{score}": figure for score, figure in value.items()})
+        else:
+            flat[name] = value
+    return flat
+
+
+def parts_table(parts: Sequence[Part]) -> Table:
+    """Return one line per software and kind."""
+    from perfmodel.evidence.validation import COLUMNS
+
+    titles = [title.replace(" ", "\n", 1) for title in COLUMNS.values()]
+    table = Table(
+        [
+            Column("software and kind", "left", wraps=True),
+            Column("points"),
+            Column("machines"),
+            *(Column(title) for title in titles),
+        ],
+        caption="MAPE % (within 1.25x/1.35x/1.5x, %) median, mean factor; of predicted over "
+        "measured time.",
+    )
+    last = None
+    for part in parts:
+        table.add(
+            part.name,
+            str(part.scores["shipped"].count),
+            str(part.machines),
+            *(ratios_cell(part.scores[column]) for column in COLUMNS),
+            section=part.software != last,
+        )
+        last = part.software
+    return table
+
+
+def ratios_cell(found: RatioScores) -> str:
+    """Return the scores of ratios in one cell."""
+    within = "/".join(
+        f"{share * 100:.0f}" for share in (found.within_1_25, found.within_1_35, found.within_1_5)
+    )
+    factors = f"{found.median_ratio:.2f}, {found.mean_factor:.2f}x"
+    return f"{found.mape * 100:.0f} ({within}) {factors}"
+
+
+def noise_table(floor: Sequence[Noise]) -> Table:
+    """Return one line per software and kind that was measured again."""
+    table = Table(
+        [Column("measured again", "left"), Column("repeats"), Column("spread")],
+        caption="Spread: standard deviation of the logarithm of one measurement, the noise floor.",
+    )
+    for entry in floor:
+        name = f"{entry.software} {entry.kind}"
+        table.add(name, str(entry.repeats), percent(entry.log_spread))
+    return table
+
+
+def _from_files(
+    files: Sequence[str], cpus: Sequence[str], software: Sequence[str]
+) -> list[Compared]:
+    from perfmodel.errors import MeasurementError
     from perfmodel.evidence.cases import load_cases
     from perfmodel.evidence.measurements import SHIPPED
+    from perfmodel.evidence.validation import predict
     from perfmodel.machine import load_machine
 
     points = load_cases(files or SHIPPED)
     machines = {_owner(cpu, points): load_machine(cpu) for cpu in cpus}
     if machines:
         points = [case for case in points if case.machine.id in machines]
+    if software:
+        known = ", ".join(sorted({case.group.software for case in points}))
+        points = [case for case in points if case.group.software in software]
+        if not points:
+            raise MeasurementError(f"no points of that software; there are points of {known}")
     found = []
     with progress() as loading:
         for case in points:
@@ -212,7 +356,7 @@ def summaries(
     found: Sequence[Compared], kernels: Sequence[Compared] = ()
 ) -> list[tuple[str, Scores]]:
     """Scores of all points, by set, and by regime; and of kernel families."""
-    from perfmodel.calibration.validation import grouped, score
+    from perfmodel.evidence.validation import grouped, score
 
     parts = [("all", list(found))]
     by_set = grouped(found, lambda point: point.set)

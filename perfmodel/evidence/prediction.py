@@ -13,7 +13,7 @@ from perfmodel.evidence.cases import Case
 from perfmodel.evidence.measurements import MeasuredSet, Row
 from perfmodel.machine import Machine
 from perfmodel.mapping.columns import Columns
-from perfmodel.mapping.estimation import prepare
+from perfmodel.mapping.estimation import estimate_columns, prepare
 from perfmodel.mapping.placement import placed, placed_values
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import FloatArray
@@ -22,6 +22,7 @@ from perfmodel.serving.partition import divided, total_cores
 from perfmodel.serving.sharing import instance, instance_columns, instance_values
 from perfmodel.vocabulary.kinds import Kind
 from perfmodel.vocabulary.partition import Partition
+from perfmodel.workload.workload import Workload
 
 #: Cores of an instance, and samples of a run, that a throughput without either is the best of.
 _SIZES: Final = (1, 2, 4, 8)
@@ -35,16 +36,31 @@ class Setting:
     Attributes:
         machine: the whole socket, with the cores that were in use.
         run: with the division of the socket.
-        columns: the kernels of one run of one instance.
+        workload: what one run of one instance is of, as fused.
+        columns: its kernels.
         per_run: samples or tokens of one run of all instances on all sockets; for a latency 1.
     """
 
     case: Case
     machine: Machine
     run: Scenario
+    workload: Workload
     columns: Columns
     partition: Partition | None
     per_run: float
+
+    @property
+    def batch(self) -> int:
+        """Return the samples of one run of one instance."""
+        return self.workload.batch
+
+    def bottleneck(self) -> str:
+        """Return what most of the predicted time goes to, as an estimate has it."""
+        if self.partition is None:
+            own = placed(self.machine, self.run)
+        else:
+            own = instance(self.machine, self.partition)
+        return estimate_columns(self.workload, self.columns, own, self.run).bottleneck
 
     def seconds(self, values: Mapping[str, FloatArray] | None = None) -> FloatArray:
         """Return seconds of one run of one instance, shape (variants,), or (1,) without values.
@@ -77,20 +93,25 @@ def kind_of(group: MeasuredSet, row: Row) -> Kind:
     return "single" if group.quantity == "latency" and (row.instances or 1) == 1 else "throughput"
 
 
-@functools.lru_cache(maxsize=4096)
 def setting(case: Case) -> Setting:
     """Return the point made ready to be predicted; of a throughput, at its best division.
 
     Raises:
         PerfmodelError: conditions that the machine cannot meet.
     """
+    # Rows are equal where one states the batch that the other has by default.
+    return _setting(case, case.row.stated_batch)
+
+
+@functools.lru_cache(maxsize=4096)
+def _setting(case: Case, stated_batch: int | None) -> Setting:
     group, row = case.group, case.row
     sockets = group.sockets if group.quantity != "latency" else 1
     if group.quantity == "throughput" and row.instances is None:
         options = [
             _at(case, Partition(total_cores(case.machine) // size, size), batch, sockets)
             for size in ((row.cores,) if row.cores else _SIZES)
-            for batch in ((row.stated_batch,) if row.stated_batch else _BATCHES)
+            for batch in ((stated_batch,) if stated_batch else _BATCHES)
             if size <= total_cores(case.machine)
         ]
         return max(options, key=lambda option: float(option.value()[0]))
@@ -109,9 +130,9 @@ def _at(case: Case, partition: Partition | None, batch: int, sockets: int) -> Se
         if case.row.instances is None:
             # Streams of one process, as far as a source does not say otherwise.
             run = replace(run, weights="shared")
-    _, table = prepare(workload, run, case.machine)
+    fused, table = prepare(workload, run, case.machine)
     if partition is not None:
         table = instance_columns(workload, table, case.machine, partition, run.weights)
     each = workload.batch * max(1, workload.tokens) if case.row.phase else workload.batch
     count = (partition.instances if partition else 1) * sockets
-    return Setting(case, case.machine, run, table, partition, float(each * count))
+    return Setting(case, case.machine, run, fused, table, partition, float(each * count))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,42 @@ def _correlation(name: str, a: Sequence[float], b: Sequence[float]) -> float | N
     if len(a) < 3 or len(set(a)) < 2 or len(set(b)) < 2:
         return None
     return float(getattr(stats, name)(a, b).statistic)
+
+
+@dataclass(frozen=True)
+class RatioScores:
+    """Of ratios of predicted over measured time.
+
+    Attributes:
+        count: of points.
+        mape: mean absolute difference of the ratios from 1.
+        median_ratio: their median.
+        mean_factor: exponential of the mean absolute logarithm: how many times off, either way.
+        within_1_25, within_1_35, within_1_5: share of points off by no more than these factors.
+    """
+
+    count: int
+    mape: float
+    median_ratio: float
+    mean_factor: float
+    within_1_25: float
+    within_1_35: float
+    within_1_5: float
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Plain Python objects."""
+        return asdict(self)
+
+
+def ratio_scores(log_ratio: npt.NDArray[np.float64]) -> RatioScores:
+    """Return the scores of natural logarithms of ratios, shape (N,), N at least 1."""
+    off = np.abs(log_ratio)
+    return RatioScores(
+        count=len(log_ratio),
+        mape=float(np.mean(np.abs(np.expm1(log_ratio)))),
+        median_ratio=float(np.exp(np.median(log_ratio))),
+        mean_factor=float(np.exp(np.mean(off))),
+        within_1_25=float(np.mean(off <= np.log(1.25))),
+        within_1_35=float(np.mean(off <= np.log(1.35))),
+        within_1_5=float(np.mean(off <= np.log(1.5))),
+    )

@@ -23,6 +23,7 @@ from perfmodel.errors import MachineError
 from perfmodel.evidence.cases import load_cases
 from perfmodel.evidence.probes import probe
 from perfmodel.machine import load_machine
+from perfmodel.machine.parts import with_cores
 from perfmodel.mapping import estimate
 from perfmodel.models import zoo
 from perfmodel.vocabulary.families import CONVOLUTIONS
@@ -236,9 +237,11 @@ def fake(monkeypatch: pytest.MonkeyPatch, spread: float = 0.02, stop_after: int 
             if done > stop_after:
                 raise KeyboardInterrupt
             turn(step)
-            own = machine.with_values({"cores.count": step.threads})
+            own = with_cores(machine, step.threads)
             workload = probe(step.probe).workload()
-            milliseconds = estimate(workload, own, step.precision, "cold", "eager").latency_ms
+            milliseconds = estimate(
+                workload, own, step.precision, state="cold", software="eager"
+            ).latency_ms
             seconds = milliseconds / 1e3
             timing = Timing(seconds, seconds, seconds * (1 + spread), 9)
             points.append(Point(step, timing))

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import perfmodel
-from perfmodel.calibration.validation import predict
 from perfmodel.errors import MeasurementError
 from perfmodel.evidence.cases import cases, load_cases
 from perfmodel.evidence.measurements import (
@@ -16,6 +15,7 @@ from perfmodel.evidence.measurements import (
     VALIDATION,
     load_measurements,
 )
+from perfmodel.evidence.validation import predict
 from perfmodel.machine import load_machine
 from perfmodel.machine.parts import with_cores
 from perfmodel.workload import storage

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from perfmodel.calibration.host.timing import Timing, denormals_as_zero, threads, timed
 from perfmodel.errors import PerfmodelError
 from perfmodel.vocabulary import families as f
 
+#: What models can be run with here, as the catalogue of software has it.
+SOFTWARE: Final = ("eager", "inductor", "inductor_frozen")
+
 
 def time_model(
-    name: str, batch: int, precision: str, count: int, budget_s: float, *, compiled: bool = False
+    name: str, batch: int, precision: str, count: int, budget_s: float, software: str = "eager"
 ) -> tuple[Timing, dict[str, float]]:
     """Seconds of one model, and of its kernels by family (eager only), on ``count`` threads.
 
@@ -21,17 +24,20 @@ def time_model(
     Raises:
         PerfmodelError: a precision that PyTorch does not run whole models in.
     """
-    with running(name, batch, precision, count, compiled=compiled) as call:
+    with running(name, batch, precision, count, software) as call:
         timing = timed(call, budget_s)
-        families = {} if compiled else _by_family(call)
+        families = _by_family(call) if software == "eager" else {}
     return timing, families
 
 
 @contextmanager
 def running(
-    name: str, batch: int, precision: str, count: int, *, compiled: bool = False
+    name: str, batch: int, precision: str, count: int, software: str = "eager"
 ) -> Iterator[Callable[[], Any]]:
     """What runs one model once, on ``count`` threads for as long as the context lasts.
+
+    Args:
+        software: one of :data:`SOFTWARE`.
 
     Raises as :func:`time_model`.
     """
@@ -43,8 +49,10 @@ def running(
     if precision == "bf16":
         module = module.to(torch.bfloat16)
         inputs = tuple(x.to(torch.bfloat16) if x.is_floating_point() else x for x in inputs)
-    # Frozen weights are packed once and batch norms folded into them, as a compiled runtime does.
-    run: Any = torch.compile(module, options={"freezing": True}) if compiled else module
+    run: Any = module
+    if software != "eager":
+        # Frozen weights are packed once, and batch norms folded into them.
+        run = torch.compile(module, options={"freezing": software == "inductor_frozen"})
     with threads(count), denormals_as_zero(), torch.inference_mode():
         yield lambda: run(*inputs)
 
