@@ -82,6 +82,12 @@ class Errors(Record):
         """Half the width of the interval on the logarithm."""
         return self.quantile * math.sqrt(self.variance)
 
+    @property
+    def width_elsewhere(self) -> float:
+        """The same on a core that was not measured: one more draw, around the mean of few."""
+        more = self.core**2 / len(self.cores) if self.cores else 0.0
+        return self.quantile * math.sqrt(self.variance + more)
+
 
 class _Model(Record):
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -124,7 +130,7 @@ class ErrorModel:
 
     def worst(self, kind: Kind, precision: str) -> float:
         """Return the half width for software nobody measured: at least that of the worst known."""
-        known = [found[kind].width for found in self.software.values() if kind in found]
+        known = [found[kind].width_elsewhere for found in self.software.values() if kind in found]
         assumed = self.unmeasured["fp32" if precision == "fp32" else "narrow"]
         return max([assumed, *(self.scale * width for width in (self.pool[kind].width, *known))])
 

@@ -154,9 +154,7 @@ def _evidence(
     what = f"{_IN_WORDS[kind]} under {software}"
     if known is None:
         return "datasheet", model.worst(kind, precision), f"nobody measured {what}"
-    # An unmeasured core is one more draw from the same distribution, whose mean is that of few.
-    more = 0.0 if machine.core in known.cores else known.core**2 / len(known.cores)
-    own = model.scale * known.quantile * math.sqrt(known.variance + more)
+    own = model.scale * (known.width if machine.core in known.cores else known.width_elsewhere)
     if not known.is_enough:
         count = len(known.machines)
         number = f"{count} machine" + ("s" if count > 1 else "")

@@ -14,7 +14,6 @@ from perfmodel.calibration.parameters import (
     FRESH,
     PYTORCH,
     REPACKING,
-    TOUCHING,
     figures,
 )
 from perfmodel.errors import MeasurementError
@@ -22,7 +21,7 @@ from perfmodel.evidence.scores import scores
 from perfmodel.machine import load_machine
 from tests.calibration.synthetic import SHAPES, made
 
-TRUTH = {DENSE: 0.7, REPACKING: 1.25, FRESH: 0.8, TOUCHING: 1.5}
+TRUTH = {DENSE: 0.7, REPACKING: 1.25, FRESH: 0.8}
 
 
 def test_known_parameters_are_recovered(tmp_path: Path) -> None:

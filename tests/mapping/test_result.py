@@ -37,7 +37,7 @@ def divided() -> Result:
 
 
 def test_json_leaves_out_what_is_not_known_and_keeps_the_order_of_the_columns() -> None:
-    found = layer()
+    found = replace(layer(), **dict.fromkeys(CERTAINTY))  # type: ignore[arg-type]
     names = list(found.to_dict())
     assert not CERTAINTY.keys() & set(names)
     known = replace(found, **CERTAINTY)  # type: ignore[arg-type]
@@ -67,7 +67,8 @@ def test_a_repr_is_a_few_lines_and_html_a_table() -> None:
     assert "a<b" in repr(found)
     assert "(1.00 to 2.00)" in repr(found)
     assert "transferred" in repr(found)
-    assert "uncalibrated" in repr(layer())
+    unknown = replace(layer(), **dict.fromkeys(CERTAINTY))  # type: ignore[arg-type]
+    assert "uncalibrated" in repr(unknown)
     assert "a&lt;b" in found._repr_html_()
     many = Results([found] * 100)
     assert len(repr(many).splitlines()) < 10

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from perfmodel.tracing import formula
+from perfmodel.tracing import formula, operators
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -34,6 +34,7 @@ def test_an_example_runs(
     name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert operators.registered()  # Loaded before its table is copied, not into the copy.
     monkeypatch.setattr(formula, "_FORMULAS", dict(formula._FORMULAS))
     (tmp_path / "my_cpu.toml").write_text('base = "epyc_9654"\n')
     exec(compile(code, name, "exec"), reader())

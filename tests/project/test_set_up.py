@@ -47,8 +47,11 @@ def nox_sessions() -> set[str]:
 
 
 def checks() -> set[str]:
-    """The sessions that judge; ``docs`` writes, and the benchmarks judge what it wrote."""
-    return nox_sessions() - {"docs"}
+    """The sessions that judge every change.
+
+    ``docs`` writes, and the benchmarks judge what it wrote; ``mutants`` judges the tests, by hand.
+    """
+    return nox_sessions() - {"docs", "mutants"}
 
 
 def called_sessions(command: str, matrix: dict[str, list[str]]) -> set[str]:
