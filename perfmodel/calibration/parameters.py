@@ -184,7 +184,7 @@ TOUCHING: Final = Parameter(
 MOVING: Final = Parameter("moving", "bytes per cycle of data movement", ("software.*.moving",), 0.5)
 
 #: For whole models and matrix products under eager PyTorch on an idle machine.
-PYTORCH: Final = (CONV, DEPTHWISE, DENSE, DISPATCH, REPACKING, FRESH)
+PYTORCH: Final = (CONV, DEPTHWISE, DENSE, DISPATCH, REPACKING, FRESH, TOUCHING)
 #: For text generation: kernels of its own, which the catalogue's figures say little of, and one
 #: process whose threads meet after every kernel.
 GENERATION: Final = tuple(replace(parameter, spread=1.0) for parameter in (DENSE, MEMORY, REGION))
