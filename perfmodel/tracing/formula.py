@@ -127,13 +127,18 @@ def register(*names: str, replace: bool = False) -> Callable[[Formula], Formula]
     ``torch.ops.aten.conv2d.padding``. It stands for the in-place form (``aten.conv2d_``) too. A
     call that returns views of its arguments never reaches a formula: it costs nothing.
 
-    Raises ValueError for a malformed name, or one registered already unless ``replace``.
+    A formula of a user's replaces one of perfmodel's own: a file that had to bring one must not
+    break when perfmodel gets its own. Traces with it are cached apart (:func:`overrides`).
+
+    Raises ValueError for a malformed name, or one that the user has registered already unless
+    ``replace``.
     """
     for name in names:
         namespace, dot, operator = name.partition(".")
         if not (namespace and dot and operator) or "::" in name:
             raise ValueError(f"expected a name like 'aten.conv2d', not {name!r}")
-        if name in _FORMULAS and not replace:
+        theirs = name in _FORMULAS and _FORMULAS[name] is not _SEALED.get(name)
+        if theirs and not replace:
             raise ValueError(f"{name} has a formula already; pass replace=True to replace it")
 
     def add(formula: Formula) -> Formula:

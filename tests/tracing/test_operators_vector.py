@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from perfmodel.errors import TraceError, UnmodelledOperator
-from perfmodel.tracing import operators
+from perfmodel.tracing import formula, operators
 from perfmodel.tracing.operators import Call, Cost
 from perfmodel.vocabulary import families
 from tests.networks import touched, trace_function
@@ -245,3 +245,18 @@ def test_a_formula_that_does_not_fit_is_reported(library: str) -> None:
 def test_a_malformed_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"expected a name like 'aten\.conv2d'"):
         operators.register(name)
+
+
+def test_a_formula_of_a_user_s_replaces_perfmodel_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that had to bring one does not break when perfmodel gets its own."""
+    monkeypatch.setattr(formula, "_FORMULAS", dict(formula._FORMULAS))
+
+    def mine(call: formula.Call) -> formula.Cost:
+        return formula.Cost("elementwise", vector_ops=7)
+
+    assert operators.find("aten.histc") is not None
+    operators.register("aten.histc")(mine)
+    assert operators.find("aten.histc") is mine
+    assert "aten.histc" in formula.overrides()
+    with pytest.raises(ValueError, match="has a formula already"):
+        operators.register("aten.histc")
