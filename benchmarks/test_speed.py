@@ -111,7 +111,7 @@ def test_machine_variants_against_bare_arithmetic(benchmark: Any, hold: Hold) ->
     Every core count of every kernel is evaluated in both; the bare loop knows each rate already and
     takes nothing apart. One figure of each kind varies, so that no term is constant.
     """
-    machine, workload, runtime = load_machine(AMD), zoo.workload("vit_l_16"), "compiled"
+    machine, workload, runtime = load_machine(AMD), zoo.workload("vit_l_16"), "ideal"
     rng = np.random.default_rng(1)
     figures = machine.figures()
     values = {
