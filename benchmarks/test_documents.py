@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from docs.generators import DOCUMENTS, FOLDER
+from docs.generators.readme import shares
 from perfmodel.cli import app
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -19,6 +20,10 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 def test_generated_document_is_current(name: str) -> None:
     stored = (FOLDER / name).read_text(encoding="utf-8")
     assert DOCUMENTS[name]() == stored, f"docs/{name} is not current: nox -s docs"
+
+
+def test_the_readme_repeats_the_shares_by_kind() -> None:
+    assert shares() in README.read_text(encoding="utf-8"), "nox -s docs"
 
 
 def shown() -> list[tuple[str, list[str]]]:

@@ -13,10 +13,12 @@ from perfmodel.vocabulary.kinds import KINDS
 HEADER = """\
 ## Does stated certainty come true?
 
-{points} measured points ({file}), each predicted by fits that saw nothing of its machine, or of its
-model, and judged by an error model of its software without them. An interval should hold 80 % of
-them. A single factor of {scale:.2f} on all intervals is set by these same points. Terms of the
-formula were chosen by such errors, too: expect some percent less on new data.
+{points} measured points (`{file}`), each predicted by fits that saw nothing of its
+machine, or of its model, and judged by an error model of its software without them. The predictions
+are of the prototype that the figures were fitted with, not of the formula as it stands, which is
+worse in prefill. An interval should hold 80 % of the points. A single factor of {scale:.2f} on all
+intervals is set by these same points. Terms of the formula were chosen by such errors, too: expect
+some percent less on new data.
 """
 
 PAIRS = """\

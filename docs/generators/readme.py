@@ -1,4 +1,4 @@
-"""The outputs that the README shows below its commands."""
+"""What the README repeats: outputs below its commands, and the table of docs/fidelity.md."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Final
 from typer.testing import CliRunner
 
 README: Final = Path(__file__).resolve().parents[2] / "README.md"
+_FIDELITY: Final = README.parent / "docs" / "fidelity.md"
+#: The table of the shares within 1.25 and 1.5 times, by kind.
+_SHARES: Final = re.compile(r"^\| kind \| points \| bar .*\n(?:\|.*\n)+", re.MULTILINE)
 #: A command that is shown with its output: ``    $ perfmodel ...`` and the indented lines below.
 _BLOCK: Final = re.compile(r"^(    \$ perfmodel (.+)\n)((?:    .*\n|\n(?=    ))+)", re.MULTILINE)
 #: Columns that commands may use.
@@ -22,7 +25,20 @@ def render() -> str:
 
     A block keeps its number of lines; where more is printed, its last line is an ellipsis.
     """
-    return _BLOCK.sub(_shown, README.read_text(encoding="utf-8"))
+    text = _SHARES.sub(lambda _: shares(), README.read_text(encoding="utf-8"))
+    return _BLOCK.sub(_shown, text)
+
+
+def shares() -> str:
+    """Return the table by kind that docs/fidelity.md begins with.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = _SHARES.search(_FIDELITY.read_text(encoding="utf-8"))
+    if found is None:
+        raise ValueError(f"{_FIDELITY.name} has no table of shares by kind")
+    return found[0]
 
 
 def _shown(block: re.Match[str]) -> str:
