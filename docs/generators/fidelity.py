@@ -178,12 +178,6 @@ def _decode() -> str:
     return "## Decode, by machine\n\n" + table(("machine", "points", *COLUMNS.values()), rows)
 
 
-def _products() -> Scores:
-    """Of all single products, by the fit to half of them."""
-    cases = points("matmul")
-    return of_ratios(cases, by_fit(cases, fitted("desktops", "matmul")))
-
-
 def _desktops() -> str:
     cases, own = points("desktops"), vendor("desktops")
     found = by_fit(cases, fitted("desktops", "matmul"))

@@ -340,6 +340,17 @@ def takes_run(
     return decorate
 
 
+#: For commands that divide a socket themselves: all divisions are tried where none is given.
+takes_served_run: Final = takes_run(
+    HOW,
+    SHAPE,
+    DIVISION,
+    batch=ServedBatches,
+    instances="auto",
+    cores_per_instance="auto",
+)
+
+
 def _run(asked: dict[str, Any]) -> Run:
     batches, allowed = _batches(asked.pop("batch")), asked.pop("allow_unmodelled")
     for name in ("instances", "cores_per_instance"):

@@ -15,14 +15,7 @@ if TYPE_CHECKING:
     from perfmodel.serving import Search
 
 
-@options.takes_run(
-    options.HOW,
-    options.SHAPE,
-    options.DIVISION,
-    batch=options.ServedBatches,
-    instances="auto",
-    cores_per_instance="auto",
-)
+@options.takes_served_run
 def serve(
     *,
     model: options.OneModel,

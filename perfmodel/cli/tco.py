@@ -21,14 +21,7 @@ if TYPE_CHECKING:
     from perfmodel.machine import Machine
 
 
-@options.takes_run(
-    options.HOW,
-    options.SHAPE,
-    options.DIVISION,
-    batch=options.ServedBatches,
-    instances="auto",
-    cores_per_instance="auto",
-)
+@options.takes_served_run
 def tco(
     *,
     model: options.OneModel,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -161,8 +161,3 @@ def matmul(shape: Matmul) -> Workload:
             elements=elements,
         ),
     )
-
-
-def of_family(points: Sequence[Case], family: str) -> list[Case]:
-    """Those whose sets name this family."""
-    return [case for case in points if case.group.family == family]

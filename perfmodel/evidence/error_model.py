@@ -26,9 +26,9 @@ from perfmodel.vocabulary.kinds import KINDS, Kind
 #: Standard deviation of the logarithm of a standard deviation around that of its kind: half of what
 #: is known before any point, up or down.
 SPREAD: Final = 0.5
-#: Degrees of freedom of that prior: 1 / (2 x SPREAD^2), as the logarithm of a standard deviation
+#: Degrees of freedom of that prior, as the logarithm of a standard deviation
 #: from n squares varies by 1 / (2 n).
-PRIOR_WORTH: Final = 2.0
+PRIOR_WORTH: Final = 1 / (2 * SPREAD**2)
 #: Standard deviation that every effect is drawn towards in the pool of a kind, with SPREAD.
 _TYPICAL: Final = 0.15
 _UPPER: Final = 0.9

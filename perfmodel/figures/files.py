@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from perfmodel._files import read_toml
-from perfmodel.errors import MachineError
+from perfmodel.errors import MachineError, UnknownName
 from perfmodel.figures.figure import Origin
 
 
@@ -29,6 +31,43 @@ def read_description(path: Path, shown: str, expected: str) -> tuple[dict[str, A
         if not isinstance(citation, str) or not citation.strip():
             raise MachineError(f"{shown}: sources.{key}: {citation!r}; expected a citation as text")
     return tree, Origin(shown, sources)
+
+
+def file_of(given: str | os.PathLike[str], kind: str, valid: tuple[str, ...]) -> Path:
+    """Return the file that a caller means by ``given``, which is no id of a catalogue.
+
+    Args:
+        kind: what errors call the thing described: "CPU", "software".
+        valid: the ids of the catalogue.
+
+    Raises:
+        UnknownName: a text that looks like an id, where there is no such file.
+    """
+    path = Path(given)
+    if isinstance(given, str) and not (
+        path.suffix == ".toml" or len(path.parts) > 1 or path.is_file()
+    ):
+        raise UnknownName(kind, given, valid)
+    return path
+
+
+def referred(
+    path: Path, name: str, shown: str, field: str, kind: str, valid: tuple[str, ...]
+) -> Path:
+    """Return the file that ``name`` in the file ``path`` means: a path relative to it.
+
+    Raises:
+        MachineError: it looks like an id, and there is no such file.
+    """
+    file = path.parent / name
+    if not name.endswith(".toml") and not file.is_file():
+        raise MachineError(f"{shown}: {field}: {UnknownName(kind, name, valid)}")
+    return file
+
+
+def id_of(path: Path, otherwise: str) -> str:
+    """Return the id of a description that states none: the name of its file, in an id's letters."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or otherwise
 
 
 def extended(chain: tuple[Path, ...], path: Path, shown: str) -> tuple[Path, ...]:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from pathlib import Path
 from typing import Any, Final
 
 from perfmodel._files import read_toml
-from perfmodel.errors import MachineError, UnknownName
-from perfmodel.figures.files import extended, merged, read_description
+from perfmodel.errors import MachineError
+from perfmodel.figures.files import extended, file_of, id_of, merged, read_description, referred
 from perfmodel.figures.record import tree_of, validated
 from perfmodel.machine.schema import BANDWIDTH_PARTS, Core, Machine
 
@@ -57,14 +56,9 @@ def load_machine(machine: str | os.PathLike[str] | Machine) -> Machine:
     text = os.fspath(machine)
     if isinstance(machine, str) and text in catalogue():
         return _from_catalogue(text)
-    path = Path(text)
-    if isinstance(machine, str) and text in aliases() and not path.is_file():
+    if isinstance(machine, str) and text in aliases() and not Path(text).is_file():
         return _from_catalogue(aliases()[text])
-    if isinstance(machine, str) and not (
-        path.suffix == ".toml" or len(path.parts) > 1 or path.is_file()
-    ):
-        raise UnknownName("CPU", text, catalogue())
-    return _load(path, text, ())
+    return _load(file_of(machine, "CPU", catalogue()), text, ())
 
 
 @functools.cache
@@ -81,7 +75,7 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
     """The machine in ``path``; ``chain`` holds the files that rest on it, against circles."""
     tree, origin = read_description(path, shown, _EXPECTED)
     chain = extended(chain, path, shown)
-    tree.setdefault("id", re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "machine")
+    tree.setdefault("id", id_of(path, "machine"))
     below = _base(tree.pop("base", None), path, shown, chain)
     without = tree.pop("without", None)
     own_core = tree.pop("core", None)
@@ -115,7 +109,7 @@ def _base(base: Any, path: Path, shown: str, chain: tuple[Path, ...]) -> Machine
         raise MachineError(f"{shown}: base: {base!r}; expected a CPU id or a path")
     if base in catalogue():
         return _from_catalogue(base)
-    file = _referred(path, base, shown, "base", "CPU", catalogue())
+    file = referred(path, base, shown, "base", "CPU", catalogue())
     return _load(file, str(file), chain)
 
 
@@ -155,19 +149,9 @@ def _core_tree(
     if base in cores():
         below = _core_from_catalogue(base)
     else:
-        file = _referred(path, base, shown, field, "core", cores())
+        file = referred(path, base, shown, field, "core", cores())
         below = _load_core(file, str(file), chain)
     return merged(tree_of(below), raw)
-
-
-def _referred(
-    path: Path, name: str, shown: str, field: str, kind: str, valid: tuple[str, ...]
-) -> Path:
-    """The file that ``name`` in the file ``path`` means: a path relative to it."""
-    file = path.parent / name
-    if not name.endswith(".toml") and not file.is_file():
-        raise MachineError(f"{shown}: {field}: {UnknownName(kind, name, valid)}")
-    return file
 
 
 def _drop(tree: dict[str, Any], without: Any, shown: str) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from pathlib import Path
 from typing import Final
 
-from perfmodel.errors import MachineError, UnknownName
-from perfmodel.figures.files import extended, merged, read_description
+from perfmodel.errors import MachineError
+from perfmodel.figures.files import extended, file_of, id_of, merged, read_description, referred
 from perfmodel.figures.record import tree_of, validated
 from perfmodel.software.schema import Software
 
@@ -39,12 +38,7 @@ def load_software(software: str | os.PathLike[str] | Software) -> Software:
     text = os.fspath(software)
     if isinstance(software, str) and text in catalogue():
         return _from_catalogue(text)
-    path = Path(text)
-    if isinstance(software, str) and not (
-        path.suffix == ".toml" or len(path.parts) > 1 or path.is_file()
-    ):
-        raise UnknownName("software", text, catalogue())
-    return _load(path, text, ())
+    return _load(file_of(software, "software", catalogue()), text, ())
 
 
 @functools.cache
@@ -56,7 +50,7 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Software:
     """The software in ``path``; ``chain`` holds the files that rest on it, against circles."""
     tree, origin = read_description(path, shown, _EXPECTED)
     chain = extended(chain, path, shown)
-    tree.setdefault("id", re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).lstrip("_.-") or "software")
+    tree.setdefault("id", id_of(path, "software"))
     base = tree.pop("base", None)
     if base is not None:
         if not isinstance(base, str):
@@ -64,9 +58,7 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Software:
         if base in catalogue():
             below = _from_catalogue(base)
         else:
-            file = path.parent / base
-            if not base.endswith(".toml") and not file.is_file():
-                raise MachineError(f"{shown}: base: {UnknownName('software', base, catalogue())}")
+            file = referred(path, base, shown, "base", "software", catalogue())
             below = _load(file, str(file), chain)
         tree = merged(tree_of(below), tree)
     return validated(Software, tree, origin)
