@@ -44,9 +44,10 @@ if TYPE_CHECKING:
     from perfmodel.models.zoo import parametric as model_parametric
     from perfmodel.models.zoo import workload as model_workload
     from perfmodel.ranking import Ranking
-    from perfmodel.running import estimate, power, rank, serve, tco, variants
+    from perfmodel.running import estimate, fleet, power, rank, serve, tco, variants
     from perfmodel.scenario import Scenario
     from perfmodel.serving import Partition, Search
+    from perfmodel.serving.fleet import Fleet, Goal
     from perfmodel.software import Software, load_software
     from perfmodel.tracing.symbolic import trace_parametric
     from perfmodel.tracing.tracing import trace
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AmdMapper",
     "AmpereMapper",
+    "Fleet",
+    "Goal",
     "IntelMapper",
     "KernelEstimate",
     "Machine",
@@ -86,6 +89,7 @@ __all__ = [
     "cpus",
     "disagreements",
     "estimate",
+    "fleet",
     "load_machine",
     "load_software",
     "load_workload",
@@ -109,6 +113,8 @@ __getattr__, __dir__ = exports(
     {
         "AmdMapper": "perfmodel.mapping:AmdMapper",
         "AmpereMapper": "perfmodel.mapping:AmpereMapper",
+        "Fleet": "perfmodel.serving.fleet:Fleet",
+        "Goal": "perfmodel.serving.fleet:Goal",
         "IntelMapper": "perfmodel.mapping:IntelMapper",
         "KernelEstimate": "perfmodel.mapping:KernelEstimate",
         "Machine": "perfmodel.machine:Machine",
@@ -138,6 +144,7 @@ __getattr__, __dir__ = exports(
         "cpus": "perfmodel.machine:catalogue",
         "disagreements": "perfmodel.comparison:disagreements",
         "estimate": "perfmodel.running:estimate",
+        "fleet": "perfmodel.running:fleet",
         "load_machine": "perfmodel.machine:load_machine",
         "load_software": "perfmodel.software:load_software",
         "load_workload": "perfmodel.workload.storage:load",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack, overload
 
 from perfmodel.comparison.chosen import Cpu, cpus_in
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from perfmodel.mapping.roofline import FloatArray
     from perfmodel.ranking import Ranking
     from perfmodel.serving import Search
+    from perfmodel.serving.fleet import Fleets, Goal
     from perfmodel.workload.workload import Workload
 
 
@@ -153,6 +155,80 @@ def serve(
     source = resolve_model(model, run)
     wanted = batches_to_try(source, batches or run.batch)
     return search(at_batch(source, wanted), cpu, run, max_latency_s=max_latency_s, batches=wanted)
+
+
+def fleet(
+    model: Model,
+    cpus: Cpu | Iterable[Cpu],
+    scenario: ScenarioLike = None,
+    *,
+    goal: Goal,
+    output: int | None = None,
+    chunk: int | None = None,
+    batches: Sequence[int] | None = None,
+    tell: Callable[[str], None] | None = None,
+    **options: Unpack[Options],
+) -> Fleets:
+    """Find the fewest sockets of each CPU that serve requests at random within limits of latency.
+
+    A request is a sample, computed together with others that wait; or with ``output``, a prompt
+    from which so many tokens are generated, under continuous batching with chunked prefill.
+
+    Args:
+        scenario, options: as for :func:`serve`; ``tokens`` is the length of a prompt, and neither
+            phase nor context belongs to a service.
+        goal: the rate and the limits, waiting included.
+        output: tokens that each request generates.
+        chunk: tokens of a prompt that one step processes; by default
+            :data:`perfmodel.serving.fleet.CHUNK`.
+        batches: the most samples, or sequences, at once, to try; by default powers of two.
+        tell: told what cannot be traced once for all batches.
+
+    Raises:
+        PerfmodelError: no CPU meets the limits at any rate (with the best that each reaches), or
+            numbers that do not fit the model; else as :func:`estimate`.
+    """
+    from perfmodel.serving import fleet as fleets
+
+    run = scenario_of(scenario, options)
+    named = list(cpus_in(cpus))
+    if output is None:
+        source = resolve_model(model, run)
+        fleets.check_requests(goal, chunk, source.name)
+        wanted = batches_to_try(source, batches or run.batch)
+        workload = at_batch(source, wanted, tell)
+        fleets.check_workload(workload(wanted[0]))
+        return fleets.fleets(
+            named,
+            lambda cpu: fleets.requests_fleet(workload, cpu, goal, run, batches=wanted),
+        )
+    fleets.check_text(goal, run, output)
+    wanted = sorted(batches or ([run.batch] if run.batch else fleets.BATCHES))
+
+    @functools.cache
+    def of(phase: str, length: int) -> Callable[[int], Workload]:
+        fresh = replace(run, batch=None, tokens=None)
+        if phase == "prefill":
+            source = resolve_model(model, replace(fresh, phase="prefill", tokens=length))
+            return at_batch(source, [1], tell)
+        source = resolve_model(model, replace(fresh, phase="decode", context=length))
+        return at_batch(source, wanted, tell)
+
+    prompt = run.tokens or resolve_model(model, replace(run, phase="prefill")).workload(1).tokens
+    return fleets.fleets(
+        named,
+        lambda cpu: fleets.text_fleet(
+            lambda tokens: of("prefill", tokens)(1),
+            lambda batch, context: of("decode", context)(batch),
+            cpu,
+            goal,
+            run,
+            prompt=prompt,
+            output=output,
+            chunk=min(chunk or fleets.CHUNK, prompt),
+            batches=wanted,
+        ),
+    )
 
 
 def tco(

@@ -15,7 +15,7 @@ EXAMPLES: Final = {
     ),
     "serve": (
         "perfmodel serve resnet50 --max-latency 5ms",
-        "perfmodel serve bert_base --instances 4 --batch 1,8 --cpu my_cpu.toml",
+        "perfmodel serve llama_3_8b --tokens 1024 --output 256 --ttft 3s --tpot 200ms --rps 4",
     ),
     "tco": (
         "perfmodel tco resnet50 --rps 10000 --max-latency 50ms",

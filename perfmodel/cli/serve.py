@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from perfmodel._text import percent, significant
-from perfmodel.cli import options
+from perfmodel.cli import fleet, options
 from perfmodel.cli.rendering import Column, Table, certainty, note, optional, show
 from perfmodel.cli.searching import search_all
 
@@ -21,6 +21,12 @@ def serve(
     model: options.OneModel,
     cpu: options.Cpus = None,
     max_latency: options.MaxLatency = None,
+    rps: fleet.Rate = None,
+    ttft: fleet.Ttft = None,
+    tpot: fleet.Tpot = None,
+    output: fleet.Output = None,
+    chunk: fleet.Chunk = None,
+    percentile: fleet.Percentile = 99.0,
     run: options.Run,
     set_: options.Settings = None,
     format: options.OutputFormat = "table",
@@ -30,11 +36,19 @@ def serve(
     Every instance runs at the same time on cores of its own, with its share of the memory bandwidth
     and of the last-level cache. Latency is the time one batch is computed, without waiting for it
     to fill. Batches tried are powers of two up to 128.
+
+    With --rps, --ttft, --tpot or --output, find the fewest sockets that serve requests at random:
+    limits then hold for a percentile of them, waiting included. A model that generates text runs
+    under continuous batching with chunked prefill, with --tokens in and --output tokens out.
     """
     from perfmodel.serving.searching import require_best
 
     limit_s = options.latency(max_latency)
     machines = options.different_machines(cpu, set_)
+    if any(given is not None for given in (rps, ttft, tpot, output, chunk)):
+        asked = fleet.goal(rps, limit_s, ttft, tpot, percentile)
+        fleet.show_fleets(model, machines, asked, run, output, chunk, format)
+        return
     source = run.source(model)
     found, _ = search_all(source, machines, limit_s, run)
     missed = require_best(found)

@@ -52,3 +52,7 @@ PUE: Final = Range(1, 10)
 PRICE: Final = Range(0.01, 1e9, " USD")
 #: Of electricity, in USD per joule: to 100 USD per kWh.
 ELECTRICITY: Final = Range(1e-12, 100 / 3.6e6, " USD/J")
+#: Of the requests that must be within a limit, in percent; what 3,600 requests can show.
+PERCENTILE: Final = Range(1, 99.9, " %")
+#: Tokens that a request generates.
+OUTPUT: Final = Range(1, 10_000_000)

@@ -76,3 +76,39 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert expected in result.stderr
+
+
+def test_a_rate_finds_the_fewest_sockets(run: Run, saved: Path) -> None:
+    arguments = ("serve", saved, *CPUS, "--rps", "1e6", "--max-latency", "5 ms")
+    result = run(*arguments, "-f", "json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert "waiting included" in found["definitions"]["latency"]
+    for fleet in found["fleets"]:
+        assert fleet["latency_p50_ms"] <= fleet["latency_p99_ms"] <= 5
+        assert fleet["sockets"] * fleet["rate_per_socket"] == pytest.approx(1e6)
+    rows = list(csv.DictReader(io.StringIO(run(*arguments, "-f", "csv").stdout)))
+    assert [row["cpu"] for row in rows] == [fleet["cpu"] for fleet in found["fleets"]]
+    table = run(*arguments).stdout
+    assert "99 % with latency within 5.00 ms" in table
+    assert "latency: from arrival to the end, waiting included." in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--rps", "5"], "state a limit"),
+        (["--rps", "5", "--ttft", "1s"], "say how many tokens a request generates (--output)"),
+        (["--output", "5", "--ttft", "1s", "--phase", "decode"], "leave --phase and --context out"),
+        (["--output", "1", "--tpot", "1s"], "no time per output token"),
+        (["--rps", "5", "--max-latency", "1s", "--percentile", "100"], "percentile: expected"),
+        (["--rps", "5", "--max-latency", "1ns"], "reaches at best a latency of"),
+    ],
+)
+def test_a_service_that_makes_no_sense_is_one_line(
+    run: Run, saved: Path, arguments: list[str], expected: str
+) -> None:
+    result = run("serve", saved, "-c", "epyc_9654", *arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert expected in result.stderr
