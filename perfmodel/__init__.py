@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from perfmodel.running import estimate, fleet, power, rank, serve, tco, variants
     from perfmodel.scenario import Scenario
     from perfmodel.serving import Partition, Search
-    from perfmodel.serving.fleet import Fleet, Goal
+    from perfmodel.serving.fleet import Fleet, Fleets
+    from perfmodel.serving.goal import Goal
     from perfmodel.software import Software, load_software
     from perfmodel.tracing.symbolic import trace_parametric
     from perfmodel.tracing.tracing import trace
@@ -59,6 +60,7 @@ __all__ = [
     "AmdMapper",
     "AmpereMapper",
     "Fleet",
+    "Fleets",
     "Goal",
     "IntelMapper",
     "KernelEstimate",
@@ -114,7 +116,8 @@ __getattr__, __dir__ = exports(
         "AmdMapper": "perfmodel.mapping:AmdMapper",
         "AmpereMapper": "perfmodel.mapping:AmpereMapper",
         "Fleet": "perfmodel.serving.fleet:Fleet",
-        "Goal": "perfmodel.serving.fleet:Goal",
+        "Fleets": "perfmodel.serving.fleet:Fleets",
+        "Goal": "perfmodel.serving.goal:Goal",
         "IntelMapper": "perfmodel.mapping:IntelMapper",
         "KernelEstimate": "perfmodel.mapping:KernelEstimate",
         "Machine": "perfmodel.machine:Machine",

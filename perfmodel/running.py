@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from perfmodel.mapping.roofline import FloatArray
     from perfmodel.ranking import Ranking
     from perfmodel.serving import Search
-    from perfmodel.serving.fleet import Fleets, Goal
+    from perfmodel.serving.fleet import Fleets
+    from perfmodel.serving.goal import Goal
     from perfmodel.workload.workload import Workload
 
 
@@ -189,20 +190,21 @@ def fleet(
             numbers that do not fit the model; else as :func:`estimate`.
     """
     from perfmodel.serving import fleet as fleets
+    from perfmodel.serving import goal as goals
 
     run = scenario_of(scenario, options)
     named = list(cpus_in(cpus))
     if output is None:
         source = resolve_model(model, run)
-        fleets.check_requests(goal, chunk, source.name)
+        goals.check_requests(goal, chunk, source.name)
         wanted = batches_to_try(source, batches or run.batch)
         workload = at_batch(source, wanted, tell)
-        fleets.check_workload(workload(wanted[0]))
+        goals.check_workload(workload(wanted[0]))
         return fleets.fleets(
             named,
             lambda cpu: fleets.requests_fleet(workload, cpu, goal, run, batches=wanted),
         )
-    fleets.check_text(goal, run, output)
+    goals.check_text(goal, run, output)
     wanted = sorted(batches or ([run.batch] if run.batch else fleets.BATCHES))
 
     @functools.cache

@@ -7,19 +7,29 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel._text import significant
+from perfmodel.cli.fleet import fleet_table, times_table
 from perfmodel.cli.rendering import Column, Table
 from perfmodel.cli.serve import best_table, frontier_table
 from perfmodel.comparison import DEFAULT_CPUS
 from perfmodel.evidence.cases import load_cases
+from perfmodel.evidence.services import predicted
 from perfmodel.evidence.validation import Compared, predict
 from perfmodel.machine import load_machine
 from perfmodel.resolve import resolve_model
+from perfmodel.running import fleet
 from perfmodel.serving import Partition, Search, search, serve
+from perfmodel.serving.goal import Goal
 from perfmodel.serving.searching import BATCHES
 
 #: The example: a model, its precision, and the latency it is served within.
 MODEL: Final = "resnet50"
 LIMIT_S: Final = 0.005
+#: The example of a rate, and that of generated text.
+RATE: Final = Goal(rate=20_000, latency_s=0.015)
+TEXT_MODEL: Final = "llama_3_2_1b"
+TEXT_RATE: Final = Goal(rate=4, ttft_s=1.0, tpot_s=0.06)
+TOKENS: Final = 1024
+OUTPUT: Final = 256
 #: Systems whose throughput or token rate was measured, and how near a prediction shall be.
 MEASURED: Final = {"servers": 1.5, "llama_cpp": 1.35}
 TEXT: Final = Path(__file__).with_name("serving.md")
@@ -96,11 +106,48 @@ def measured() -> str:
     return table.markdown()
 
 
+def services() -> str:
+    """What systems served within a limit, beside what is predicted of them."""
+    table = Table(
+        [
+            Column("system", "left"),
+            Column("model", "left"),
+            Column("within\nms"),
+            Column("predicted\nrequests/s"),
+            Column("measured\nrequests/s"),
+            Column("ratio"),
+            Column("P50 predicted\nms"),
+            Column("P50 observed\nms"),
+        ]
+    )
+    for each in predicted():
+        point = each.measured
+        table.add(
+            f"{point.sockets} x {point.machine}",
+            point.model + (f", {point.tokens} tokens" if point.tokens else ""),
+            significant(point.limit_ms),
+            significant(each.rate),
+            significant(point.rate),
+            f"{each.rate / point.rate:.2f}",
+            significant(each.fleet.latency_ms[50]),
+            significant(point.p50_ms),
+        )
+    return table.markdown()
+
+
 def render() -> str:
     """The whole document."""
+    served = fleet(MODEL, DEFAULT_CPUS, goal=RATE)
+    text = fleet(TEXT_MODEL, DEFAULT_CPUS, "bf16", goal=TEXT_RATE, tokens=TOKENS, output=OUTPUT)
     return TEXT.read_text(encoding="utf-8").format(
         best=best_table(found()).markdown(),
         frontier=frontier_table(found()).markdown(),
         instances=instances(),
+        fleet=fleet_table(served, None, None).markdown(),
+        fleet_times=times_table(served).markdown(),
+        text_model=TEXT_MODEL,
+        text_fleet=fleet_table(text, TOKENS, OUTPUT).markdown(),
+        text_times=times_table(text).markdown(),
+        services=services(),
         measured=measured(),
     )

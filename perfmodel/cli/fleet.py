@@ -15,7 +15,8 @@ from perfmodel.vocabulary import ranges
 
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
-    from perfmodel.serving.fleet import Fleet, Fleets, Goal
+    from perfmodel.serving.fleet import Fleet, Fleets
+    from perfmodel.serving.goal import Goal
 
 Rate: TypeAlias = Annotated[
     float | None,
@@ -66,7 +67,7 @@ def goal(
     percentile: float,
 ) -> Goal:
     """Return what the options ask for; raises PerfmodelError for what is not plausible."""
-    from perfmodel.serving.fleet import Goal
+    from perfmodel.serving.goal import Goal
 
     def limit(option: str, text: str | None) -> float | None:
         if text is None:
@@ -161,7 +162,8 @@ def fleet_table(found: Fleets, tokens: int | None, output: int | None) -> Table:
 
 def times_table(found: Fleets) -> Table:
     """Return percentiles of what requests meet at that rate."""
-    from perfmodel.serving.fleet import DEFINITIONS, PERCENTILES, REQUESTS, WARM_UP
+    from perfmodel.serving.choices import REQUESTS, WARM_UP
+    from perfmodel.serving.goal import DEFINITIONS, PERCENTILES
 
     generates = bool(found.fleets[0].ttft_ms)
     kinds = ["ttft", "tpot", "latency"] if generates else ["latency"]

@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.serving import serve
-from perfmodel.serving.fleet import (
-    PERCENTILES,
-    Fleet,
-    Goal,
-    Missed,
-    fleets,
-    requests_fleet,
-    text_fleet,
-)
+from perfmodel.serving.fleet import Fleet, Missed, fleets, requests_fleet, text_fleet
+from perfmodel.serving.goal import PERCENTILES, Goal
 from perfmodel.vocabulary.partition import Partition
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder

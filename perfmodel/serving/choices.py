@@ -1,0 +1,209 @@
+"""Ways to run a socket, and how requests fare at a rate: in batches, or as generated text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from perfmodel.machine import Machine
+from perfmodel.mapping.result import Result
+from perfmodel.scenario import Scenario
+from perfmodel.serving.goal import Timings
+from perfmodel.serving.partition import divisions, partitions
+from perfmodel.serving.queueing import Steps, batched, generated, poisson_arrivals
+from perfmodel.serving.serving import NoRoom, serve
+from perfmodel.vocabulary.partition import Partition
+from perfmodel.workload.workload import Workload
+
+#: Requests that are drawn, and how many of the first are not counted: the line is empty then.
+REQUESTS: Final = 2200
+WARM_UP: Final = 200
+SEED: Final = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """One way to run a socket.
+
+    Attributes:
+        batch: the most samples, or sequences, of an instance at once.
+        result: one run at that batch.
+        capacity: requests per second that no more than can be served.
+        alone: times of one request that meets no other, each of shape (1,).
+        timings: of the requests at a rate of the socket; the second and the third argument are
+            factors on the times of runs (of prompts, and of decode where text is generated).
+        slower, faster: those factors at the ends of the estimates' intervals; None of a bound.
+    """
+
+    partition: Partition
+    batch: int
+    result: Result
+    capacity: float
+    alone: Timings
+    timings: Callable[[float, float, float], Timings]
+    slower: tuple[float, float] | None
+    faster: tuple[float, float] | None
+
+
+def batches_choices(
+    workload: Callable[[int], Workload], machine: Machine, run: Scenario, batches: Sequence[int]
+) -> tuple[list[Choice], list[str]]:
+    """Return the ways to serve requests of one sample, and why divisions have no room."""
+    choices: list[Choice] = []
+    full: list[str] = []
+    for partition in _divisions(machine, run):
+        try:
+            found = [serve(workload(batch), machine, partition, run) for batch in batches]
+        except NoRoom as error:
+            full.append(str(error))
+            continue
+        seconds = np.array([result.latency_ms / 1e3 for result in found])
+        for number, most in enumerate(batches):
+            line = np.interp(np.arange(1, most + 1), batches, seconds)
+            result = found[number]
+            choices.append(
+                Choice(
+                    partition,
+                    most,
+                    result,
+                    partition.instances * float(np.max(np.arange(1, most + 1) / line)),
+                    Timings(seconds[:1], np.zeros(1), np.zeros(1)),
+                    partial(_requests, partition.instances, line.tolist()),
+                    *_factors(result, result),
+                )
+            )
+    return choices, full
+
+
+def text_choices(
+    prefill: Callable[[int], Workload],
+    decode: Callable[[int, int], Workload],
+    machine: Machine,
+    run: Scenario,
+    batches: Sequence[int],
+    *,
+    prompt: int,
+    output: int,
+    chunk: int,
+) -> tuple[list[Choice], list[str]]:
+    """Return the ways to serve requests that generate text, and why divisions have no room."""
+    choices: list[Choice] = []
+    full: list[str] = []
+    last = prompt + max(1, output - 1)
+    for partition in _divisions(machine, run):
+        seconds = partial(_prompt_seconds, prefill, machine, partition, run)
+        early: list[float] = []
+        late: list[Result] = []
+        try:
+            for batch in batches:
+                late.append(serve(decode(batch, last), machine, partition, run))
+                begin = serve(decode(batch, prompt + 1), machine, partition, run)
+                early.append(begin.latency_ms / 1e3)
+        except NoRoom as error:
+            full.append(str(error))
+        if not late:
+            continue
+        sizes = np.arange(1, batches[len(late) - 1] + 1)
+        decodes = np.interp(sizes, batches[: len(late)], early)
+        ends = np.interp(sizes, batches[: len(late)], [each.latency_ms / 1e3 for each in late])
+        growth = np.maximum(ends - decodes, 0) / max(1, output - 2)
+        steps = Steps(
+            _chunks(seconds, prompt, chunk), tuple(decodes.tolist()), tuple(growth.tolist())
+        )
+        whole = serve(prefill(prompt), machine, partition, run)
+        choices += [
+            Choice(
+                partition,
+                most,
+                result,
+                partition.instances * steps.capacity(output, most),
+                _alone(steps, output),
+                partial(_text, partition.instances, steps, output, most),
+                *_factors(whole, result),
+            )
+            for most, result in zip(batches, late, strict=False)
+        ]
+    return choices, full
+
+
+def _prompt_seconds(
+    prefill: Callable[[int], Workload],
+    machine: Machine,
+    partition: Partition,
+    run: Scenario,
+    tokens: int,
+) -> float:
+    return serve(prefill(tokens), machine, partition, run).latency_ms / 1e3
+
+
+def _chunks(seconds: Callable[[int], float], tokens: int, chunk: int) -> tuple[float, ...]:
+    """Seconds of each part of a prompt.
+
+    A part takes what it takes alone, or what the prompt takes longer with it than without: later
+    parts attend to the earlier.
+    """
+    starts = range(0, tokens, chunk)
+    whole = {0: 0.0}
+    for start in starts:
+        stop = min(start + chunk, tokens)
+        whole[stop] = seconds(stop)
+    alone = {chunk: whole[min(chunk, tokens)]}
+    parts = []
+    for start in starts:
+        stop = min(start + chunk, tokens)
+        size = stop - start
+        if size not in alone:
+            alone[size] = seconds(size)
+        parts.append(max(alone[size], whole[stop] - whole[start]))
+    return tuple(parts)
+
+
+def _divisions(machine: Machine, run: Scenario) -> tuple[Partition, ...]:
+    return divisions(machine, run.instances, run.cores_per_instance) or partitions(machine)
+
+
+def _requests(
+    instances: int, seconds: Sequence[float], rate: float, factor: float, _: float
+) -> Timings:
+    arrivals = poisson_arrivals(REQUESTS, SEED) / rate
+    latency = batched(arrivals, instances, [each * factor for each in seconds])[WARM_UP:]
+    nothing = np.zeros_like(latency)
+    return Timings(latency, nothing, nothing)
+
+
+def _text(
+    instances: int,
+    steps: Steps,
+    output: int,
+    most: int,
+    rate: float,
+    prefill: float,
+    decode: float,
+) -> Timings:
+    arrivals = poisson_arrivals(REQUESTS, SEED) * (instances / rate)
+    found = generated(arrivals, steps.scaled(prefill, decode), output, most)
+    ttft, tpot = found.ttft[WARM_UP:], found.tpot[WARM_UP:]
+    return Timings(ttft + tpot * (output - 1), ttft, tpot)
+
+
+def _alone(steps: Steps, output: int) -> Timings:
+    found = generated(np.zeros(1), steps, output, 1)
+    return Timings(found.ttft + found.tpot * (output - 1), found.ttft, found.tpot)
+
+
+def _factors(
+    first: Result, second: Result
+) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+    """How many times as long both kinds of run take at the ends of their intervals."""
+    ends: list[tuple[float, float]] = []
+    for result in (first, second):
+        if result.latency_low_ms is None or result.latency_high_ms is None:
+            return None, None
+        ends.append(
+            (result.latency_high_ms / result.latency_ms, result.latency_low_ms / result.latency_ms)
+        )
+    return (ends[0][0], ends[1][0]), (ends[0][1], ends[1][1])
