@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -51,3 +52,9 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def escaped_markdown(text: str) -> str:
     """``text`` on one line, with what Markdown's tables and lists would read as markup escaped."""
     return text.replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
+
+
+def common_name(names: Sequence[str]) -> str:
+    """Names that differ in numbers alone, as one: a number that differs becomes ``*``."""
+    parts = [re.split(r"(\d+)", name) for name in names]
+    return "".join(same[0] if len(set(same)) == 1 else "*" for same in zip(*parts, strict=True))

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from perfmodel._text import percent, significant
+from perfmodel._text import common_name, percent, significant
 from perfmodel.cli import options
 from perfmodel.cli.rendering import Column, Facts, Table, certainty, note, power, progress, show
 
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
     from perfmodel.mapping import KernelEstimate, Result
+    from perfmodel.mapping.modules import Attained, Module
+
+View: TypeAlias = Literal["kernels", "products", "modules"]
 
 #: Kernels a table shows when --top is not given.
 DEFAULT_TOP = 15
@@ -38,10 +41,25 @@ def explain(
             help=f"Kernels to show. [default: {DEFAULT_TOP} in a table, all in json and csv]",
         ),
     ] = None,
+    view: Annotated[
+        View,
+        typer.Option(
+            "--view",
+            help="kernels by time; products: sizes, operational intensity and rate of matrix "
+            "products and convolutions; modules: the model as a tree.",
+        ),
+    ] = "kernels",
+    depth: Annotated[
+        int, typer.Option("--depth", metavar="N", min=1, help="Levels of the tree of modules.")
+    ] = 3,
     format: options.OutputFormat = "table",
 ) -> None:
-    """Show a model's kernels by time on one CPU: engine, cores, level, bound and share."""
+    """Show where a model's time goes on one CPU: by kernel, by matrix product or by module.
+
+    MFU and MBU are the shares of the peak FLOPs and of the peak memory bandwidth that the run uses.
+    """
     from perfmodel.mapping import estimate
+    from perfmodel.mapping.modules import attained, modules
 
     source, batch = run.source(model), run.batch
     machine = options.one_machine(cpu, set_)
@@ -50,23 +68,35 @@ def explain(
         workload = source.workload(batch)
     result = estimate(workload, machine, run.scenario)
     ordered = sorted(result.kernels, key=lambda kernel: -kernel.latency_ms)
+    reached, tree = attained(result), modules(result)
 
     def records() -> Any:
-        kernels = [asdict(kernel) for kernel in ordered[:top]]
+        kernels = [_record(kernel) for kernel in ordered[:top]]
         if format == "csv":
-            return kernels
+            return list(_lines(tree, depth)) if view == "modules" else kernels
         totals = {"flops": workload.flops, "parameters": workload.parameters}
-        return {**result.to_dict(), **totals, "machine": _figures(machine), "kernels": kernels}
+        return {
+            **result.to_dict(),
+            **totals,
+            **_attained(reached),
+            "machine": _figures(machine),
+            "kernels": kernels,
+            "modules": asdict(tree),
+        }
 
     def blocks() -> list[Table | Facts]:
-        groups = grouped(ordered)
-        table = _table(groups[: DEFAULT_TOP if top is None else top])
+        heading = _heading(result, machine, workload.flops, reached)
+        if view == "modules":
+            return [heading, _tree(tree, depth)]
+        groups = grouped([k for k in ordered if view == "kernels" or any(k.gemm)])
+        shown = groups[: DEFAULT_TOP if top is None else top]
+        table = _table(shown) if view == "kernels" else _products(shown, result, machine)
         rest = groups[len(table.rows) :]
         if rest:
             share = percent(sum(group.share for group in rest))
             kernels = sum(group.count for group in rest)
             table.caption = f"and {kernels} more kernels with {share} of the time (--top)"
-        return [_heading(result, machine, workload.flops), table]
+        return [heading, table]
 
     show(format, records, blocks)
     if format in ("table", "markdown"):
@@ -110,12 +140,6 @@ def grouped(kernels: Sequence[KernelEstimate]) -> list[Group]:
     return sorted(groups, key=lambda group: -group.latency_ms)
 
 
-def common_name(names: Sequence[str]) -> str:
-    """Names that differ in numbers alone, as one: a number that differs becomes ``*``."""
-    parts = [re.split(r"(\d+)", name) for name in names]
-    return "".join(same[0] if len(set(same)) == 1 else "*" for same in zip(*parts, strict=True))
-
-
 def _figures(machine: Machine) -> dict[str, Any]:
     """The machine's figures that decide most, units in the keys."""
     peaks = {
@@ -139,7 +163,7 @@ def _figures(machine: Machine) -> dict[str, Any]:
     }
 
 
-def _heading(result: Result, machine: Machine, flops: int) -> Facts:
+def _heading(result: Result, machine: Machine, flops: int, reached: Attained) -> Facts:
     """Totals, bottleneck shares and the machine, a line each."""
     tera_flops = flops / result.latency_ms / 1e9
     shares = ", ".join(
@@ -174,6 +198,7 @@ def _heading(result: Result, machine: Machine, flops: int) -> Facts:
         f"{percent(result.utilization)} utilised, {significant(result.mean_active_cores)} cores on "
         "average",
         "time": shares,
+        "roofline": _roofline(reached),
         "estimate": certainty([result]).strip().rstrip("."),
         "machine": f"{figures['cores']} cores, {engines}, L2 "
         f"{significant(figures['l2_per_core_mib'], 1)} MiB per core, {l3}, DRAM "
@@ -213,3 +238,116 @@ def _table(groups: Sequence[Group]) -> Table:
             f"{group.share * 100:.1f}",
         )
     return table
+
+
+def _products(groups: Sequence[Group], result: Result, machine: Machine) -> Table:
+    table = Table(
+        [
+            Column("kernel", "left", wraps=True),
+            Column("engine", "left"),
+            Column("format", "left"),
+            Column("product\nm x n x k"),
+            Column("FLOP/B"),
+            Column("TFLOP/s"),
+            Column("of peak\n%"),
+            Column("each\nus"),
+            Column("count"),
+            Column("share\n%"),
+        ],
+        caption="FLOP/B: by all bytes it moves, at whatever level. Of peak: of its engine, on all "
+        "cores.",
+    )
+    for group in groups:
+        kernel = group.kernel
+        loops, m, n, k = kernel.gemm
+        fmt = result.format_of(kernel.engine, kernel.family)
+        rate = kernel.flops / kernel.latency_ms * 1e3
+        table.add(
+            group.name,
+            kernel.engine,
+            fmt,
+            f"{f'{loops} x ' if loops > 1 else ''}{m} x {n} x {k}",
+            significant(kernel.intensity),
+            significant(rate / 1e12),
+            significant(rate / machine.peak_ops(kernel.engine, fmt) * 100),
+            significant(kernel.latency_ms * 1e3),
+            str(group.count),
+            f"{group.share * 100:.1f}",
+        )
+    return table
+
+
+def _tree(root: Module, depth: int) -> Table:
+    table = Table(
+        [
+            Column("module", "left"),
+            Column("count"),
+            Column("kernels"),
+            Column("GFLOP"),
+            Column("moved\nMB"),
+            Column("ms"),
+            Column("share\n%"),
+        ],
+        caption="Count: modules that are alike; figures are of all of them. Moved: from and to the "
+        "level that each tensor is in.",
+    )
+    for line in _lines(root, depth):
+        table.add(
+            "  " * line["depth"] + line["module"],
+            str(line["count"]),
+            str(line["kernels"]),
+            significant(line["flops"] / 1e9),
+            significant(line["moved_bytes"] / 1e6),
+            significant(line["latency_ms"]),
+            f"{line['share'] * 100:.1f}",
+        )
+    return table
+
+
+def _lines(module: Module, depth: int, level: int = 0) -> Iterator[dict[str, Any]]:
+    """Every module down to ``depth`` levels below the model, parents first."""
+    yield {
+        "depth": level,
+        "module": module.name,
+        "count": module.count,
+        "kernels": module.kernels,
+        "flops": module.flops,
+        "moved_bytes": module.moved_bytes,
+        "latency_ms": module.latency_ms,
+        "share": module.share,
+    }
+    if level < depth:
+        for child in module.children:
+            yield from _lines(child, depth, level + 1)
+
+
+def _record(kernel: KernelEstimate) -> dict[str, Any]:
+    """One kernel in columns of one number or word each."""
+    record = asdict(kernel)
+    sizes = dict(zip(("gemm_loops", "gemm_m", "gemm_n", "gemm_k"), record.pop("gemm"), strict=True))
+    return record | sizes
+
+
+def _attained(reached: Attained) -> dict[str, Any]:
+    """What the run attains, for JSON; an intensity without bytes of memory is None."""
+    finite = reached.dram_bytes > 0
+    return {
+        "mfu": reached.mfu,
+        "mbu": reached.mbu,
+        "operational_intensity": reached.intensity if finite else None,
+        "ridge_point": reached.ridge_point,
+    }
+
+
+def _roofline(reached: Attained) -> str:
+    intensity = (
+        f"{significant(reached.intensity)} FLOP per byte of memory"
+        if reached.dram_bytes
+        else "no bytes of memory"
+    )
+    ridge = (
+        f", ridge point {significant(reached.ridge_point)} ({reached.format.upper()})"
+        if reached.format
+        else ""
+    )
+    return f"{intensity}{ridge}, MFU {percent(reached.mfu)}, MBU {percent(reached.mbu)}"

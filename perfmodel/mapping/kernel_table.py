@@ -25,6 +25,7 @@ class KernelEstimate:
         bound: what its time is bound by: "compute", a level, or "overhead".
         compute_ms, memory_ms, overhead_ms: the parts; latency is max(compute, memory) + overhead.
         share: of the whole model's latency, 0 to 1.
+        gemm: loops, m, n and k of its product; all 0 where it is none.
     """
 
     name: str
@@ -41,6 +42,12 @@ class KernelEstimate:
     overhead_ms: float
     latency_ms: float
     share: float
+    gemm: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    @property
+    def intensity(self) -> float:
+        """Return FLOP per byte that it moves, at whatever level; infinite without any."""
+        return self.flops / self.moved_bytes if self.moved_bytes else float("inf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +93,7 @@ class KernelTable:
                     overhead_ms=float(times.overhead[column]) * 1e3,
                     latency_ms=float(latency_ms[column]),
                     share=float(latency_ms[column]) / total_ms,
+                    gemm=tuple(kernels.gemm[index].tolist()),
                 )
             )
         return tuple(rows)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from perfmodel import published
-from perfmodel.cli.explain import common_name, grouped
+from perfmodel._text import common_name
+from perfmodel.cli.explain import grouped
 from perfmodel.comparison import compare
 from perfmodel.machine import catalogue, load_machine
 from perfmodel.mapping import estimate
@@ -90,3 +91,21 @@ def test_groups_hold_every_kernel_once() -> None:
 )
 def test_numbers_that_differ_become_a_star(names: list[str], expected: str) -> None:
     assert common_name(names) == expected
+
+
+def test_explain_shows_products_by_size_and_modules_as_a_tree(run: Run, saved: Path) -> None:
+    on = ("explain", saved, "--cpu", "epyc_9654")
+    products = run(*on, "--view", "products").stdout
+    assert "m x n x k" in products
+    assert "ridge point" in products
+    assert "MFU" in products
+    tree = run(*on, "--view", "modules", "-f", "csv").stdout.splitlines()
+    assert tree[0] == "depth,module,count,kernels,flops,moved_bytes,latency_ms,share"
+    assert tree[1].startswith("0,")
+    assert tree[1].endswith(",1.0") or float(tree[1].rsplit(",", 1)[1]) == pytest.approx(1)
+    document = json.loads(run(*on, "-f", "json").stdout)
+    assert document["modules"]["flops"] == document["flops"]
+    assert 0 <= document["mbu"] <= 1
+    kernel = next(k for k in document["kernels"] if k["gemm_m"])
+    sizes = [kernel[f"gemm_{name}"] for name in ("loops", "m", "n", "k")]
+    assert 2 * sizes[0] * sizes[1] * sizes[2] * sizes[3] == kernel["flops"]
