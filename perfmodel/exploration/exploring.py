@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -208,40 +209,33 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _threads(
-    work: Mapping[int, Work], tasks: list[_Task], workers: int | None
+    work: Mapping[int, Work], tasks: Iterable[_Task], workers: int | None
 ) -> Iterator[tuple[_Task, bytes]]:
-    """Yield chunks as they are done; no more wait than workers have to do."""
+    """Yield chunks as threads of this process are done with them."""
     count = workers or os.cpu_count() or 1
-    waiting = iter(tasks)
-    running: dict[Future[bytes], _Task] = {}
     with ThreadPoolExecutor(count) as pool:
         try:
-            while True:
-                for task in waiting:
-                    running[pool.submit(chunks.parquet, work[task.cell], task.start, task.stop)] = (
-                        task
-                    )
-                    if len(running) >= 2 * count:
-                        break
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
+            yield from _in_turn(
+                tasks,
+                2 * count,
+                lambda task: pool.submit(chunks.parquet, work[task.cell], task.start, task.stop),
+                lambda futures: wait(futures, return_when=FIRST_COMPLETED).done,
+            )
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def _dask(
-    work: Mapping[int, Work], tasks: list[_Task], scheduler: str | Any
+    work: Mapping[int, Work], tasks: Iterable[_Task], scheduler: str | Any
 ) -> Iterator[tuple[_Task, bytes]]:
     """Yield chunks as workers are done with them; Dask gives a lost worker's to others."""
     try:
-        from distributed import Client, as_completed
+        import distributed
     except ImportError:
         raise NotInstalled("distributed", "dask") from None
     own = isinstance(scheduler, str)
     try:
-        client: Any = Client(scheduler, timeout=10) if own else scheduler
+        client: Any = distributed.Client(scheduler, timeout=10) if own else scheduler
     except (OSError, ValueError) as error:
         raise PerfmodelError(
             f"{scheduler}: no Dask scheduler answers there ({type(error).__name__})"
@@ -249,27 +243,35 @@ def _dask(
     try:
         # Tasks rather than scattered data, which a lost worker takes with it for good.
         shared = {cell: client.submit(_itself, each, pure=False) for cell, each in work.items()}
-        waiting = iter(tasks)
-
-        def submit(task: _Task) -> Any:
-            future = client.submit(
+        yield from _in_turn(
+            tasks,
+            4 * max(1, len(client.scheduler_info()["workers"])),
+            lambda task: client.submit(
                 chunks.parquet, shared[task.cell], task.start, task.stop, pure=False
-            )
-            running[future.key] = task
-            return future
-
-        running: dict[str, _Task] = {}
-        ahead = 4 * max(1, len(client.scheduler_info()["workers"]))
-        done = as_completed([submit(task) for task, _ in zip(waiting, range(ahead), strict=False)])
-        for future in done:
-            yield running.pop(future.key), future.result()
-            future.release()
-            for task in waiting:
-                done.add(submit(task))
-                break
+            ),
+            lambda futures: distributed.wait(futures, return_when="FIRST_COMPLETED").done,
+        )
     finally:
         if own:
             client.close()
+
+
+def _in_turn(
+    tasks: Iterable[_Task],
+    ahead: int,
+    submit: Callable[[_Task], Any],
+    first_of: Callable[[list[Any]], Iterable[Any]],
+) -> Iterator[tuple[_Task, bytes]]:
+    """Yield chunks as they are done, with no more than ``ahead`` under way."""
+    waiting = iter(tasks)
+    running: dict[Any, _Task] = {}
+    while True:
+        for task in itertools.islice(waiting, ahead - len(running)):
+            running[submit(task)] = task
+        if not running:
+            return
+        for future in first_of(list(running)):
+            yield running.pop(future), future.result()
 
 
 def _itself(work: Work) -> Work:
