@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UnsupportedPrecision,
         WorkloadFormatError,
     )
+    from perfmodel.exploration import explore
     from perfmodel.machine import Machine, load_machine
     from perfmodel.machine import catalogue as cpus
     from perfmodel.mapping import (
@@ -91,6 +92,7 @@ __all__ = [
     "cpus",
     "disagreements",
     "estimate",
+    "explore",
     "fleet",
     "load_machine",
     "load_software",
@@ -147,6 +149,7 @@ __getattr__, __dir__ = exports(
         "cpus": "perfmodel.machine:catalogue",
         "disagreements": "perfmodel.comparison:disagreements",
         "estimate": "perfmodel.running:estimate",
+        "explore": "perfmodel.exploration:explore",
         "fleet": "perfmodel.running:fleet",
         "load_machine": "perfmodel.machine:load_machine",
         "load_software": "perfmodel.software:load_software",

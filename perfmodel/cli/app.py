@@ -17,6 +17,7 @@ from perfmodel.cli.cpus import cpus
 from perfmodel.cli.diff import diff
 from perfmodel.cli.examples import epilog
 from perfmodel.cli.explain import explain
+from perfmodel.cli.explore import explore
 from perfmodel.cli.models import models
 from perfmodel.cli.rank import rank
 from perfmodel.cli.serve import serve
@@ -72,7 +73,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    compare, rank, serve, tco, explain, diff, cpus, models, trace, calibrate, validate,
+    compare, rank, serve, tco, explain, explore, diff, cpus, models, trace, calibrate, validate,
 ):  # fmt: skip
     app.command(epilog=epilog(command.__name__))(command)
 

@@ -25,6 +25,10 @@ EXAMPLES: Final = {
         "perfmodel explain vit_l_16 --cpu xeon_8490h",
         "perfmodel explain nets.py:encoder --cpu epyc_9654 --software eager --top 5",
     ),
+    "explore": (
+        "perfmodel explore space.toml --output results",
+        "perfmodel explore results --minimise latency_ms --maximise fps_per_watt",
+    ),
     "diff": (
         "perfmodel diff base.json head.json --fail-above 5%",
         "perfmodel diff main...HEAD --models nets.py:encoder --cpu graviton4",

@@ -338,6 +338,11 @@ class Mapper:
             levels=lambda: place(np.int8(L2), np.int8(L3), np.int8(DRAM)),
         )
 
+    def level_bandwidths(self) -> dict[str, float]:
+        """Return bytes per second of L2, L3 and DRAM with all cores active, at typical figures."""
+        found = self._bandwidths(np.array([float(self.cores)]), 1.0)
+        return {level: float(np.max(each)) for level, each in zip(LEVELS, found, strict=True)}
+
     def _bandwidths(
         self, cores: FloatArray, drawn: Rate
     ) -> tuple[FloatArray, FloatArray, FloatArray]:

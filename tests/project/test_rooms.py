@@ -26,7 +26,7 @@ ROOMS = (
     ("evidence",),
     ("cost", "calibration"),
     ("comparison",),
-    ("running",),
+    ("running", "exploration"),
     ("disagreement",),
     ("guard",),
     ("perfmodel",),

@@ -1,0 +1,189 @@
+"""One function for each chart: rows in, an Altair chart out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from perfmodel.errors import NotInstalled
+
+Rows = Sequence[Mapping[str, Any]]
+
+#: Colours that people with any colour vision tell apart (Okabe and Ito, Color Universal Design,
+#: 2008), in an order that has contrast on white and on black.
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_WIDTH: Final = 560
+
+
+def altair() -> Any:
+    """Return Altair.
+
+    Raises:
+        NotInstalled: without it.
+    """
+    try:
+        import altair as found
+    except ImportError:
+        raise NotInstalled("altair", "report") from None
+    return found
+
+
+def _data(rows: Rows) -> Any:
+    return altair().Data(values=[dict(row) for row in rows])
+
+
+def _scale(rows: Rows, name: str) -> Any:
+    """One colour for each value, in the order of the rows."""
+    values = list(dict.fromkeys(row[name] for row in rows))
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(values))]
+    return altair().Scale(domain=values, range=colours)
+
+
+def ranking(rows: Rows) -> Any:
+    """Return latency by CPU with its interval, one panel for each model.
+
+    Args:
+        rows: ``model``, ``cpu``, ``latency_ms``, and ``low_ms`` and ``high_ms`` or None.
+    """
+    alt = altair()
+    y = alt.Y("cpu:N", title=None, sort=None)
+    base = alt.Chart()
+    tips = [alt.Tooltip(f"{name}:{kind}") for name, kind in
+            (("model", "N"), ("cpu", "N"), ("latency_ms", "Q"), ("low_ms", "Q"), ("high_ms", "Q"))]
+    x = alt.X("latency_ms:Q", title="latency in ms, with its 80 % interval",
+              scale=alt.Scale(type="log", nice=False, padding=12))
+    colour = alt.Color("cpu:N", scale=_scale(rows, "cpu"), legend=None)
+    points = base.mark_point(filled=True, size=90).encode(x=x, y=y, color=colour, tooltip=tips)
+    spans = base.mark_rule(strokeWidth=3, opacity=0.5).encode(
+        x=alt.X("low_ms:Q"), x2="high_ms:Q", y=y, color=colour
+    )
+    layered = alt.layer(spans, points, data=_data(rows)).properties(width=_WIDTH)
+    return layered.facet(
+        row=alt.Row("model:N", title=None, sort=None, header=alt.Header(labelAngle=0, labelAlign="left"))
+    ).resolve_scale(x="independent")
+
+
+def roofline(kernels: Rows, ceilings: Rows) -> Any:
+    """Return the kernels of one model below the ceilings of one CPU.
+
+    Args:
+        kernels: ``kernel``, ``bound``, ``intensity`` in FLOP/B, ``tflops``, ``share`` in percent.
+        ceilings: ``ceiling``, ``kind`` ("compute" or "memory"), ``intensity`` and ``tflops``: two
+            rows, the ends of the line, for each.
+    """
+    alt = altair()
+    x = alt.X("intensity:Q", title="operational intensity in FLOP/B", scale=alt.Scale(type="log"))
+    y = alt.Y("tflops:Q", title="TFLOP/s", scale=alt.Scale(type="log"))
+    lines = (
+        alt.Chart(_data(ceilings))
+        .mark_line(strokeWidth=1.5, opacity=0.8)
+        .encode(
+            x=x,
+            y=y,
+            detail="ceiling:N",
+            strokeDash=alt.StrokeDash("kind:N", title="ceiling"),
+            tooltip=["ceiling:N"],
+        )
+    )
+    ends = [row for i, row in enumerate(ceilings) if i % 2 == (1 if row["kind"] == "compute" else 0)]
+    names = (
+        alt.Chart(_data(ends))
+        .mark_text(align="right", dy=-6, fontSize=10)
+        .encode(x=x, y=y, text="ceiling:N")
+    )
+    points = (
+        alt.Chart(_data(kernels))
+        .mark_circle(opacity=0.75)
+        .encode(
+            x=x,
+            y=y,
+            size=alt.Size("share:Q", title="% of time", scale=alt.Scale(range=[20, 500])),
+            color=alt.Color("bound:N", scale=_scale(kernels, "bound")),
+            tooltip=["kernel:N", "bound:N", "intensity:Q", "tflops:Q", "share:Q"],
+        )
+    )
+    return alt.layer(lines, names, points).properties(width=_WIDTH, height=340)
+
+
+def modules(rows: Rows) -> Any:
+    """Return the time of each module of one model, by CPU.
+
+    Args:
+        rows: ``module``, ``cpu``, ``latency_ms``.
+    """
+    alt = altair()
+    return (
+        alt.Chart(_data(rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("latency_ms:Q", title="ms"),
+            y=alt.Y("module:N", title=None, sort=None),
+            yOffset=alt.YOffset("cpu:N", sort=None),
+            color=alt.Color("cpu:N", scale=_scale(rows, "cpu"), title="CPU"),
+            tooltip=["module:N", "cpu:N", "latency_ms:Q"],
+        )
+        .properties(width=_WIDTH)
+    )
+
+
+def serving(rows: Rows) -> Any:
+    """Return the most throughput within a latency, one line for each CPU.
+
+    Args:
+        rows: ``cpu``, ``latency_ms``, ``throughput_fps``, ``division``.
+    """
+    alt = altair()
+    return (
+        alt.Chart(_data(rows))
+        .mark_line(point=True, interpolate="step-after")
+        .encode(
+            x=alt.X("latency_ms:Q", title="latency of a batch in ms", scale=alt.Scale(type="log")),
+            y=alt.Y("throughput_fps:Q", title="samples/s of a socket"),
+            color=alt.Color("cpu:N", scale=_scale(rows, "cpu"), title="CPU"),
+            tooltip=["cpu:N", "latency_ms:Q", "throughput_fps:Q", "division:N"],
+        )
+        .properties(width=_WIDTH, height=280)
+    )
+
+
+def cost(rows: Rows) -> Any:
+    """Return what a million samples cost by CPU, with the interval.
+
+    Args:
+        rows: ``cpu``, ``usd_per_million``, and ``low_usd`` and ``high_usd`` or None.
+    """
+    alt = altair()
+    base = alt.Chart(_data(rows)).encode(y=alt.Y("cpu:N", title=None, sort=None))
+    bars = base.mark_bar(height=14).encode(
+        x=alt.X("usd_per_million:Q", title="USD per million"),
+        color=alt.Color("cpu:N", scale=_scale(rows, "cpu"), legend=None),
+        tooltip=["cpu:N", "usd_per_million:Q", "low_usd:Q", "high_usd:Q"],
+    )
+    spans = base.mark_rule(strokeWidth=2).encode(x="low_usd:Q", x2="high_usd:Q")
+    return (bars + spans).properties(width=_WIDTH)
+
+
+def front(rows: Rows, x: str, y: str) -> Any:
+    """Return the Pareto front of two columns.
+
+    Args:
+        rows: ``cpu`` and both columns.
+    """
+    alt = altair()
+    return (
+        alt.Chart(_data(rows))
+        .mark_point(filled=True, size=60)
+        .encode(
+            x=alt.X(f"{_field(x)}:Q", title=x, scale=alt.Scale(zero=False)),
+            y=alt.Y(f"{_field(y)}:Q", title=y, scale=alt.Scale(zero=False)),
+            color=alt.Color("cpu:N", scale=_scale(rows, "cpu"), title="CPU"),
+            shape=alt.Shape("cpu:N", title="CPU"),
+            tooltip=["cpu:N", f"{_field(x)}:Q", f"{_field(y)}:Q"],
+        )
+        .properties(width=_WIDTH, height=320)
+    )
+
+
+def _field(column: str) -> str:
+    """A column's name as Vega-Lite reads it: dots would be steps into an object."""
+    return column.replace(".", "\\.").replace("[", "\\[")

@@ -1,0 +1,118 @@
+"""One chunk of a cell: its variants evaluated, and the rows within the constraints as Parquet.
+
+A chunk knows all it needs, so that a thread, a process or another computer may evaluate it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perfmodel.errors import NotInstalled
+from perfmodel.exploration.expressions import Expression
+from perfmodel.exploration.space import Drawn, variant_values
+from perfmodel.machine import Machine
+from perfmodel.mapping.roofline import FloatArray
+from perfmodel.mapping.variants import latency_variants
+from perfmodel.scenario import Scenario
+from perfmodel.workload.workload import Workload
+
+#: Columns that every row has after those of its cell and its figures.
+RESULTS = ("latency_ms", "throughput_fps", "tokens_per_s", "fps_per_watt")
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What every chunk of a cell has in common.
+
+    Attributes:
+        cell: columns that all of its rows share.
+        metadata: written into every file.
+    """
+
+    cell: Mapping[str, str | int]
+    workload: Workload
+    machine: Machine
+    scenario: Scenario
+    grid: Mapping[str, FloatArray]
+    drawn: tuple[Drawn, ...]
+    samples: int
+    seed: int
+    derived: Mapping[str, Expression]
+    constraints: tuple[Expression, ...]
+    metadata: Mapping[str, str]
+
+
+def columns(work: Work, start: int, stop: int) -> dict[str, Any]:
+    """Return every column of variants ``start`` to ``stop`` that are within the constraints.
+
+    Raises:
+        UnknownName: an expression of a column that is not there.
+        MachineError: a value that a figure cannot have.
+    """
+    values = variant_values(work.grid, work.drawn, work.samples, work.seed, start, stop)
+    count = stop - start
+    given = values or {"cores.count": np.full(count, work.machine.cores.count.typical)}
+    latency = latency_variants(
+        work.workload, work.machine, given, work.scenario, every_core_count=True
+    )
+    rate = work.workload.batch / latency * 1e3
+    tokens = work.workload.tokens if work.workload.phase else 0
+    rating = values.get("power.tdp", work.machine.power.tdp.typical)
+    found: dict[str, Any] = {
+        **values,
+        "latency_ms": latency,
+        "throughput_fps": rate,
+        "tokens_per_s": rate * tokens,
+        "fps_per_watt": rate / rating,
+    }
+    typical = {path: figure.typical for path, figure in work.machine.figures().items()}
+    for name, expression in work.derived.items():
+        known = {**typical, "batch": float(work.workload.batch), **found}
+        found[name] = np.broadcast_to(np.asarray(expression.value(known), np.float64), (count,))
+    known = {**typical, "batch": float(work.workload.batch), **found}
+    kept = np.ones(count, bool)
+    for constraint in work.constraints:
+        kept &= np.broadcast_to(np.asarray(constraint.value(known), bool), (count,))
+    return {name: np.asarray(column)[kept] for name, column in found.items()}
+
+
+def parquet(work: Work, start: int, stop: int) -> bytes:
+    """Return the rows of a chunk as a Parquet file: the same bytes whenever it is evaluated.
+
+    Raises as :func:`columns`; NotInstalled without pyarrow.
+    """
+    pa, pq = arrow()
+    found = columns(work, start, stop)
+    count = len(found["latency_ms"])
+    cell = {
+        name: pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [value])
+        if isinstance(value, str)
+        else pa.array(np.full(count, value, np.int64))
+        for name, value in work.cell.items()
+    }
+    table = pa.table({**cell, **{name: pa.array(column) for name, column in found.items()}})
+    sink = io.BytesIO()
+    metadata = {**work.metadata, "start": str(start), "stop": str(stop)}
+    pq.write_table(
+        table.replace_schema_metadata(metadata), sink, compression="zstd", store_schema=True
+    )
+    return sink.getvalue()
+
+
+def arrow() -> tuple[Any, Any]:
+    """Return pyarrow and its Parquet module.
+
+    Raises:
+        NotInstalled: without them.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise NotInstalled("pyarrow", "explore") from None
+    return pyarrow, pyarrow.parquet

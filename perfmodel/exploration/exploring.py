@@ -1,0 +1,285 @@
+"""Exploring a space: chunk by chunk, here or on a Dask cluster, so that it can be resumed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from perfmodel._files import write_atomically
+from perfmodel._version import __version__
+from perfmodel.errors import NotInstalled, PerfmodelError
+from perfmodel.exploration import chunks
+from perfmodel.exploration.chunks import RESULTS, Work
+from perfmodel.exploration.results import MANIFEST, Results, open_results
+from perfmodel.exploration.space import Cell, Space, check_columns, read_space
+from perfmodel.machine import load_machine
+from perfmodel.resolve import resolve_model
+
+#: Variants of a chunk: some ten seconds of work, some ten megabytes.
+CHUNK: Final = 50_000
+#: Points that are evaluated without asking.
+FREE: Final = 100_000_000
+#: Variants whose time stands for all others'.
+_PROBE: Final = 2_000
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an exploration is.
+
+    Attributes:
+        done, points: variants.
+        seconds_left: at the pace since it began; None before the first chunk.
+    """
+
+    done: int
+    points: int
+    seconds_left: float | None
+
+
+def explore(
+    space: Space | str | os.PathLike[str] | Mapping[str, Any],
+    output: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    yes: bool = False,
+    scheduler: str | Any = None,
+    workers: int | None = None,
+    tell: Callable[[Progress], None] | None = None,
+) -> Results:
+    """Evaluate every point of a space, and keep the rows as Parquet files in a folder.
+
+    Args:
+        space: a TOML file, a mapping of the same form, or what :func:`read_space` made of one.
+        output: the folder; it must be empty unless ``resume``.
+        resume: keep chunks that are there already, and evaluate the others.
+        yes: whether more than :data:`FREE` points are meant.
+        scheduler: address of a Dask scheduler, or a client; None for threads of this process.
+        workers: threads; by default as many as there are cores.
+        tell: told of every chunk.
+
+    Raises:
+        PerfmodelError: a folder that is not empty, of another space, or cannot be written; too many
+            points; a scheduler that cannot be reached.
+        UnknownName, MachineError, TraceError: a space that does not fit.
+        NotInstalled: without pyarrow, or without Dask where there is a scheduler.
+    """
+    chunks.arrow()
+    if not isinstance(space, Space):
+        space = read_space(space)
+    folder = Path(output)
+    work = _works(space)
+    # Faults of expressions and objectives show before anything is written.
+    first = next(iter(work.values()))
+    probed = time.perf_counter()
+    found = chunks.columns(first, 0, min(_PROBE, space.variants(space.cells[0])))
+    seconds = (time.perf_counter() - probed) / len(found["latency_ms"] if len(found) else [1])
+    check_columns(space, [*first.cell, *found])
+    if space.points > FREE and not yes:
+        raise PerfmodelError(
+            f"{space.points:,} points take some {_duration(space.points * seconds)} on one core: "
+            "narrow the space, or ask for it all the same (--yes)"
+        )
+    _prepare(folder, space, resume)
+    wanted = [task for task in _tasks(space) if not (folder / task.file).exists()]
+    done = space.points - sum(task.stop - task.start for task in wanted)
+    began, before = time.perf_counter(), done
+    if tell is not None:
+        tell(Progress(done, space.points, None))
+    run = _threads(work, wanted, workers) if scheduler is None else _dask(work, wanted, scheduler)
+    for task, content in run:
+        _write(folder / task.file, content)
+        done += task.stop - task.start
+        if tell is not None:
+            pace = (time.perf_counter() - began) / max(1, done - before)
+            tell(Progress(done, space.points, pace * (space.points - done)))
+    return open_results(folder)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One chunk: of which cell, from which variant to which."""
+
+    cell: int
+    start: int
+    stop: int
+
+    @property
+    def file(self) -> str:
+        return f"part-{self.cell:05d}-{self.start:015d}.parquet"
+
+
+def _tasks(space: Space) -> Iterator[_Task]:
+    for number, cell in enumerate(space.cells):
+        variants = space.variants(cell)
+        for start in range(0, variants, CHUNK):
+            yield _Task(number, start, min(start + CHUNK, variants))
+
+
+def _works(space: Space) -> dict[int, Work]:
+    """What each cell is evaluated with; every model is traced once for all its batches."""
+    metadata = {"perfmodel": __version__, "space": space.digest, "seed": str(space.seed)}
+    found: dict[int, Work] = {}
+    sources: dict[tuple[str, str | None, int | None, int | None], Any] = {}
+    batches = sorted({cell.scenario.batch or 1 for cell in space.cells})
+    for number, cell in enumerate(space.cells):
+        run = cell.scenario
+        key = (cell.model, run.phase, run.tokens, run.context)
+        if key not in sources:
+            sources[key] = resolve_model(cell.model, run)
+            sources[key].prepare(batches)
+        found[number] = _work(space, cell, sources[key].workload(run.batch), metadata)
+    return found
+
+
+def _work(space: Space, cell: Cell, workload: Any, metadata: Mapping[str, str]) -> Work:
+    return Work(
+        cell=cell.columns,
+        workload=workload,
+        machine=load_machine(cell.cpu),
+        scenario=cell.scenario,
+        grid=space.grid,
+        drawn=space.drawn[cell.cpu],
+        samples=space.samples,
+        seed=space.seed,
+        derived=space.derived,
+        constraints=space.constraints,
+        metadata=metadata,
+    )
+
+
+def _prepare(folder: Path, space: Space, resume: bool) -> None:
+    """Make the folder this space's, or refuse it."""
+    manifest = folder / MANIFEST
+    if manifest.exists():
+        stated = json.loads(manifest.read_text(encoding="utf-8"))
+        if stated.get("digest") != space.digest or stated.get("version") != __version__:
+            raise PerfmodelError(
+                f"{folder}: holds results of another space, catalogue or version; choose another "
+                "folder"
+            )
+        if not resume:
+            raise PerfmodelError(f"{folder}: holds results already; go on with them (--resume)")
+        return
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise PerfmodelError(f"{folder}: not empty, and no results of an exploration")
+        folder.mkdir(parents=True, exist_ok=True)
+        document = {
+            "version": __version__,
+            "digest": space.digest,
+            "seed": space.seed,
+            "points": space.points,
+            "cells": [dict(cell.columns) for cell in space.cells],
+            "figures": [
+                *space.grid,
+                *dict.fromkeys(d.path for v in space.drawn.values() for d in v),
+            ],
+            "results": [*RESULTS, *space.derived],
+            "minimise": list(space.minimise),
+            "maximise": list(space.maximise),
+            "space": dict(space.source),
+        }
+        write_atomically(manifest, json.dumps(document, indent=1) + "\n")
+    except OSError as error:
+        raise PerfmodelError(f"{folder}: cannot be written: {error.strerror}") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a whole file or none."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise PerfmodelError(
+            f"{path}: cannot be written: {error.strerror}; what is there stays, go on with --resume"
+        ) from None
+
+
+def _threads(
+    work: Mapping[int, Work], tasks: Iterable[_Task], workers: int | None
+) -> Iterator[tuple[_Task, bytes]]:
+    """Yield chunks as threads of this process are done with them."""
+    count = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            yield from _in_turn(
+                tasks,
+                2 * count,
+                lambda task: pool.submit(chunks.parquet, work[task.cell], task.start, task.stop),
+                lambda futures: wait(futures, return_when=FIRST_COMPLETED).done,
+            )
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _dask(
+    work: Mapping[int, Work], tasks: Iterable[_Task], scheduler: str | Any
+) -> Iterator[tuple[_Task, bytes]]:
+    """Yield chunks as workers are done with them; Dask gives a lost worker's to others."""
+    try:
+        import distributed
+    except ImportError:
+        raise NotInstalled("distributed", "dask") from None
+    own = isinstance(scheduler, str)
+    try:
+        client: Any = distributed.Client(scheduler, timeout=10) if own else scheduler
+    except (OSError, ValueError) as error:
+        raise PerfmodelError(
+            f"{scheduler}: no Dask scheduler answers there ({type(error).__name__})"
+        ) from None
+    try:
+        # Tasks rather than scattered data, which a lost worker takes with it for good.
+        shared = {cell: client.submit(_itself, each, pure=False) for cell, each in work.items()}
+        yield from _in_turn(
+            tasks,
+            4 * max(1, len(client.scheduler_info()["workers"])),
+            lambda task: client.submit(
+                chunks.parquet, shared[task.cell], task.start, task.stop, pure=False
+            ),
+            lambda futures: distributed.wait(futures, return_when="FIRST_COMPLETED").done,
+        )
+    finally:
+        if own:
+            client.close()
+
+
+def _in_turn(
+    tasks: Iterable[_Task],
+    ahead: int,
+    submit: Callable[[_Task], Any],
+    first_of: Callable[[list[Any]], Iterable[Any]],
+) -> Iterator[tuple[_Task, bytes]]:
+    """Yield chunks as they are done, with no more than ``ahead`` under way."""
+    waiting = iter(tasks)
+    running: dict[Any, _Task] = {}
+    while True:
+        for task in itertools.islice(waiting, ahead - len(running)):
+            running[submit(task)] = task
+        if not running:
+            return
+        for future in first_of(list(running)):
+            yield running.pop(future), future.result()
+
+
+def _itself(work: Work) -> Work:
+    return work
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:,.0f} seconds"

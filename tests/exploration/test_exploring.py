@@ -1,0 +1,253 @@
+"""Explorations: rows equal single estimates, a stopped run goes on, and two runs are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.exploration import Results, explore, exploring, open_results
+from perfmodel.exploration.exploring import Progress
+from perfmodel.exploration.results import non_dominated
+from perfmodel.machine import load_machine
+from perfmodel.mapping import estimate
+from perfmodel.workload.storage import load
+from tests.builder import Builder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    build = Builder("net")
+    build.linear(build.input(64 * 512), 64, 2048, 512)
+    file = tmp_path / "net.json"
+    build.workload().save(file)
+    return str(file)
+
+
+@pytest.fixture
+def space(model: str) -> dict[str, Any]:
+    return {
+        "models": [model],
+        "cpus": ["epyc_9654", "xeon_8490h"],
+        "precisions": ["fp32", "int8"],
+        "figures": {"cores.count": [16, 48], "power.tdp": ["200 W", "400 W"]},
+        "sampled": {"memory.sustained": {"low": 0.5, "high": 0.9}},
+        "samples": 30,
+        "derived": {"silicon": "cores.count * 3 + cache.l3 / 2**20"},
+        "constraints": ["silicon < 1e6"],
+        "minimise": ["latency_ms"],
+        "maximise": ["fps_per_watt"],
+    }
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.glob("part-*.parquet"))
+    }
+
+
+def test_a_row_is_what_an_estimate_of_that_machine_says(
+    space: dict[str, Any], model: str, tmp_path: Path
+) -> None:
+    results = explore(space, tmp_path / "results")
+    frame = results.to_pandas()
+    assert len(frame) == results.rows == results.points == 2 * 2 * 4 * 30
+    for row in frame.sample(6, random_state=1).to_dict("records"):
+        figures = {path: row[path] for path in results.figures}
+        machine = load_machine(row["cpu"]).with_values(figures)
+        alone = estimate(load(model), machine, row["precision"])
+        assert row["latency_ms"] == pytest.approx(alone.latency_ms)
+        assert row["fps_per_watt"] == pytest.approx(alone.fps_per_watt)
+        l3 = machine.figures()["cache.l3"].typical
+        assert row["silicon"] == pytest.approx(row["cores.count"] * 3 + l3 / 2**20)
+
+
+def test_constraints_leave_rows_out(space: dict[str, Any], tmp_path: Path) -> None:
+    space["constraints"] = ["cores.count <= 16 and memory.sustained > 0.7"]
+    results = explore(space, tmp_path / "results")
+    frame = results.to_pandas()
+    assert results.points // 4 - 8 < len(frame) < results.points // 2
+    assert frame["cores.count"].max() == 16
+    assert frame["memory.sustained"].min() > 0.7
+
+
+def test_a_run_that_was_stopped_goes_on_and_is_the_same_bit_by_bit(
+    space: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exploring, "CHUNK", 50)
+    whole = explore(space, tmp_path / "whole", workers=1)
+    assert len(whole.files) == 4 * 3
+
+    def stop(progress: Progress) -> None:
+        if progress.done >= 200:
+            raise KeyboardInterrupt
+
+    stopped = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        explore(space, stopped, workers=2, tell=stop)
+    before = {f.name: f.stat().st_mtime_ns for f in stopped.glob("part-*.parquet")}
+    assert 0 < len(before) < 12
+    with pytest.raises(PerfmodelError, match="--resume"):
+        explore(space, stopped)
+    explore(space, stopped, resume=True, workers=2)
+    assert digests(stopped) == digests(tmp_path / "whole")
+    after = {f.name: f.stat().st_mtime_ns for f in stopped.glob("part-*.parquet")}
+    assert before.items() <= after.items()
+
+
+def test_a_cluster_gives_the_same_rows_though_a_worker_dies(
+    space: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr(exploring, "CHUNK", 20)
+    explore(space, tmp_path / "here")
+    told: list[Progress] = []
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+
+        def tell(progress: Progress) -> None:
+            told.append(progress)
+            if len(told) == 4:  # Three chunks are there, others are under way.
+                cluster.workers[0].process.process._process.kill()
+
+        explore(space, tmp_path / "there", scheduler=client, tell=tell)
+    assert digests(tmp_path / "there") == digests(tmp_path / "here")
+    # Nothing is repeated: every chunk is told of once.
+    assert [p.done for p in told] == sorted({p.done for p in told})
+    assert told[-1].done == told[-1].points
+
+
+def test_a_scheduler_that_is_not_there_is_one_line(space: dict[str, Any], tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(PerfmodelError, match="no Dask scheduler answers there"):
+        explore(space, tmp_path / "results", scheduler="tcp://127.0.0.1:9")
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    ("break_it", "expected"),
+    [
+        (lambda space, folder: space.update(seed=2), "of another space"),
+        (lambda space, folder: (folder / "space.json").unlink(), "not empty"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(
+    space: dict[str, Any],
+    tmp_path: Path,
+    break_it: Callable[[dict[str, Any], Path], object],
+    expected: str,
+) -> None:
+    folder = tmp_path / "results"
+    explore(space, folder)
+    kept = digests(folder)
+    break_it(space, folder)
+    with pytest.raises(PerfmodelError, match=expected):
+        explore(space, folder, resume=True)
+    assert digests(folder) == kept
+
+
+def test_what_is_wrong_shows_before_anything_is_written(
+    space: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    for change in ({"minimise": ["latncy_ms"]}, {"derived": {"x": "cores.cuont * 2"}}):
+        with pytest.raises(UnknownName):
+            explore(space | change, folder)
+    with pytest.raises(PerfmodelError, match=r"points take some .* days .*--yes"):
+        explore(space | {"samples": 10**12}, folder)
+    assert not folder.exists()
+    with pytest.raises(PerfmodelError, match="holds no results"):
+        open_results(tmp_path)
+
+
+def test_a_full_disk_loses_nothing(
+    space: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exploring, "CHUNK", 50)
+    real, left = exploring.os.fsync, [4]
+
+    def fsync(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    folder = tmp_path / "results"
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fsync)
+        with pytest.raises(PerfmodelError, match="No space left on device; what is there stays"):
+            explore(space, folder, workers=1)
+    assert not list(folder.glob("*.tmp"))
+    assert 0 < len(digests(folder)) < 12
+    assert explore(space, folder, resume=True).rows == 480
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 60), st.integers(1, 3)),
+                  elements=st.integers(0, 6).map(float)))  # fmt: skip
+def test_the_front_is_what_no_other_row_beats(scores: np.ndarray[Any, Any]) -> None:
+    expected = [
+        not any((other <= row).all() and (other < row).any() for other in scores) for row in scores
+    ]
+    assert non_dominated(scores).tolist() == expected
+
+
+def test_the_front_of_many_rows_is_that_of_all() -> None:
+    scores = np.random.default_rng(1).random((5000, 2))
+    kept = scores[non_dominated(scores)]
+    order = np.argsort(kept[:, 0])
+    assert (np.diff(kept[order, 1]) < 0).all()
+    assert kept[:, 0].min() == scores[:, 0].min()
+    assert kept[:, 1].min() == scores[:, 1].min()
+
+
+@pytest.fixture
+def results(space: dict[str, Any], tmp_path: Path) -> Results:
+    return explore(space, tmp_path / "results")
+
+
+def test_the_front_of_results_holds_the_best_of_each_objective(results: Results) -> None:
+    frame = results.to_pandas()
+    front = results.front()
+    assert front[0]["latency_ms"] == frame["latency_ms"].min()
+    assert max(row["fps_per_watt"] for row in front) == frame["fps_per_watt"].max()
+    with pytest.raises(UnknownName):
+        results.front(minimise=["latency"])
+
+
+def test_a_tornado_has_what_moves_most_first(results: Results) -> None:
+    rows = results.tornado()
+    assert {row[0] for row in rows} == {"cores.count", "power.tdp", "memory.sustained"}
+    assert rows[0][0] == "cores.count"
+    # The rating moves no time.
+    by_name = {name: (low, high) for name, low, high in rows}
+    assert by_name["power.tdp"][0] == by_name["power.tdp"][1]
+
+
+def test_leaders_are_the_fastest_cpu_at_each_pair(results: Results) -> None:
+    frame = results.to_pandas()
+    rows = results.leaders("cores.count", "power.tdp")
+    assert len(rows) == 4
+    for row in rows:
+        at = frame[
+            (frame["cores.count"] == row["cores.count"]) & (frame["power.tdp"] == row["power.tdp"])
+        ]
+        medians = at.groupby("cpu", observed=True)["latency_ms"].median()
+        assert row["cpu"] == medians.idxmin()
+        assert row["lead"] == pytest.approx(medians.max() / medians.min())
+    with pytest.raises(UnknownName):
+        results.leaders("cores.count", "cache.l3")
