@@ -19,7 +19,7 @@ nox.options.sessions = ["lint", "tests", "benchmarks", "conformance"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 #: perfmodel with whatever a command may need.
-ALL = ".[torch,transformers,plot,host,pandas]"
+ALL = ".[torch,transformers,plot,host,pandas,report,dask]"
 
 
 def install(session: nox.Session, group: str, package: str) -> None:
@@ -86,6 +86,13 @@ def mutants(session: nox.Session) -> None:
     """
     install(session, "mutants", ALL)
     session.run("python", "-m", "tools.mutants", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The report in Chromium, which has to be installed: charts, filters, accessibility."""
+    install(session, "browser", ".[torch,report]")
+    pytest(session, "browser")
 
 
 @nox.session

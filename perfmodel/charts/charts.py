@@ -32,34 +32,48 @@ def _data(rows: Rows) -> Any:
     return altair().Data(values=[dict(row) for row in rows])
 
 
-def _scale(rows: Rows, name: str) -> Any:
-    """One colour for each value, in the order of the rows."""
-    values = list(dict.fromkeys(row[name] for row in rows))
+def _scale(rows: Rows, name: str, order: Sequence[str] = ()) -> Any:
+    """One colour for each value: those of ``order`` first, others as the rows have them."""
+    values = list(dict.fromkeys([*order, *(row[name] for row in rows)]))
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(values))]
     return altair().Scale(domain=values, range=colours)
 
 
-def ranking(rows: Rows) -> Any:
+def ranking(rows: Rows, cpus: Sequence[str] = ()) -> Any:
     """Return latency by CPU with its interval, one panel for each model.
 
     Args:
         rows: ``model``, ``cpu``, ``latency_ms``, and ``low_ms`` and ``high_ms`` or None.
+        cpus: in whose order colours are given, so that charts of one page agree.
     """
     alt = altair()
     y = alt.Y("cpu:N", title=None, sort=None)
     base = alt.Chart()
-    tips = [alt.Tooltip(f"{name}:{kind}") for name, kind in
-            (("model", "N"), ("cpu", "N"), ("latency_ms", "Q"), ("low_ms", "Q"), ("high_ms", "Q"))]
-    x = alt.X("latency_ms:Q", title="latency in ms, with its 80 % interval",
-              scale=alt.Scale(type="log", nice=False, padding=12))
-    colour = alt.Color("cpu:N", scale=_scale(rows, "cpu"), legend=None)
+    tips = [
+        alt.Tooltip(f"{name}:{kind}")
+        for name, kind in (
+            ("model", "N"),
+            ("cpu", "N"),
+            ("latency_ms", "Q"),
+            ("low_ms", "Q"),
+            ("high_ms", "Q"),
+        )
+    ]
+    x = alt.X(
+        "latency_ms:Q",
+        title="latency in ms, with its 80 % interval",
+        scale=alt.Scale(type="log", nice=False, padding=12),
+    )
+    colour = alt.Color("cpu:N", scale=_scale(rows, "cpu", cpus), legend=None)
     points = base.mark_point(filled=True, size=90).encode(x=x, y=y, color=colour, tooltip=tips)
     spans = base.mark_rule(strokeWidth=3, opacity=0.5).encode(
         x=alt.X("low_ms:Q"), x2="high_ms:Q", y=y, color=colour
     )
     layered = alt.layer(spans, points, data=_data(rows)).properties(width=_WIDTH)
     return layered.facet(
-        row=alt.Row("model:N", title=None, sort=None, header=alt.Header(labelAngle=0, labelAlign="left"))
+        row=alt.Row(
+            "model:N", title=None, sort=None, header=alt.Header(labelAngle=0, labelAlign="left")
+        )
     ).resolve_scale(x="independent")
 
 
@@ -85,7 +99,9 @@ def roofline(kernels: Rows, ceilings: Rows) -> Any:
             tooltip=["ceiling:N"],
         )
     )
-    ends = [row for i, row in enumerate(ceilings) if i % 2 == (1 if row["kind"] == "compute" else 0)]
+    ends = [
+        row for i, row in enumerate(ceilings) if i % 2 == (1 if row["kind"] == "compute" else 0)
+    ]
     names = (
         alt.Chart(_data(ends))
         .mark_text(align="right", dy=-6, fontSize=10)
@@ -105,11 +121,12 @@ def roofline(kernels: Rows, ceilings: Rows) -> Any:
     return alt.layer(lines, names, points).properties(width=_WIDTH, height=340)
 
 
-def modules(rows: Rows) -> Any:
+def modules(rows: Rows, cpus: Sequence[str] = ()) -> Any:
     """Return the time of each module of one model, by CPU.
 
     Args:
         rows: ``module``, ``cpu``, ``latency_ms``.
+        cpus: in whose order colours are given, so that charts of one page agree.
     """
     alt = altair()
     return (
@@ -119,18 +136,19 @@ def modules(rows: Rows) -> Any:
             x=alt.X("latency_ms:Q", title="ms"),
             y=alt.Y("module:N", title=None, sort=None),
             yOffset=alt.YOffset("cpu:N", sort=None),
-            color=alt.Color("cpu:N", scale=_scale(rows, "cpu"), title="CPU"),
+            color=alt.Color("cpu:N", scale=_scale(rows, "cpu", cpus), title="CPU"),
             tooltip=["module:N", "cpu:N", "latency_ms:Q"],
         )
         .properties(width=_WIDTH)
     )
 
 
-def serving(rows: Rows) -> Any:
+def serving(rows: Rows, cpus: Sequence[str] = ()) -> Any:
     """Return the most throughput within a latency, one line for each CPU.
 
     Args:
         rows: ``cpu``, ``latency_ms``, ``throughput_fps``, ``division``.
+        cpus: in whose order colours are given, so that charts of one page agree.
     """
     alt = altair()
     return (
@@ -139,35 +157,37 @@ def serving(rows: Rows) -> Any:
         .encode(
             x=alt.X("latency_ms:Q", title="latency of a batch in ms", scale=alt.Scale(type="log")),
             y=alt.Y("throughput_fps:Q", title="samples/s of a socket"),
-            color=alt.Color("cpu:N", scale=_scale(rows, "cpu"), title="CPU"),
+            color=alt.Color("cpu:N", scale=_scale(rows, "cpu", cpus), title="CPU"),
             tooltip=["cpu:N", "latency_ms:Q", "throughput_fps:Q", "division:N"],
         )
         .properties(width=_WIDTH, height=280)
     )
 
 
-def cost(rows: Rows) -> Any:
+def cost(rows: Rows, cpus: Sequence[str] = ()) -> Any:
     """Return what a million samples cost by CPU, with the interval.
 
     Args:
         rows: ``cpu``, ``usd_per_million``, and ``low_usd`` and ``high_usd`` or None.
+        cpus: in whose order colours are given, so that charts of one page agree.
     """
     alt = altair()
     base = alt.Chart(_data(rows)).encode(y=alt.Y("cpu:N", title=None, sort=None))
     bars = base.mark_bar(height=14).encode(
         x=alt.X("usd_per_million:Q", title="USD per million"),
-        color=alt.Color("cpu:N", scale=_scale(rows, "cpu"), legend=None),
+        color=alt.Color("cpu:N", scale=_scale(rows, "cpu", cpus), legend=None),
         tooltip=["cpu:N", "usd_per_million:Q", "low_usd:Q", "high_usd:Q"],
     )
     spans = base.mark_rule(strokeWidth=2).encode(x="low_usd:Q", x2="high_usd:Q")
     return (bars + spans).properties(width=_WIDTH)
 
 
-def front(rows: Rows, x: str, y: str) -> Any:
+def front(rows: Rows, x: str, y: str, cpus: Sequence[str] = ()) -> Any:
     """Return the Pareto front of two columns.
 
     Args:
         rows: ``cpu`` and both columns.
+        cpus: in whose order colours are given, so that charts of one page agree.
     """
     alt = altair()
     return (
@@ -176,8 +196,8 @@ def front(rows: Rows, x: str, y: str) -> Any:
         .encode(
             x=alt.X(f"{_field(x)}:Q", title=x, scale=alt.Scale(zero=False)),
             y=alt.Y(f"{_field(y)}:Q", title=y, scale=alt.Scale(zero=False)),
-            color=alt.Color("cpu:N", scale=_scale(rows, "cpu"), title="CPU"),
-            shape=alt.Shape("cpu:N", title="CPU"),
+            color=alt.Color("cpu:N", scale=_scale(rows, "cpu", cpus), title="CPU"),
+            shape=alt.Shape("cpu:N", legend=None),
             tooltip=["cpu:N", f"{_field(x)}:Q", f"{_field(y)}:Q"],
         )
         .properties(width=_WIDTH, height=320)

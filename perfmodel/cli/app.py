@@ -20,6 +20,7 @@ from perfmodel.cli.explain import explain
 from perfmodel.cli.explore import explore
 from perfmodel.cli.models import models
 from perfmodel.cli.rank import rank
+from perfmodel.cli.report import report
 from perfmodel.cli.serve import serve
 from perfmodel.cli.tco import tco
 from perfmodel.cli.trace import trace
@@ -73,7 +74,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    compare, rank, serve, tco, explain, explore, diff, cpus, models, trace, calibrate, validate,
+    compare, rank, serve, tco, explain, explore, report, diff, cpus, models, trace, calibrate,
+    validate,
 ):  # fmt: skip
     app.command(epilog=epilog(command.__name__))(command)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from perfmodel._text import percent, significant
-from perfmodel.cli import options
+from perfmodel.cli import options, plotting
 from perfmodel.cli.rendering import (
     Column,
     Facts,
@@ -49,11 +49,13 @@ def compare(
     energy: Annotated[
         bool, typer.Option("--energy", help="Add joules per sample, modelled (docs/cost.md).")
     ] = False,
+    plot: options.Plot = None,
     format: options.OutputFormat = "table",
 ) -> None:
     """Rank CPUs by latency, model by model, and say where the two methods disagree and why."""
     from perfmodel.comparison import compare, disagreements, rankings
 
+    plotting.check(plot)
     with progress() as loading:
         rows = compare(
             models or None,
@@ -77,6 +79,7 @@ def compare(
         lambda: [row.to_record() if format == "csv" else row.to_dict() for row in rows],
         blocks,
     )
+    plotting.write(plot, lambda: plotting.of_results([r for r in rows if r.method == "roofline"]))
     if format in ("table", "markdown"):
         for line in dict.fromkeys(text for row in rows for text in row.notes):
             note(line)

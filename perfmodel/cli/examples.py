@@ -29,6 +29,10 @@ EXAMPLES: Final = {
         "perfmodel explore space.toml --output results",
         "perfmodel explore results --minimise latency_ms --maximise fps_per_watt",
     ),
+    "report": (
+        "perfmodel report resnet50 vit_l_16 --output report.html",
+        "perfmodel report bert_base --rps 1000 --from results --cpu xeon_8490h --cpu graviton4",
+    ),
     "diff": (
         "perfmodel diff base.json head.json --fail-above 5%",
         "perfmodel diff main...HEAD --models nets.py:encoder --cpu graviton4",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 
 from perfmodel._text import common_name, percent, significant
-from perfmodel.cli import options
+from perfmodel.cli import options, plotting
 from perfmodel.cli.rendering import Column, Facts, Table, certainty, note, power, progress, show
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def explain(
     depth: Annotated[
         int, typer.Option("--depth", metavar="N", min=1, help="Levels of the tree of modules.")
     ] = 3,
+    plot: options.Plot = None,
     format: options.OutputFormat = "table",
 ) -> None:
     """Show where a model's time goes on one CPU: by kernel, by matrix product or by module.
@@ -61,6 +62,7 @@ def explain(
     from perfmodel.mapping import estimate
     from perfmodel.mapping.modules import attained, modules
 
+    plotting.check(plot)
     source, batch = run.source(model), run.batch
     machine = options.one_machine(cpu, set_)
     with progress() as loading:
@@ -99,6 +101,7 @@ def explain(
         return [heading, table]
 
     show(format, records, blocks)
+    plotting.write(plot, result.roofline)
     if format in ("table", "markdown"):
         for line in result.notes:
             note(line)

@@ -379,6 +379,10 @@ Samples: TypeAlias = Annotated[
         help="Samples of the uncertain figures.",
     ),
 ]
+Plot: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--plot", metavar="FILE", help="Draw it, too, as a .png or .svg file."),
+]
 OutputFormat: TypeAlias = Annotated[
     Format, typer.Option("--format", "-f", help="json holds every figure in full.")
 ]

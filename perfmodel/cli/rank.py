@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perfmodel._text import percent, significant
-from perfmodel.cli import options
+from perfmodel.cli import options, plotting
 from perfmodel.cli.rendering import Column, Facts, Table, note, progress, show
 from perfmodel.cli.sweep import show_sweeps
+from perfmodel.errors import PerfmodelError
 
 if TYPE_CHECKING:
     from perfmodel.certainty import Interval
@@ -33,6 +34,7 @@ def rank(
         ),
     ] = None,
     samples: options.Samples = 4096,
+    plot: options.Plot = None,
     format: options.OutputFormat = "table",
 ) -> None:
     """Order CPUs by latency, with the probability of each rank and what decides it.
@@ -45,9 +47,12 @@ def rank(
     """
     from perfmodel.ranking import rank
 
+    plotting.check(plot)
     machines = options.machines(cpu, set_)
     sources = run.sources(models)
     if sweep is not None:
+        if plot is not None:
+            raise PerfmodelError("--plot is of a ranking: leave --sweep out")
         show_sweeps(sources, machines, sweep, run, format)
         return
     rankings = []
@@ -71,6 +76,7 @@ def rank(
         return [ranking.to_dict() for ranking in rankings]
 
     show(format, records, blocks)
+    plotting.write(plot, lambda: plotting.of_rankings(rankings))
 
 
 def _table(ranking: Ranking) -> Table:

@@ -22,7 +22,17 @@ from perfmodel.machine import Machine
 from perfmodel.mapping import assumptions, copies, roofline
 from perfmodel.mapping.applied import Applied, by_family
 from perfmodel.mapping.columns import Columns, mask_of
-from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, FloatArray, Rate, Traffic, Vector
+from perfmodel.mapping.roofline import (
+    DRAM,
+    L2,
+    L3,
+    LEVELS,
+    Engine,
+    FloatArray,
+    Rate,
+    Traffic,
+    Vector,
+)
 from perfmodel.software import Software
 from perfmodel.software.schema import PREFIX
 from perfmodel.vocabulary import families as f

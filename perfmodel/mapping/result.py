@@ -182,6 +182,18 @@ class Result:
         """Return the operations of one run of one instance that are not multiply-accumulates."""
         return self.kernel_table.vector_operations()
 
+    def roofline(self) -> Any:
+        """Return an Altair chart of the kernels below the CPU's ceilings; a notebook draws it.
+
+        Raises:
+            PerfmodelError: a result without kernels that multiply.
+            NotInstalled: without ``perfmodel[report]``.
+        """
+        from perfmodel import charts
+        from perfmodel.mapping.drawn import roofline_rows
+
+        return charts.roofline(*roofline_rows(self))
+
     def to_pandas(self) -> pandas.DataFrame:
         """Return a data frame of one row; see :meth:`Results.to_pandas`."""
         return Results([self]).to_pandas()

@@ -14,7 +14,7 @@ PACKAGE = Path(perfmodel.__file__).parent
 #: Lowest first. A module may import from its own row and from those above it in this list.
 ROOMS = (
     ("errors", "_lazy", "_text", "_version"),
-    ("_files",),
+    ("_files", "charts"),
     ("cache",),
     ("vocabulary", "figures"),
     # The three that do not know each other.
@@ -27,6 +27,7 @@ ROOMS = (
     ("cost", "calibration"),
     ("comparison",),
     ("running", "exploration"),
+    ("reporting",),
     ("disagreement",),
     ("guard",),
     ("perfmodel",),

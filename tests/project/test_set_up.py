@@ -49,9 +49,10 @@ def nox_sessions() -> set[str]:
 def checks() -> set[str]:
     """The sessions that judge every change.
 
-    ``docs`` writes, and the benchmarks judge what it wrote; ``mutants`` judges the tests, by hand.
+    ``docs`` writes, and the benchmarks judge what it wrote; ``mutants`` judges the tests, by hand;
+    ``browser`` needs Chromium.
     """
-    return nox_sessions() - {"docs", "mutants"}
+    return nox_sessions() - {"docs", "mutants", "browser"}
 
 
 def called_sessions(command: str, matrix: dict[str, list[str]]) -> set[str]:
