@@ -141,7 +141,7 @@ def _works(space: Space) -> dict[int, Work]:
 
 def _work(space: Space, cell: Cell, workload: Any, metadata: Mapping[str, str]) -> Work:
     return Work(
-        cell=cell.columns,
+        cell={**cell.columns, "model": workload.name},
         workload=workload,
         machine=load_machine(cell.cpu),
         scenario=cell.scenario,
