@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["pytester", "benchmarks.support.plugin", "benchmarks.support.ledger"]
+pytest_plugins = ["pytester", "benchmarks.support.ledger"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

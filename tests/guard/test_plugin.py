@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.guard.conftest import TWO, Suite, report, said
+from tests.guard.conftest import PLUGIN, TWO, Suite, report, said
 
 ACCEPT = "pytest --perfmodel-update"
 
 
 def test_a_first_run_fails_and_says_how_to_record(suite: Suite) -> None:
-    result = suite.run()
+    result = suite.run("-v")
     result.assert_outcomes(passed=1, failed=2)
     assert f"net one bf16: no snapshot is stored. To store it: {ACCEPT}" in said(result)
     assert "No estimate to compare with; 4 not recorded yet" in report(result)
@@ -175,7 +175,7 @@ def test_net(perfmodel_guard):
         ("rtol=0.05", 0.9, "-"),
         ('max_increase="5 %"', 0.69, ""),
         ('max_increase="5 %"', 0.9, ""),
-        ('max_increase="5 %"', 0.6, "above the 5 % that are allowed"),
+        ('max_increase="5 %"', 0.6, "beyond the 5 % allowed"),
         ('max_latency="1 us"', 0.7, "above its budget of 0.001 ms"),
         ('max_latency="1 us", max_increase=0.5', 0.7, "above its budget of 0.001 ms"),
         ("max_latency=1000", 0.6, ""),
@@ -411,5 +411,5 @@ def test_without_syrupy_one_line_says_what_to_install(
     import sys
 
     monkeypatch.setitem(sys.modules, "syrupy", None)
-    result = suite.pytester.runpytest_inprocess("-p", "perfmodel.guard.plugin")
+    result = suite.pytester.runpytest_inprocess(*PLUGIN)
     assert "pip install 'perfmodel[pytest]'" in said(result)
