@@ -236,6 +236,48 @@ def test_a_part_of_the_suite_accuses_and_removes_nothing(
     assert suite.files() == before
 
 
+REPLACED = """
+import pytest
+def test_other(perfmodel_guard):
+    perfmodel_guard("net.json", name="other", cpus="two.toml", precision="bf16")
+{}
+"""
+
+
+def test_a_model_that_nothing_guards_any_more_goes_with_its_figures(suite: Suite) -> None:
+    suite.accepted().tests(REPLACED.format(""))
+    assert "net one bf16" in report(suite.run())
+    suite.accepted()
+    assert sorted(suite.files()) == [
+        "figures/precision.bf16.json", "figures/software.openvino.json", "figures/two.json",
+        "other.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "def test_net(perfmodel_guard): 1 / 0",
+        "def test_net(perfmodel_guard): pytest.skip('no torch')",
+        "def test_net(perfmodel_guard): perfmodel_guard('gone.json', cpus='one.toml')",
+        "@pytest.mark.xfail(strict=True)\ndef test_net(perfmodel_guard): 1 / 0",
+    ],
+)
+def test_an_update_removes_nothing_where_a_guarded_test_made_no_estimates(
+    suite: Suite, more: str
+) -> None:
+    suite.accepted().tests(REPLACED.format(more))
+    suite.run("--perfmodel-update")
+    assert {"net.json", "other.json", "figures/one.json"} <= suite.files().keys()
+
+
+def test_a_module_that_is_skipped_removes_nothing(suite: Suite) -> None:
+    suite.accepted().tests(REPLACED.format(""), "test_other")
+    suite.tests("import pytest\npytest.importorskip('no_such_module')\n")
+    suite.run("--perfmodel-update")
+    assert "net.json" in suite.files()
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
