@@ -73,8 +73,8 @@ def groups(moved: Sequence[Move]) -> list[_Group]:
 def text(report: Report, *, accept: str = "", updated: bool = False, color: bool = False) -> str:
     """Return the report for a terminal: under 60 lines, whatever moved."""
     bold = (lambda line: f"\x1b[1m{line}\x1b[0m") if color else str
-    lines = [bold(_sentence(report.headline))]
-    for title, items in _sections(report):
+    lines = [bold(_headline(report, updated))]
+    for title, items in _sections(report, updated):
         lines += ["", bold(title), *(f"  {item}" for item in items)]
     table = _rows(report)
     if table:
@@ -88,8 +88,8 @@ def text(report: Report, *, accept: str = "", updated: bool = False, color: bool
 
 def markdown(report: Report, *, accept: str = "", updated: bool = False) -> str:
     """Return the report in GitHub's Markdown; long lists are folded away."""
-    lines = ["### Latency estimates", "", f"**{escaped(_sentence(report.headline))}**"]
-    for title, items in _sections(report):
+    lines = ["### Latency estimates", "", f"**{escaped(_headline(report, updated))}**"]
+    for title, items in _sections(report, updated):
         lines += ["", f"**{title}**", "", *(f"- {escaped(item)}" for item in items)]
     table = _rows(report)
     if table:
@@ -105,7 +105,7 @@ def markdown(report: Report, *, accept: str = "", updated: bool = False) -> str:
 
 def page(report: Report, *, title: str = "Latency estimates") -> str:
     """Return the report as one HTML page that loads nothing."""
-    parts = [f"<p class=headline>{html.escape(_sentence(report.headline))}</p>"]
+    parts = [f"<p class=headline>{html.escape(_headline(report))}</p>"]
     for name, items in _sections(report):
         listed = "".join(f"<li>{html.escape(item)}</li>" for item in items)
         parts.append(f"<h2>{html.escape(name)}</h2><ul>{listed}</ul>")
@@ -154,7 +154,14 @@ th, td {{ padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: lef
 # -- what all three say ----------------------------------------------------------------------------
 
 
-def _sections(report: Report) -> Iterable[tuple[str, list[str]]]:
+def _headline(report: Report, updated: bool = False) -> str:
+    line = report.headline
+    if updated:
+        line = line.replace(" not recorded yet", " recorded for the first time")
+    return line[:1].upper() + line[1:]
+
+
+def _sections(report: Report, updated: bool = False) -> Iterable[tuple[str, list[str]]]:
     if report.problems:
         yield "Cannot be compared", _cut(report.problems, LINES)
     causes: list[str] = []
@@ -167,7 +174,7 @@ def _sections(report: Report) -> Iterable[tuple[str, list[str]]]:
     if report.followed:
         yield "What follows", _cut(_followed(report), LINES)
     if report.added:
-        yield "Not recorded yet", _cut(report.added, LINES)
+        yield "Recorded" if updated else "Not recorded yet", _cut(report.added, LINES)
     if report.gone:
         yield "Recorded, but no longer estimated", _cut(report.gone, LINES)
 
@@ -215,11 +222,9 @@ def _more(report: Report) -> str:
 def _advice(report: Report, accept: str, updated: bool) -> str:
     if updated:
         return "Accepted. Review the change of the snapshots like code before committing it."
-    return (
-        f"To accept: {accept}"
-        if accept and (report.moved or report.added or report.followed)
-        else ""
-    )
+    if not accept or not (report.moved or report.added or report.followed):
+        return ""
+    return f"To {'accept' if report.moved or report.followed else 'record'}: {accept}"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -252,11 +257,7 @@ def _pair(old: float, new: float) -> tuple[str, str]:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2g}"
-
-
-def _sentence(line: str) -> str:
-    return line[:1].upper() + line[1:]
+    return f"{value:+,.0f}" if abs(value) >= 10 else f"{value:+.2g}"
 
 
 def _align(number: bool) -> str:

@@ -156,7 +156,14 @@ class Folder:
         Raises :class:`SnapshotError` for one that cannot be read, or is none.
         """
         if name not in self._models:
-            self._models[name] = _read(self.model_file(name), _MODEL)
+            found = _read(self.model_file(name), _MODEL)
+            # Where a file system ignores case, "net" and "Net" are one file.
+            if found is not None and found["model"] != name:
+                raise SnapshotError(
+                    f"{self.model_file(name)}: holds {found['model']!r}, and not {name!r}: give "
+                    "one of them another name="
+                )
+            self._models[name] = found
         return self._models[name]
 
     def figures(self, source: str) -> Figures | None:

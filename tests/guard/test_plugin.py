@@ -18,7 +18,11 @@ def test_a_first_run_fails_and_says_how_to_record(suite: Suite) -> None:
     result.assert_outcomes(passed=1, failed=2)
     assert f"net one bf16: no snapshot is stored. To store it: {ACCEPT}" in said(result)
     assert "No estimate to compare with; 4 not recorded yet" in report(result)
+    assert f"To record: {ACCEPT}" in report(result)
     assert suite.files() == {}, "a run without the option writes nothing"
+    lines = report(suite.run("--perfmodel-update"))
+    assert lines[0] == "No estimate to compare with; 4 recorded for the first time"
+    assert "Recorded" in lines
 
 
 def test_accepted_it_passes_and_says_nothing(suite: Suite) -> None:
@@ -367,6 +371,18 @@ def test_b(perfmodel_guard):
         "test_suite.py::test_b: give one of them another name="
     ) in said(result)
     assert "net.json" not in suite.files()
+
+
+def test_a_file_that_is_another_models_is_not_overwritten(suite: Suite) -> None:
+    """As "net" and "Net" are where a file system ignores case."""
+    suite.accepted()
+    (suite.snapshots / "net.json").rename(suite.snapshots / "Net.json")
+    before = suite.files()
+    suite.tests(BUDGETS.format('name="Net"'))
+    result = suite.run("--perfmodel-update")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "Net.json: holds 'net', and not 'Net': give one of them another name=" in said(result)
+    assert suite.files() == before
 
 
 def test_two_cpus_of_one_id_fail(suite: Suite) -> None:

@@ -76,8 +76,10 @@ def test_both_sides_run_and_the_report_is_written(
     net(4096).save("net.json")
 
     command = [*python, "perfmodel.guard.pull_request", "--base", "HEAD", "--output", "out"]
-    done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
+    summary = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    done = subprocess.run(command, env=env | summary, check=False, capture_output=True, text=True)
     assert done.returncode == BLOCKED, done.stderr
+    assert not (tmp_path / "summary.md").exists(), "it is the job's, and each side would add to it"
     text = Path("out/report.md").read_text()
     assert "layers.\\*.fc1 outputs 3072 -> 4096" in text
     assert "Passed at the base, and fails now" in text
