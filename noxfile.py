@@ -64,7 +64,7 @@ def benchmarks(session: nox.Session) -> None:
     the README say of it.
     """
     install(session, "benchmark", ".[torch,transformers]")
-    if "--snapshot-update" in session.posargs:
+    if {"--snapshot-update", "--perfmodel-update"} & {*session.posargs}:
         session.run("python", "-m", "docs.generators")
     pytest(session, "benchmarks")
 

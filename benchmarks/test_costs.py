@@ -8,12 +8,12 @@ from typing import Final
 import pytest
 
 from benchmarks.support.cpus import CPUS
-from benchmarks.support.plugin import RecordSnapshot
 from perfmodel import load_machine
 from perfmodel.cost import package_power
 from perfmodel.cost.inputs import load_inputs
 from perfmodel.cost.plan import Plan, plans
 from perfmodel.cost.tco import Demand
+from perfmodel.guard.fixture import Guard
 from perfmodel.resolve import resolve_model
 from perfmodel.serving import Search, search
 from perfmodel.serving.searching import BATCHES
@@ -84,7 +84,7 @@ def served(model: str, cpu: str) -> Search:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_serving_and_its_cost(model: str, record_snapshot: RecordSnapshot) -> None:
+def test_serving_and_its_cost(model: str, perfmodel_guard: Guard) -> None:
     machines = [load_machine(cpu) for cpu in CPUS]
     found = [served(model, cpu) for cpu in CPUS]
     costs = plans(
@@ -107,7 +107,7 @@ def test_serving_and_its_cost(model: str, record_snapshot: RecordSnapshot) -> No
             },
             "energy_j": power.energy_j,
         }
-    record_snapshot(
+    perfmodel_guard.record(
         cost_snapshot(model),
         {"cpus": document, "costs": {plan.cpu: recorded(plan) for plan in costs.plans}},
     )

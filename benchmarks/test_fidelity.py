@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.support.plugin import RecordSnapshot
 from docs.generators import fidelity
 from perfmodel.evidence.measurements import FIT
+from perfmodel.guard.fixture import Guard
 
 #: Of each kind with a model left out: MAPE at most, and within 1.25x and 1.5x at least.
 BOUNDS = {
@@ -22,12 +22,12 @@ BOUNDS = {
 }
 
 
-def test_errors_by_software_and_kind(record_snapshot: RecordSnapshot) -> None:
+def test_errors_by_software_and_kind(perfmodel_guard: Guard) -> None:
     found = {}
     for part in fidelity.parts():
         scores = {column: score.to_dict() for column, score in part.scores.items()}
         found[part.name] = {"machines": part.machines, **scores}
-    record_snapshot("fidelity/networks", found)
+    perfmodel_guard.record("fidelity/networks", found)
 
 
 @pytest.mark.parametrize("kind", BOUNDS)

@@ -15,8 +15,8 @@ import pytest
 
 from benchmarks.support.cases import DECODE, ENCODERS, PREFILL, Case
 from benchmarks.support.cpus import AMD, AMPERE, CPUS, INTEL
-from benchmarks.support.plugin import RecordSnapshot
 from perfmodel import estimate, published
+from perfmodel.guard.fixture import Guard
 from perfmodel.ranking import rank
 
 
@@ -163,11 +163,11 @@ def probability_snapshot(expected: Ranking) -> str:
 
 
 @pytest.mark.parametrize("expected", ROOFLINE, ids=lambda expected: expected.id)
-def test_probability_of_ranking(expected: Ranking, record_snapshot: RecordSnapshot) -> None:
+def test_probability_of_ranking(expected: Ranking, perfmodel_guard: Guard) -> None:
     """How sure each asserted order is, recorded so that one that gets less sure is seen."""
     found = rank(expected.case.workload(), CPUS, expected.precision, software=expected.software)
     probability = found.leading_probability(expected.leaders)
-    record_snapshot(
+    perfmodel_guard.record(
         probability_snapshot(expected),
         {
             "leaders": list(expected.leaders),

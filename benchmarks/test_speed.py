@@ -6,8 +6,11 @@ others have a target with slack. Nothing is compared with a recorded run.
 
 from __future__ import annotations
 
+import resource
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +36,7 @@ PUBLISHED_MODELS: Final = (
     "vit_l_16",
     "convnext_large",
 )
+EXAMPLE: Final = Path(__file__).parents[1] / "examples" / "guarded-model"
 COMMAND: Final = Path(sys.executable).with_name("perfmodel")
 
 
@@ -313,6 +317,66 @@ def test_help_against_a_bare_typer_program(benchmark: Any, hold: Hold) -> None:
 
     benchmark.pedantic(run_own, setup=run_bare, rounds=3)
     hold("perfmodel --help / bare typer program", min(own) / min(bare), 1.5, "x")
+
+
+# -- guarding ------------------------------------------------------------------------------------
+
+IDLE_PLUGIN: Final = """
+import sys, time
+import pytest
+start = time.process_time()
+import perfmodel.guard.plugin as plugin
+plugin.pytest_report_header(None)
+took = time.process_time() - start
+assert not {"torch", "numpy", "pydantic", "syrupy"} & sys.modules.keys(), "too much is imported"
+print(took)
+"""
+
+
+def test_a_guarded_model_adds_little_to_a_session(
+    benchmark: Any, hold: Hold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CPU time of pytest that guards a traced model on three CPUs, over one that imports it."""
+    project = tmp_path / "project"
+    shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns("__pycache__", "perfmodel_*"))
+    (project / "tests" / "test_plain.py").write_text(
+        "from encoder import encoder\ndef test_plain(): assert encoder\n"
+    )
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.chdir(project)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "perfmodel.guard.plugin"]
+    command += ["-p", "no:cacheprovider"]
+    guarded_test = "tests/test_latency.py::test_latency_is_as_reviewed"
+    run(*command, "--perfmodel-update", guarded_test)  # Not counted: tracing it, and storing.
+    plain: list[float] = []
+    guarded: list[float] = []
+
+    def measured() -> None:
+        guarded.append(children_cpu(lambda: run(*command, guarded_test)))
+
+    def bare() -> None:
+        plain.append(children_cpu(lambda: run(*command, "tests/test_plain.py")))
+
+    benchmark.pedantic(measured, setup=bare, rounds=3)
+    hold("guard a traced model on 3 CPUs, CPU time", min(guarded) - min(plain), 0.3, "s", limit=0.6)
+
+
+def test_the_plugin_costs_nothing_where_nothing_is_guarded(benchmark: Any, hold: Hold) -> None:
+    """CPU time of importing it and of its line in pytest's header; torch is not imported."""
+    times: list[float] = []
+    benchmark.pedantic(
+        lambda: times.append(float(run(sys.executable, "-c", IDLE_PLUGIN))), rounds=3
+    )
+    hold("plugin that guards nothing, CPU time", min(times) * 1e3, 20, "ms", limit=40)
+
+
+def children_cpu(function: Callable[[], object]) -> float:
+    """CPU seconds of the processes that a call starts and waits for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    function()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def python(code: str) -> float:

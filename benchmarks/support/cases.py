@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 
 from perfmodel.models import zoo
 from perfmodel.workload.workload import Workload
@@ -12,6 +12,14 @@ from perfmodel.workload.workload import Workload
 CONTEXT: Final = 1024
 #: Tokens of a prompt.
 PROMPT: Final = 512
+
+
+class Run(TypedDict):
+    """What chooses a run of a model."""
+
+    phase: str | None
+    context: int | None
+    tokens: int | None
 
 
 @dataclass(frozen=True)
@@ -31,14 +39,18 @@ class Case:
         """The precisions its detailed snapshots hold: those it is deployed in."""
         return ("bf16", "w8", "w4") if self.phase == "decode" else ("int8", "bf16", "fp32")
 
+    @property
+    def run(self) -> Run:
+        """The phase and sizes in which it is run, as keywords."""
+        return {
+            "phase": self.phase,
+            "context": CONTEXT if self.phase == "decode" else None,
+            "tokens": PROMPT if self.phase == "prefill" else None,
+        }
+
     def workload(self) -> Workload:
         """Its traced workload at batch 1, from the disk cache where it is there."""
-        return zoo.workload(
-            self.model,
-            phase=self.phase,
-            context=CONTEXT if self.phase == "decode" else None,
-            tokens=PROMPT if self.phase == "prefill" else None,
-        )
+        return zoo.workload(self.model, **self.run)
 
 
 GENERATIVE: Final = ("gpt2_xl", "llama_7b", "llama_3_8b")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from benchmarks.support.tolerance import close
+from perfmodel.guard.tolerance import close
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.precision import PRECISIONS
 from perfmodel.workload.workload import ROLES, Workload

@@ -1,181 +1,45 @@
-"""Two recorded runs held against each other: what changed, and what moved because of it.
-
-Causes come in four kinds, told apart by what is recorded beside each estimate:
-
-======= ==========================================================================================
-figure  a figure of a CPU, a software or a precision policy that the estimate reads
-tracer  the same module is traced to another workload
-model   the module itself changed: its shapes, its operators, its parts
-mapping the same workload and figures give another latency: another engine, or another formula
-======= ==========================================================================================
-"""
+"""Two recorded runs held against each other: what changed, and what moved because of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from perfmodel.figures import quantity
+from perfmodel.guard.asked import shape_changes, work_changes
 from perfmodel.guard.documents import Document, digest, entry_sources
+from perfmodel.guard.plain import differences
+from perfmodel.guard.report import (
+    FIGURE,
+    KINDS,
+    MAPPING,
+    MODEL,
+    TRACER,
+    Cause,
+    Move,
+    Report,
+    record_shift,
+)
 from perfmodel.guard.tolerance import RELATIVE_TOLERANCE, close
+from perfmodel.guard.words import counted, figure_change, listed, percent
 
-FIGURE: Final = "figure"
-TRACER: Final = "tracer"
-MODEL: Final = "model"
-MAPPING: Final = "mapping"
-#: In the order in which a reader needs them.
-KINDS: Final = (FIGURE, TRACER, MAPPING, MODEL)
-
-#: What the loops of a product count, by operator family; the others' are called m, n and k.
-_LOOPS: Final = {
-    "linear": ("groups", "rows", "outputs", "inputs"),
-    "conv": ("groups", "pixels", "channels", "reduction"),
-    "pointwise_conv": ("groups", "pixels", "channels", "inputs"),
-    "depthwise_conv": ("channels", "pixels", "outputs", "reduction"),
-}
-_COUNTS: Final = {"flops": "FLOPs", "vector_ops": "vector operations", "bytes": "bytes"}
 #: Modules of one model that are named; a change of width touches all of them.
 _MODULES: Final = 6
-#: Names in a list before "and N more".
-_NAMED: Final = 4
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Something that changed, in words.
-
-    Attributes:
-        kind: one of :data:`KINDS`.
-        text: what, from what to what.
-        weight: estimates that it may have moved.
-    """
-
-    kind: str
-    text: str
-    weight: int = 1
-
-
-@dataclass(frozen=True)
-class Move:
-    """One estimate that moved.
-
-    Attributes:
-        model, key: which; ``key`` has CPU, precision and what else is not the default.
-        cpu, setting: the two parts of ``key``.
-        old, new: latency in ms.
-        part: the operator family whose time changed most, and by how many ms.
-        labels: bottleneck and engines, where they changed: "attention amx -> avx512".
-        beyond: whether it is beyond what its test allows.
-    """
-
-    model: str
-    key: str
-    cpu: str
-    setting: str
-    old: float
-    new: float
-    part: str
-    part_ms: float
-    labels: tuple[str, ...] = ()
-    beyond: bool = True
-
-    @property
-    def ratio(self) -> float:
-        """New over old; NaN where one of them is no positive number."""
-        usable = math.isfinite(self.old) and math.isfinite(self.new) and min(self.old, self.new) > 0
-        return self.new / self.old if usable else math.nan
-
-    @property
-    def size(self) -> float:
-        """How large it is, in either direction; what is no number is largest."""
-        return math.inf if math.isnan(self.ratio) else abs(math.log(self.ratio))
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run found different from another, sorted for reading.
-
-    Attributes:
-        compared: estimates that both have.
-        moved: those whose latency differs, the largest shift first.
-        causes: by kind, then by how many estimates they may have moved.
-        flips: rankings of CPUs that changed.
-        added, gone: estimates that only the new or only the old run has, as "MODEL KEY".
-        problems: what could not be compared, and why.
-    """
-
-    compared: int = 0
-    moved: tuple[Move, ...] = ()
-    causes: tuple[Cause, ...] = ()
-    flips: tuple[str, ...] = ()
-    added: tuple[str, ...] = ()
-    gone: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.moved or self.added or self.gone or self.problems)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain Python objects for JSON; a ratio that is none is None."""
-        return {
-            "headline": self.headline,
-            "compared": self.compared,
-            "causes": [asdict(cause) for cause in self.causes],
-            "moved": [
-                {
-                    **asdict(move),
-                    "labels": list(move.labels),
-                    "ratio": None if math.isnan(move.ratio) else move.ratio,
-                }
-                for move in self.moved
-            ],
-            "flips": list(self.flips),
-            "added": list(self.added),
-            "gone": list(self.gone),
-            "problems": list(self.problems),
-        }
-
-    @property
-    def headline(self) -> str:
-        """In one line: how many moved, how far, and whether a ranking flipped."""
-        if not self.compared:
-            text = "no estimate to compare with"
-        elif not self.moved:
-            text = f"none of {_count(self.compared, 'estimate')} moved"
-        else:
-            logs = [math.log(m.ratio) for m in self.moved if not math.isnan(m.ratio)]
-            text = f"{len(self.moved)} of {_count(self.compared, 'estimate')} moved"
-            if len(logs) == 1:
-                text += f": {_percent(logs[0])}"
-            elif logs:
-                mean = sum(logs) / len(logs)
-                text += f": {_percent(min(logs))} to {_percent(max(logs))}"
-                text += f", geometric mean {_percent(mean)}"
-            text += "; " + (
-                f"{_count(len(self.flips), 'ranking')} flipped" if self.flips
-                else "no ranking flipped"
-            )  # fmt: skip
-        if self.added:
-            text += f"; {len(self.added)} not recorded yet"
-        if self.gone:
-            text += f"; {len(self.gone)} no longer estimated"
-        return text
 
 
 def compare(
     old: Mapping[str, Any],
     new: Mapping[str, Any],
     *,
-    allowed: Mapping[tuple[str, str], float] | None = None,
+    allowed: Mapping[tuple[str, str], Sequence[float]] | None = None,
     whole: bool = True,
     problems: Iterable[str] = (),
 ) -> Report:
     """Return what ``new`` has different from ``old``, both runs (:mod:`perfmodel.guard`).
 
     Args:
-        allowed: by model and key, the relative difference up to which an estimate has not moved
+        allowed: by model and key, the relative decrease and increase up to which it has not moved
             beyond what its test allows.
         whole: whether the new run holds all there is, so that what it lacks is gone.
     """
@@ -185,6 +49,14 @@ def compare(
         comparison.model(name)
     added = [f"{m} {k}" for m, k in _keys(new) if k not in _estimates(old, m)]
     gone = [f"{m} {k}" for m, k in _keys(old) if k not in _estimates(new, m)] if whole else []
+    before, after = old.get("records", {}), new.get("records", {})
+    both = [name for name in after if name in before]
+    followed = [
+        record_shift(name, before[name], after[name])
+        for name in both
+        if any(differences(before[name], after[name]))
+    ]
+    added += [name for name in after if name not in before]
     moved = sorted(comparison.moved, key=lambda m: (-float(f"{m.size:.6g}"), m.model, m.key))
     return Report(
         compared=comparison.compared,
@@ -194,6 +66,8 @@ def compare(
         added=tuple(sorted(added)),
         gone=tuple(sorted(gone)),
         problems=tuple(problems),
+        records=len(both),
+        followed=tuple(sorted(followed, key=lambda shift: (-shift.size, shift.name))),
     )
 
 
@@ -203,7 +77,7 @@ class _Comparison:
 
     old: Mapping[str, Any]
     new: Mapping[str, Any]
-    allowed: Mapping[tuple[str, str], float]
+    allowed: Mapping[tuple[str, str], Sequence[float]]
     compared: int = 0
     moved: list[Move] = field(default_factory=list)
     #: Sources whose figures differ, with how many moved estimates read them.
@@ -255,11 +129,12 @@ class _Comparison:
         labels = [f"{f} {a} -> {b}" for f, a, b in _engines(was["parts"], entry["parts"])]
         if was["bottleneck"] != entry["bottleneck"]:
             labels.append(f"bottleneck {was['bottleneck']} -> {entry['bottleneck']}")
-        allowed = self.allowed.get((name, key), RELATIVE_TOLERANCE)
+        down, up = self.allowed.get((name, key), (RELATIVE_TOLERANCE, RELATIVE_TOLERANCE))
+        allowed = up if entry["latency_ms"] > was["latency_ms"] else down
         return Move(
             name, key, entry["cpu"], key.removeprefix(f"{entry['cpu']} "),
             was["latency_ms"], entry["latency_ms"], part, part_ms, tuple(labels),
-            beyond=not close(was["latency_ms"], entry["latency_ms"], allowed),
+            allowed=allowed, beyond=not close(was["latency_ms"], entry["latency_ms"], allowed),
         )  # fmt: skip
 
     def _figures_differ(self, source: str, before: Document, after: Document) -> bool:
@@ -288,10 +163,10 @@ class _Comparison:
             for path in sorted({*(old or {}), *(new or {})}):
                 was, now = (old or {}).get(path), (new or {}).get(path)
                 if was != now and old is not None and new is not None:
-                    alike.setdefault((path, _changed(was, now)), []).append(source)
+                    alike.setdefault((path, figure_change(was, now)), []).append(source)
         for (path, text), named in alike.items():
             weight = sum(self.read[source] for source in named)
-            yield Cause(FIGURE, f"{_listed(sorted(named))} {path} {text}", weight)
+            yield Cause(FIGURE, f"{listed(sorted(named))} {path} {text}", weight)
 
     def _traces(self) -> Iterable[Cause]:
         counts: dict[str, list[str]] = {}
@@ -301,21 +176,23 @@ class _Comparison:
             same_module = old["module"] is not None and old["module"] == new["module"]
             same_tracer = old["tracer"] == new["tracer"]
             if same_module or not same_tracer:
-                for text in _work(old, new) or ["places or order of kernels"]:
+                for text in work_changes(old, new) or ["places or order of kernels"]:
                     counts.setdefault(text, []).append(name)
             if not same_module:
-                texts = _shapes(old, new)
+                texts = shape_changes(old, new)
                 for text in texts[:_MODULES]:
                     yield Cause(MODEL, f"{name}: {text}", weight)
                 if len(texts) > _MODULES:
                     more = len(texts) - _MODULES
-                    yield Cause(MODEL, f"{name}: and {_count(more, 'more change')}", 0)
+                    yield Cause(MODEL, f"{name}: and {counted(more, 'more change')}", 0)
                 if not texts and same_tracer:
-                    yield Cause(MODEL, f"{name}: {'; '.join(_work(old, new)) or 'order'}", weight)
+                    yield Cause(
+                        MODEL, f"{name}: {'; '.join(work_changes(old, new)) or 'order'}", weight
+                    )
         for text, models in counts.items():
             names = sorted(set(models))
-            where = _count(len(names), "model")
-            yield Cause(TRACER, f"{text} in {where} ({_listed(names)})", len(names))
+            where = counted(len(names), "model")
+            yield Cause(TRACER, f"{text} in {where} ({listed(names)})", len(names))
 
     def _mappings(self) -> Iterable[Cause]:
         for (family, old, new), places in self.engines.items():
@@ -323,8 +200,8 @@ class _Comparison:
             cpus, precisions = ({p[i] for p in places} for i in (1, 2))
             yield Cause(
                 MAPPING,
-                f"{family} moved from {old} to {new} on {_listed(sorted(cpus))} in "
-                f"{_listed(sorted(precisions))} ({_listed(sorted(models))})",
+                f"{family} moved from {old} to {new} on {listed(sorted(cpus))} in "
+                f"{listed(sorted(precisions))} ({listed(sorted(models))})",
                 len(places),
             )
         if self.formula:
@@ -332,17 +209,17 @@ class _Comparison:
             yield Cause(
                 MAPPING,
                 f"the formula changed, or a rule that is no figure: same trace, figures and "
-                f"engines, other times of {_listed(families)} in "
-                f"{_count(len(self.formula), 'estimate')}",
+                f"engines, other times of {listed(families)} in "
+                f"{counted(len(self.formula), 'estimate')}",
                 len(self.formula),
             )
         if self.unexplained:
             logs = [math.log(ratio) for _, ratio in self.unexplained if ratio > 0]
-            span = f"{_percent(min(logs))} to {_percent(max(logs))}" if logs else "not a number"
+            span = f"{percent(min(logs))} to {percent(max(logs))}" if logs else "not a number"
             yield Cause(
                 MAPPING,
                 f"the formula changed as well: with the old figures put back, "
-                f"{_count(len(self.unexplained), 'estimate')} would still be off by {span}",
+                f"{counted(len(self.unexplained), 'estimate')} would still be off by {span}",
                 len(self.unexplained),
             )
 
@@ -383,72 +260,6 @@ def _engines(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, 
     return found
 
 
-def _work(old: Document, new: Document) -> list[str]:
-    """What a model asks for more or less, by operator family: "attention FLOPs -50 %"."""
-    found = []
-    for family in sorted({*old["families"], *new["families"]}):
-        was, now = old["families"].get(family), new["families"].get(family)
-        if was is None or now is None:
-            found.append(f"{family}: {'new' if was is None else 'gone'}")
-            continue
-        for count, words in _COUNTS.items():
-            if was[count] != now[count]:
-                change = f"{(now[count] / was[count] - 1) * 100:+.3g} %" if was[count] else "new"
-                found.append(f"{family} {words} {change}")
-        if was["kernels"] != now["kernels"]:
-            found.append(f"{family} kernels {was['kernels']} -> {now['kernels']}")
-    return found
-
-
-def _shapes(old: Document, new: Document) -> list[str]:
-    """Which modules ask for other products, those with most arithmetic first; then operators."""
-    found: list[tuple[float, str]] = []
-    for name in {*old["modules"], *new["modules"]}:
-        was, now = old["modules"].get(name), new["modules"].get(name)
-        if was == now:
-            continue
-        size = max(_flops(was), _flops(now))
-        if was is None or now is None:
-            shapes = _shown(was or now or {})
-            found.append((size, f"{name} {'new' if was is None else 'gone'}: {shapes}"))
-        else:
-            found.append((size, f"{name} {_reshaped(was, now)}"))
-    texts = [text for _, text in sorted(found, key=lambda item: (-item[0], item[1]))]
-    for operator in sorted({*old["operators"], *new["operators"]}):
-        before, after = old["operators"].get(operator, 0), new["operators"].get(operator, 0)
-        if before != after:
-            texts.append(f"{operator} {before} -> {after} kernels")
-    for argument in sorted({*old["inputs"], *new["inputs"]}):
-        first, second = (o["inputs"].get(argument, "none") for o in (old, new))
-        if first != second:
-            texts.append(f"input {argument} {first} -> {second}")
-    return texts
-
-
-def _flops(module: Mapping[str, Any] | None) -> float:
-    return 0.0 if module is None else float(sum(math.prod(shape) for shape in module["shapes"]))
-
-
-def _reshaped(old: Document, new: Document) -> str:
-    """One shape against one: only what differs; else all of both."""
-    if len(old["shapes"]) == len(new["shapes"]) == 1 and old["family"] == new["family"]:
-        words = ("kernels", *_LOOPS.get(new["family"], ("batch", "m", "n", "k")))
-        pairs = zip(words, old["shapes"][0], new["shapes"][0], strict=True)
-        return ", ".join(f"{word} {was} -> {now}" for word, was, now in pairs if was != now)
-    return f"{_shown(old)} -> {_shown(new)}"
-
-
-def _shown(module: Document) -> str:
-    words = _LOOPS.get(module["family"], ("batch", "m", "n", "k"))
-    shapes = []
-    for kernels, *loops in module["shapes"]:
-        times = f"{kernels} x " if kernels > 1 else ""
-        said = [f"{word} {loop}" for word, loop in zip(words, loops, strict=True)]
-        said = said[1:] if loops[0] == 1 else said
-        shapes.append(f"{times}{module['family']} of {', '.join(said)}")
-    return " and ".join(shapes)
-
-
 def _flips(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
     """Orders of CPUs that changed, among those that both runs have; a tie is no order."""
     for name in sorted({*old["models"]} & {*new["models"]}):
@@ -472,36 +283,4 @@ def _flips(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
                 and not close(table[a][1], table[b][1])
             ]
             if flipped:
-                yield f"{name} {setting}: {_listed(flipped)}"
-
-
-def _changed(old: object, new: object) -> str:
-    """A figure's old and new value with its unit, and the change in percent."""
-    text = f"{_value(old)} -> {_value(new)}"
-    numbers = [v[0] if isinstance(v, list) else v for v in (old, new)]
-    a, b = numbers
-    if isinstance(a, int | float) and isinstance(b, int | float) and a:
-        text += f" ({(b / a - 1) * 100:+.3g} %)"
-    return text
-
-
-def _value(value: object) -> str:
-    if value is None:
-        return "(none)"
-    if isinstance(value, list):
-        return quantity.render(*value)
-    return f"{value:.6g}" if isinstance(value, int | float) else str(value) or "(none)"
-
-
-def _percent(log: float) -> str:
-    return f"{(math.exp(log) - 1) * 100:+.2g} %"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) <= _NAMED:
-        return ", ".join(names)
-    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+                yield f"{name} {setting}: {listed(flipped)}"

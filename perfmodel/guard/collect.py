@@ -35,7 +35,9 @@ def collect(
     for model in models:
         try:
             made = subject(model, scenarios[0])
+            asks = documents.asks(made.workload, made.module, made.tracer)
             for machine in machines:
+                read = {machine.id: documents.machine_figures(machine)}
                 for scenario in scenarios:
                     wrong = found.add(
                         made.name,
@@ -44,9 +46,9 @@ def collect(
                             machine.id, estimate(made.workload, machine, scenario), scenario,
                             made.workload,
                         ),
-                        asks=documents.asks(made.workload, made.module, made.tracer),
-                        figures=documents.sources(machine, scenario),
-                        test=model, allowed=0.0, kept=True,
+                        asks=asks,
+                        figures=read | documents.scenario_figures(scenario),
+                        test=model, allowed=(0.0, 0.0), kept=True,
                     )  # fmt: skip
                     if wrong:
                         raise PerfmodelError(wrong)

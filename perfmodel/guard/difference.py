@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.guard import results
-from perfmodel.guard.changes import Report, compare
+from perfmodel.guard.changes import compare
 from perfmodel.guard.documents import Document
 from perfmodel.guard.gitrange import both_sides
+from perfmodel.guard.report import Report
 from perfmodel.guard.snapshots import FIGURES, Folder
 from perfmodel.guard.tolerance import RELATIVE_TOLERANCE
 
@@ -27,12 +29,7 @@ def read(path: Path) -> Document:
     if not path.is_dir():
         return results.load(path)
     folder = Folder(path)
-    # A model's name is in its file; the file's name may differ.
-    names = []
-    for file in sorted(path.glob("*.json")):
-        document = Folder(path).model(file.stem)
-        if document is not None:
-            names.append(str(document["model"]))
+    names = folder.models()
     sources = sorted(file.stem for file in (path / FIGURES).glob("*.json"))
     if not names:
         raise PerfmodelError(f"{path}: holds no snapshots of perfmodel")
@@ -85,7 +82,7 @@ def compare_results(
         if name not in worked or name in old["failures"]
     ]
     before, after = results.run_of(old, "the old results"), results.run_of(new, "the new results")
-    allowance = RELATIVE_TOLERANCE if limit is None else limit
+    allowance = (RELATIVE_TOLERANCE,) * 2 if limit is None else (math.inf, limit)
     allowed = {(r["model"], r["key"]): allowance for r in new["results"]}
     report = compare(before, after, allowed=allowed, problems=[*broken, *others])
     if not report.compared and not broken:

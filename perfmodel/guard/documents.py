@@ -31,6 +31,8 @@ Figures = dict[str, Any]
 
 #: Figures of a machine that no latency depends on.
 _UNREAD: Final = ("power.", "price.", "memory.capacity", "calibration.", "cache.kind")
+#: What an entry holds for this session alone: the interval, and the latency by stored figures.
+SCRATCH: Final = ("interval", "with_old_figures_ms")
 #: Fields for people: of a whole description, and of its parts.
 _DESCRIBES: Final = ("id", "name", "description", "notes")
 _REMARKS: Final = ("confidence", "source", "setting", "notes")
@@ -59,6 +61,18 @@ class Estimated(Protocol):
     @property
     def latency_ms(self) -> float:
         """Of one run."""
+
+    @property
+    def latency_low_ms(self) -> float | None:
+        """The interval's lower end, where there is an interval."""
+
+    @property
+    def latency_high_ms(self) -> float | None:
+        """The interval's upper end."""
+
+    @property
+    def interval_coverage(self) -> float | None:
+        """The interval's probability of holding the latency."""
 
     @property
     def bottleneck(self) -> str:
@@ -105,10 +119,9 @@ def policy_figures(policy: Precision) -> Figures:
     return found
 
 
-def sources(machine: Machine, scenario: Scenario) -> dict[str, Figures]:
-    """Return the figures that an estimate of ``scenario`` on ``machine`` may read, by source."""
+def scenario_figures(scenario: Scenario) -> dict[str, Figures]:
+    """Return the figures that an estimate of ``scenario`` may read on any machine, by source."""
     return {
-        machine.id: machine_figures(machine),
         f"software.{scenario.loaded.id}": software_figures(scenario.loaded),
         f"precision.{scenario.policy.name}": policy_figures(scenario.policy),
     }
@@ -227,12 +240,15 @@ def estimate_key(cpu: str, scenario: Scenario, workload: Workload) -> str:
 def entry(cpu: str, result: Estimated, scenario: Scenario, workload: Workload) -> Document:
     """Return what is recorded of one estimate.
 
-    ``parts`` are milliseconds by operator family and by the engine that executes it.
+    ``parts`` are milliseconds by operator family and by the engine that executes it; ``interval``
+    is its low and high end in ms and its coverage, or None.
     """
     parts: dict[str, dict[str, float]] = {}
     for kernel in result.kernels:
         engines = parts.setdefault(kernel.family, {})
         engines[kernel.engine] = engines.get(kernel.engine, 0.0) + float(kernel.latency_ms)
+    low, high, coverage = result.latency_low_ms, result.latency_high_ms, result.interval_coverage
+    stated = low is not None and high is not None and coverage is not None
     return {
         "cpu": cpu,
         "precision": scenario.policy.name,
@@ -243,6 +259,7 @@ def entry(cpu: str, result: Estimated, scenario: Scenario, workload: Workload) -
         "latency_ms": float(result.latency_ms),
         "bottleneck": result.bottleneck,
         "parts": parts,
+        "interval": [float(v) for v in (low, high, coverage) if v is not None] if stated else None,
     }
 
 

@@ -6,16 +6,19 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from perfmodel.errors import PerfmodelError
-from perfmodel.figures.figure import Figure
 from perfmodel.guard import documents
-from perfmodel.guard.changes import Move, compare
+from perfmodel.guard.changes import compare
+from perfmodel.guard.outcomes import NotAsRecorded
+from perfmodel.guard.plain import differences, require_plain
+from perfmodel.guard.put_back import put_back
+from perfmodel.guard.report import record_shift
 from perfmodel.guard.session import Recorded, listed
-from perfmodel.guard.snapshots import Folder
+from perfmodel.guard.snapshots import Folder, check_record_name
 from perfmodel.guard.subjects import Subject, subject
 from perfmodel.guard.tolerance import close, milliseconds, share
 from perfmodel.machine import Machine, load_machine
@@ -24,8 +27,8 @@ from perfmodel.scenario import Options, Scenario, scenario_of
 from perfmodel.software import Software
 from perfmodel.vocabulary.precision import Precision
 
-#: How messages name the option that accepts.
-_ACCEPT = "pytest --perfmodel-update"
+#: What is wrong, and whether the report at the end says it too.
+_Fault: TypeAlias = tuple[str, bool]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Guard:
     folder: Folder
     test: str
     updating: bool
+    accept: str
     rtol: str
     cpus: Sequence[str]
     limits: Mapping[str, Any]
@@ -117,16 +121,47 @@ class Guard:
         except PerfmodelError as error:
             self.recorded.failures[self.test] = str(error)
             pytest.fail(str(error), pytrace=False)
-        faults: list[str] = []
+        asks = documents.asks(made.workload, made.module, made.tracer)
+        faults: list[_Fault] = []
         for machine in machines:
+            read = {machine.id: documents.machine_figures(machine)}
             for scenario in scenarios:
+                figures = read | documents.scenario_figures(scenario)
                 try:
-                    faults += self._estimate(made, machine, scenario, limits)
+                    faults += self._estimate(made, asks, machine, scenario, figures, limits)
                 except PerfmodelError as error:
                     self.recorded.failures[self.test] = str(error)
-                    faults.append(f"{made.name}: {error}")
-        if faults:
-            pytest.fail(listed(list(dict.fromkeys(faults))), pytrace=False)
+                    faults.append((f"{made.name}: {error}", False))
+        _fail(faults)
+
+    def record(
+        self, name: str, document: Mapping[str, Any], *, rtol: float | str | None = None
+    ) -> None:
+        """Fail the test where a document that follows from estimates is not as recorded.
+
+        It is for what is made of latencies, such as a cost or the probability of a ranking: the
+        report names it behind the estimates that moved it.
+
+        Args:
+            name: FOLDER/NAME, of its file among the snapshots.
+            document: plain JSON. Floats are equal within ``rtol``, everything else exactly.
+            rtol: by default the marker's, else the option's, which is 1e-6.
+        """
+        try:
+            check_record_name(name)
+            require_plain(dict(document))
+            tolerance = self._limits(rtol, None, None).rtol
+            stored = self.folder.record(name)
+        except PerfmodelError as error:
+            pytest.fail(f"{name}: {error}", pytrace=False)
+        if wrong := self.recorded.add_record(name, dict(document), self.test):
+            pytest.fail(wrong, pytrace=False)
+        if self.updating:
+            return
+        if stored is None:
+            _fail([(f"{name}: no snapshot is stored. To store it: {self.accept}", True)])
+        elif any(differences(stored, dict(document), tolerance)):
+            _fail([(f"{name}: {record_shift(name, stored, document).most}", True)])
 
     def _limits(
         self,
@@ -145,8 +180,14 @@ class Guard:
         )
 
     def _estimate(
-        self, made: Subject, machine: Machine, scenario: Scenario, limits: _Limits
-    ) -> Iterable[str]:
+        self,
+        made: Subject,
+        asks: documents.Document,
+        machine: Machine,
+        scenario: Scenario,
+        figures: Mapping[str, documents.Figures],
+        limits: _Limits,
+    ) -> Iterable[_Fault]:
         """Record one estimate; returns what is wrong with it."""
         result = estimate(made.workload, machine, scenario)
         entry = documents.entry(machine.id, result, scenario, made.workload)
@@ -154,38 +195,39 @@ class Guard:
         place = f"{made.name} {key}"
         latency = entry["latency_ms"]
         if not (math.isfinite(latency) and latency > 0):
-            return [f"{place}: the latency is {latency}, which is never recorded"]
-        figures = documents.sources(machine, scenario)
-        allowed = limits.rtol if limits.max_increase is None else limits.max_increase
+            return [(f"{place}: the latency is {latency}, which is never recorded", False)]
+        rtol, increase = limits.rtol, limits.max_increase
+        allowed = (rtol, rtol) if increase is None else (math.inf, increase)
         wrong = self.recorded.add(
-            made.name, key, entry=entry,
-            asks=documents.asks(made.workload, made.module, made.tracer),
-            figures=figures, test=self.test, allowed=allowed, kept=limits.kept,
+            made.name, key, entry=entry, asks=asks, figures=figures, test=self.test,
+            allowed=allowed, kept=limits.kept,
         )  # fmt: skip
         if wrong:
-            return [wrong]
-        faults = []
+            return [(wrong, False)]
+        faults: list[_Fault] = []
         budget = limits.max_latency_ms
         if budget is not None and latency > budget:
-            faults.append(f"{place}: {latency:.4g} ms, above its budget of {budget:.4g} ms")
+            said = f"{place}: {latency:.4g} ms, above its budget of {budget:.4g} ms"
+            faults.append((said, False))
         if not limits.kept:
             return faults
         stored = self.folder.model(made.name)
         was = None if stored is None else stored["estimates"].get(key)
         if was is None:
             if not self.updating:
-                faults.append(f"{place}: no snapshot is stored. To store it: {_ACCEPT}")
+                said = f"{place}: no snapshot is stored. To store it: {self.accept}"
+                faults.append((said, True))
             return faults
         if not close(was["latency_ms"], latency):
             self._put_back(made, machine, scenario, entry, stored or {})
         if not self.updating and not _allows(limits, was["latency_ms"], latency):
-            faults.append(self._moved(made.name, key, limits))
+            faults.append((self._moved(made.name, key, limits), True))
         return faults
 
     def _moved(self, name: str, key: str, limits: _Limits) -> str:
         stored, now = self.folder.model(name) or {}, self.recorded.models[name]
         run = {"models": {name: {**now, "estimates": {key: now["estimates"][key]}}}, "figures": {}}
-        move: Move = compare({"models": {name: stored}, "figures": {}}, run).moved[0]
+        move = compare({"models": {name: stored}, "figures": {}}, run).moved[0]
         limit = limits.max_increase
         bound = "" if limit is None else f", above the {limit * 100:.3g} % that are allowed"
         labels = f" ({'; '.join(move.labels)})" if move.labels else ""
@@ -211,13 +253,20 @@ class Guard:
         assert olds[0] is not None
         assert olds[1] is not None
         try:
-            before = _machine_with(machine, olds[0])
-            software = _software_with(scenario.loaded, olds[1])
-            with_old = scenario_of(scenario, {"software": software})
+            before, with_old = put_back(machine, scenario, olds[0], olds[1])
             again = estimate(made.workload, before, with_old).latency_ms
         except PerfmodelError:
             return  # A figure that came or went: the report names it, and says no more.
         entry["with_old_figures_ms"] = float(again)
+
+
+def _fail(faults: Sequence[_Fault]) -> None:
+    """Fail the test for what is wrong, if anything is."""
+    if faults:
+        text = listed(list(dict.fromkeys(text for text, _ in faults)))
+        if all(reported for _, reported in faults):
+            raise NotAsRecorded(text)
+        pytest.fail(text, pytrace=False)
 
 
 def _allows(limits: _Limits, was: float, now: float) -> bool:
@@ -235,36 +284,3 @@ def _scenarios(precision: Any, options: Options) -> list[Scenario]:
     if not found:
         raise PerfmodelError("no precision is named")
     return found
-
-
-def _machine_with(machine: Machine, figures: Mapping[str, Any]) -> Machine:
-    """The machine with other figures; raises :class:`PerfmodelError` where that is impossible."""
-    now = documents.machine_figures(machine)
-    if now.keys() != figures.keys():
-        raise PerfmodelError("figures came or went")
-    changed = {path: value for path, value in figures.items() if value != now[path]}
-    if not changed:
-        return machine
-    if any(isinstance(value, str) for value in changed.values()):
-        raise PerfmodelError("rules changed")
-    return machine.with_values({path: _number(value) for path, value in changed.items()})
-
-
-def _software_with(software: Software, figures: Mapping[str, Any]) -> Software:
-    now = documents.software_figures(software)
-    changed = {path: value for path, value in figures.items() if value != now.get(path)}
-    if now.keys() != figures.keys() or any(isinstance(v, str) for v in changed.values()):
-        raise PerfmodelError("rules changed, or figures came or went")
-    tree: dict[str, Any] = {}
-    for path, value in changed.items():
-        *parents, leaf = path.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        number, unit = value if isinstance(value, list) else (value, "")
-        node[leaf] = Figure(number, number, number, unit)
-    return software.overlaid(tree, software.id)
-
-
-def _number(value: Any) -> float:
-    return float(value[0] if isinstance(value, list) else value)

@@ -13,21 +13,23 @@ perfmodel's that takes time: it is loaded in every environment that has both.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 if TYPE_CHECKING:
-    from perfmodel.guard.changes import Report  # noqa: F401 - in a text
     from perfmodel.guard.fixture import Guard
+    from perfmodel.guard.report import Report
     from perfmodel.guard.session import Recorded
     from perfmodel.guard.snapshots import Folder
 
-#: What accepts every shift, and stores what is missing.
-ACCEPT: Final = "pytest --perfmodel-update"
 MARKER: Final = "perfmodel"
+FIXTURE: Final = "perfmodel_guard"
+#: Attribute of a test's report: all that is wrong is in the report at the end.
+_REPORTED: Final = "perfmodel_reported"
 #: The name under which a worker of pytest-xdist sends what it recorded.
 _OUTPUT: Final = "perfmodel_guard"
 
@@ -35,6 +37,7 @@ RECORDED: Final = pytest.StashKey["Recorded"]()
 FOLDER: Final = pytest.StashKey["Folder"]()
 _REPORT: Final = pytest.StashKey["Report"]()
 _PARTIAL: Final = pytest.StashKey[bool]()
+_FAILED: Final = pytest.StashKey[set[str]]()
 
 _OPTIONS: Final = (
     ("snapshots", "DIR", "perfmodel_snapshots", "Folder of the snapshots, from the rootdir."),
@@ -57,6 +60,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         usual = f" [default: {default}]" if default else ""
         group.addoption(f"--perfmodel-{name}", metavar=metavar, default=None, help=text + usual)
         parser.addini(f"perfmodel_{name}", f"{text}{usual}", default=default)
+    parser.addini(
+        "perfmodel_accept", "The command that accepts, as messages name it.",
+        default="pytest --perfmodel-update",
+    )  # fmt: skip
     parser.addini("perfmodel_cpus", "CPUs of a guard that names none.", type="args", default=[])
 
 
@@ -66,6 +73,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"{MARKER}(rtol, max_latency, max_increase): what perfmodel_guard allows in this test",
     )
+    config.stash[_FAILED] = set()
+    config.pluginmanager.register(_Outcomes(config.stash[_FAILED]), "perfmodel-outcomes")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_Workers(), "perfmodel-workers")
 
@@ -106,6 +115,7 @@ def perfmodel_guard(request: pytest.FixtureRequest) -> Guard:
         folder=folder(config),
         test=request.node.nodeid,
         updating=updating(config),
+        accept=config.getini("perfmodel_accept"),
         rtol=option(config, "rtol"),
         cpus=config.getini("perfmodel_cpus"),
         limits=limits,
@@ -144,6 +154,48 @@ def folder(config: pytest.Config) -> Folder:
         found = Folder(config.rootpath / option(config, "snapshots"))
         config.stash[FOLDER] = found
     return found
+
+
+# -- what became of the tests ----------------------------------------------------------------------
+
+
+class _Outcomes:
+    """Notes the tests that failed, here or in a worker."""
+
+    def __init__(self, failed: set[str]) -> None:
+        self.failed = failed
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.add(report.nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Mark what the report says; note a guarded test that may not have made its estimates."""
+    made = yield
+    if FIXTURE in getattr(item, "fixturenames", ()):
+        from perfmodel.guard.outcomes import NotAsRecorded
+
+        reported = call.excinfo is not None and isinstance(call.excinfo.value, NotAsRecorded)
+        if reported:
+            setattr(made, _REPORTED, True)
+        elif made.failed or made.skipped:
+            item.config.stash[_PARTIAL] = True
+    return made
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Note a module that is skipped: its tests, which may guard something, do not run."""
+    made = yield
+    if made.skipped:
+        collector.config.stash[_PARTIAL] = True
+    return made
 
 
 # -- the end of the session ------------------------------------------------------------------------
@@ -199,7 +251,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         from perfmodel.guard import results
 
         results.save(Path(target), found.everything(), old=old, failures=found.failures,
-                     tests=found.tests)  # fmt: skip
+                     tests=found.tests, failed=config.stash[_FAILED])  # fmt: skip
     if report.problems and session.exitstatus in (
         pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED,
     ):  # fmt: skip
@@ -225,31 +277,55 @@ def _ignored(config: pytest.Config) -> bool:
     )
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the report; append it to the step summary of GitHub Actions; write it where asked."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: Any, config: pytest.Config
+) -> Generator[None, None, None]:
+    """Print the report in the place of the failures that it is about; write it where asked.
+
+    With ``-v`` those failures are shown as well.
+    """
     report = config.stash.get(_REPORT, None)
-    if report is None:
-        return
+    stats = terminalreporter.stats
+    failed = stats.get("failed", [])
+    said = [] if config.get_verbosity() > 0 else [r for r in failed if hasattr(r, _REPORTED)]
+    if report is None or not said:
+        yield
+    else:
+        stats["failed"] = [r for r in failed if r not in said]
+        yield
+        stats["failed"] = failed
+    if report is not None:
+        _show(terminalreporter, config, report, said)
+
+
+def _show(
+    terminalreporter: Any, config: pytest.Config, report: Report, said: Sequence[pytest.TestReport]
+) -> None:
     from perfmodel.guard import rendering
 
     accepted = updating(config) and not report.problems
+    accept = config.getini("perfmodel_accept")
     if report:
         terminalreporter.write_sep("=", "perfmodel")
         color = terminalreporter._tw.hasmarkup
-        shown = rendering.text(report, accept=ACCEPT, updated=accepted, color=color)
-        terminalreporter.write(shown)
+        terminalreporter.write(rendering.text(report, accept=accept, updated=accepted, color=color))
+        if said:
+            files = Counter(r.nodeid.partition("::")[0] for r in said)
+            places = ", ".join(f"{count} in {file}" for file, count in sorted(files.items()))
+            terminalreporter.write_line(f"Tests that fail for it (-v shows each): {places}")
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and report:
         with open(summary, "a", encoding="utf-8") as stream:
-            stream.write(rendering.markdown(report, accept=ACCEPT, updated=accepted))
+            stream.write(rendering.markdown(report, accept=accept, updated=accepted))
     target = option(config, "report")
     if target:
         texts: Mapping[str, Any] = {
-            ".md": lambda: rendering.markdown(report, accept=ACCEPT, updated=accepted),
+            ".md": lambda: rendering.markdown(report, accept=accept, updated=accepted),
             ".html": lambda: rendering.page(report),
         }
         path = Path(target)
-        plain = rendering.text(report, accept=ACCEPT, updated=accepted)
+        plain = rendering.text(report, accept=accept, updated=accepted)
         written = texts[path.suffix]() if path.suffix in texts else plain
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written, encoding="utf-8")

@@ -4,10 +4,10 @@
 runs pytest in the current checkout and, with the same perfmodel, in a work tree of the base. So two
 things are told apart that a committed snapshot mixes:
 
-* **the pull request**: base and head recomputed now differ, or what passed at the base fails. This
-  blocks.
-* **drift**: the base does not pass either, since perfmodel or a library changed below both. This is
-  reported, for a change of its own.
+* **the pull request**: a test fails that did not fail at the base, a model that worked is no longer
+  traced, or the increase over the base is more than is allowed. This blocks.
+* **drift**: tests that fail at the base too, since perfmodel or a library changed below both. This
+  is reported, for a change of its own.
 
 FOLDER gets ``report.md`` (empty where nothing moved), ``report.html`` and the results of both.
 """
@@ -22,11 +22,12 @@ from pathlib import Path
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.guard import rendering, results
-from perfmodel.guard.changes import Report
-from perfmodel.guard.difference import compare_results, moved_beyond
+from perfmodel.guard.difference import BROKEN, compare_results, moved_beyond
 from perfmodel.guard.documents import Document
 from perfmodel.guard.gitrange import commit_of, environment, prefix, tree_of
+from perfmodel.guard.report import Report
 from perfmodel.guard.tolerance import share
+from perfmodel.guard.words import listed
 
 #: pytest's exit codes that say something about the tests: passed, failed.
 _JUDGED = (0, 1)
@@ -38,7 +39,11 @@ _DRIFT = (
 
 
 def judge(
-    base_code: int, head_code: int, report: Report | None, limit: float | None
+    base_code: int,
+    head_code: int,
+    report: Report | None,
+    limit: float | None,
+    newly: Sequence[str] = (),
 ) -> tuple[int, str]:
     """Return the exit code for a pull request, and why, in a line.
 
@@ -46,13 +51,19 @@ def judge(
         base_code, head_code: of pytest on both sides.
         report: base against head; None where one of them has no results.
         limit: the increase of latency that is allowed; None allows what the tests allow.
+        newly: tests that fail, and did not at the base.
     """
     if head_code not in _JUDGED:
         return UNKNOWN, f"pytest could not run the suite (exit code {head_code})."
+    if report is not None and any(text.startswith(BROKEN) for text in report.problems):
+        return BLOCKED, "A model that was traced at the base is no longer."
     if report is not None and limit is not None and moved_beyond(report, limit):
-        return BLOCKED, f"Slower than its base by more than {limit * 100:g} %, or no longer traced."
-    if head_code == 1 and base_code == 0:
-        return BLOCKED, "Passed at the base, and fails now: accept by `pytest --perfmodel-update`."
+        return BLOCKED, f"Slower than its base by more than {limit * 100:g} %."
+    if head_code == 1 and (base_code == 0 or newly):
+        which = f" ({rendering.escaped(listed(newly))})" if newly else ""
+        return BLOCKED, (
+            f"Passed at the base, and fails now{which}. To accept: `pytest --perfmodel-update`."
+        )
     if head_code == 1 and report is None:
         return BLOCKED, "Fails, and there is nothing at the base to compare with."
     return PASSED, _DRIFT if head_code == 1 else ""
@@ -84,10 +95,14 @@ def _run(base: str, output: Path, limit: float | None, options: Sequence[str]) -
         if place.is_dir():
             base_code = _pytest(place, (place, tree), output / "base.json", options)
     old, new = _read(output / "base.json"), _read(output / "head.json")
-    report = None
+    report, newly = None, []
     if old is not None and new is not None and old["results"]:
-        report = compare_results(old, new, limit)
-    code, said = judge(base_code, head_code, report, limit)
+        newly = sorted({*new.get("failed", ())} - {*old.get("failed", ())})
+        try:
+            report = compare_results(old, new, limit)
+        except PerfmodelError as error:
+            print(f"perfmodel: base and head: {error}", file=sys.stderr)
+    code, said = judge(base_code, head_code, report, limit, newly)
     shown = ""
     if report is not None and (report or said):
         shown = rendering.markdown(report) + (f"\n{said}\n" if said else "")
@@ -102,7 +117,10 @@ def _run(base: str, output: Path, limit: float | None, options: Sequence[str]) -
 def _pytest(folder: Path, places: tuple[Path, ...], target: Path, options: Sequence[str]) -> int:
     target.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", f"--perfmodel-results={target}", *options]
-    return subprocess.run(command, cwd=folder, env=environment(*places), check=False).returncode
+    env = environment(*places)
+    # The job's summary gets base against head, and not what each has against its snapshots.
+    env.pop("GITHUB_STEP_SUMMARY", None)
+    return subprocess.run(command, cwd=folder, env=env, check=False).returncode
 
 
 def _read(path: Path) -> Document | None:

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from perfmodel._text import significant
-from perfmodel.guard.changes import FIGURE, KINDS, MAPPING, MODEL, TRACER, Move, Report
+from perfmodel.guard.report import FIGURE, KINDS, MAPPING, MODEL, TRACER, Move, RecordShift, Report
+from perfmodel.guard.tolerance import RELATIVE_TOLERANCE
 
 #: Rows of one table, and lines of one list, before "... and N more".
 ROWS: Final = 16
 CAUSES: Final = 16
 LINES: Final = 5
+#: Records of one folder that have a line each.
+_EACH: Final = 2
 #: Columns of effects, and whether their cells are numbers.
 COLUMNS: Final = (
     ("model", False), ("CPU", False), ("setting", False), ("was ms", True), ("is ms", True),
@@ -49,6 +52,8 @@ class _Group:
         move = self.first
         part = f"{move.part} {_signed(move.part_ms)} ms" if move.part else ""
         note = "" if move.beyond else "within its tolerance"
+        if move.beyond and move.allowed > RELATIVE_TOLERANCE:
+            note = f"beyond the {move.allowed * 100:.3g} % allowed"
         old, new = _pair(move.old, move.new)
         return (
             place("model"), place("cpu"), place("setting"), old, new, _change(move), part,
@@ -60,7 +65,7 @@ def groups(moved: Sequence[Move]) -> list[_Group]:
     """Return the shifts, those of equal size and with the same reason to be looked at together."""
     alike: dict[tuple[object, ...], list[Move]] = {}
     for move in moved:
-        key = (_change(move), move.part, move.labels, move.beyond)
+        key = (_change(move), move.part, move.labels, move.beyond, move.allowed)
         alike.setdefault(key, []).append(move)
     return [_Group(tuple(moves)) for moves in alike.values()]
 
@@ -68,8 +73,8 @@ def groups(moved: Sequence[Move]) -> list[_Group]:
 def text(report: Report, *, accept: str = "", updated: bool = False, color: bool = False) -> str:
     """Return the report for a terminal: under 60 lines, whatever moved."""
     bold = (lambda line: f"\x1b[1m{line}\x1b[0m") if color else str
-    lines = [bold(_sentence(report.headline))]
-    for title, items in _sections(report):
+    lines = [bold(_headline(report, updated))]
+    for title, items in _sections(report, updated):
         lines += ["", bold(title), *(f"  {item}" for item in items)]
     table = _rows(report)
     if table:
@@ -83,9 +88,9 @@ def text(report: Report, *, accept: str = "", updated: bool = False, color: bool
 
 def markdown(report: Report, *, accept: str = "", updated: bool = False) -> str:
     """Return the report in GitHub's Markdown; long lists are folded away."""
-    lines = ["### Latency estimates", "", f"**{_escaped(_sentence(report.headline))}**"]
-    for title, items in _sections(report):
-        lines += ["", f"**{title}**", "", *(f"- {_escaped(item)}" for item in items)]
+    lines = ["### Latency estimates", "", f"**{escaped(_headline(report, updated))}**"]
+    for title, items in _sections(report, updated):
+        lines += ["", f"**{title}**", "", *(f"- {escaped(item)}" for item in items)]
     table = _rows(report)
     if table:
         rule = "|".join("--:" if number else ":--" for _, number in COLUMNS)
@@ -100,7 +105,7 @@ def markdown(report: Report, *, accept: str = "", updated: bool = False) -> str:
 
 def page(report: Report, *, title: str = "Latency estimates") -> str:
     """Return the report as one HTML page that loads nothing."""
-    parts = [f"<p class=headline>{html.escape(_sentence(report.headline))}</p>"]
+    parts = [f"<p class=headline>{html.escape(_headline(report))}</p>"]
     for name, items in _sections(report):
         listed = "".join(f"<li>{html.escape(item)}</li>" for item in items)
         parts.append(f"<h2>{html.escape(name)}</h2><ul>{listed}</ul>")
@@ -149,7 +154,14 @@ th, td {{ padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: lef
 # -- what all three say ----------------------------------------------------------------------------
 
 
-def _sections(report: Report) -> Iterable[tuple[str, list[str]]]:
+def _headline(report: Report, updated: bool = False) -> str:
+    line = report.headline
+    if updated:
+        line = line.replace(" not recorded yet", " recorded for the first time")
+    return line[:1].upper() + line[1:]
+
+
+def _sections(report: Report, updated: bool = False) -> Iterable[tuple[str, list[str]]]:
     if report.problems:
         yield "Cannot be compared", _cut(report.problems, LINES)
     causes: list[str] = []
@@ -159,10 +171,29 @@ def _sections(report: Report) -> Iterable[tuple[str, list[str]]]:
         yield "Causes", _cut(causes, CAUSES)
     if report.flips:
         yield "Rankings flipped", _cut(report.flips, LINES)
+    if report.followed:
+        yield "What follows", _cut(_followed(report), LINES)
     if report.added:
-        yield "Not recorded yet", _cut(report.added, LINES)
+        yield "Recorded" if updated else "Not recorded yet", _cut(report.added, LINES)
     if report.gone:
         yield "Recorded, but no longer estimated", _cut(report.gone, LINES)
+
+
+def _followed(report: Report) -> list[str]:
+    """Records that moved: one line each, or one for a folder of many."""
+    folders: dict[str, list[RecordShift]] = {}
+    for shift in report.followed:
+        folders.setdefault(shift.name.partition("/")[0], []).append(shift)
+    lines = []
+    for folder, shifts in folders.items():
+        if len(shifts) > _EACH:
+            first = shifts[0]
+            lines.append(f"{folder}: {len(shifts)} moved, most of all {first.name}: {first.most}")
+            continue
+        for shift in shifts:
+            more = f", and {shift.places - 1} more" if shift.places > 1 else ""
+            lines.append(f"{shift.name}: {shift.most}{more}")
+    return lines
 
 
 def _cut(items: Sequence[str], limit: int) -> list[str]:
@@ -191,7 +222,9 @@ def _more(report: Report) -> str:
 def _advice(report: Report, accept: str, updated: bool) -> str:
     if updated:
         return "Accepted. Review the change of the snapshots like code before committing it."
-    return f"To accept: {accept}" if accept and (report.moved or report.added) else ""
+    if not accept or not (report.moved or report.added or report.followed):
+        return ""
+    return f"To {'accept' if report.moved or report.followed else 'record'}: {accept}"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -224,11 +257,7 @@ def _pair(old: float, new: float) -> tuple[str, str]:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2g}"
-
-
-def _sentence(line: str) -> str:
-    return line[:1].upper() + line[1:]
+    return f"{value:+,.0f}" if abs(value) >= 10 else f"{value:+.2g}"
 
 
 def _align(number: bool) -> str:
@@ -236,10 +265,11 @@ def _align(number: bool) -> str:
 
 
 def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(map(_escaped, cells)) + " |"
+    return "| " + " | ".join(map(escaped, cells)) + " |"
 
 
-def _escaped(cell: str) -> str:
+def escaped(cell: str) -> str:
+    """Return a text that GitHub's Markdown shows as it is."""
     for sign in ("\\", "|", "*", "_", "`", "<", "[", "~", "#", "@"):
         cell = cell.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")
     return cell

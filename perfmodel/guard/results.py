@@ -7,7 +7,7 @@ difference. ``results.schema.json`` in this package is its JSON Schema, made of 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -17,7 +17,7 @@ from perfmodel._files import write_atomically
 from perfmodel._version import __version__
 from perfmodel.errors import PerfmodelError
 from perfmodel.guard.catalogue import catalogue_digest
-from perfmodel.guard.documents import Document
+from perfmodel.guard.documents import SCRATCH, Document
 from perfmodel.guard.snapshots import SnapshotError, checked_model
 
 FORMAT: Final = "perfmodel.results"
@@ -104,7 +104,11 @@ class Provenance(_Record):
 
 
 class Results(_Record):
-    """The whole document; ``failures`` say by test or model why there is no estimate."""
+    """The whole document.
+
+    ``failures`` say by test or model why there is no estimate; ``failed`` are all tests of the
+    session that failed, for whatever reason.
+    """
 
     format: Literal["perfmodel.results"]
     version: Literal[1]
@@ -113,6 +117,7 @@ class Results(_Record):
     models: dict[str, Model]
     figures: dict[str, dict[str, _Value]]
     failures: dict[str, str] = Field(default_factory=dict)
+    failed: list[str] = Field(default_factory=list)
 
 
 def schema() -> Document:
@@ -127,6 +132,7 @@ def document(
     old: Mapping[str, Any] | None = None,
     failures: Mapping[str, str] | None = None,
     tests: Mapping[str, Mapping[str, str]] | None = None,
+    failed: Iterable[str] = (),
 ) -> Document:
     """Return the results document of a run (:mod:`perfmodel.guard`), its records sorted.
 
@@ -135,13 +141,16 @@ def document(
         old: the stored run it was compared with.
         failures: by test or model, why it could not be estimated.
         tests: by model and key, the test that asked for the estimate.
+        failed: tests of the session that failed.
     """
     records = []
     for name in sorted(run["models"]):
         stored = (old or {"models": {}})["models"].get(name, {}).get("estimates", {})
         for key in sorted(run["models"][name]["estimates"]):
             entry = dict(run["models"][name]["estimates"][key])
-            entry.pop("with_old_figures_ms", None)
+            low, high, coverage = entry.get("interval") or (None, None, None)
+            for scratch in SCRATCH:
+                entry.pop(scratch, None)
             was = stored.get(key)
             records.append(
                 {
@@ -149,7 +158,8 @@ def document(
                     "model": name,
                     "key": key,
                     "latency_ms": {
-                        "value": entry["latency_ms"], "low": None, "high": None, "coverage": None,
+                        "value": entry["latency_ms"], "low": low, "high": high,
+                        "coverage": coverage,
                     },
                     "test": (tests or {}).get(name, {}).get(key),
                     "old": was and {k: was[k] for k in ("latency_ms", "bottleneck")},
@@ -166,6 +176,7 @@ def document(
         },
         "figures": dict(sorted(run["figures"].items())),
         "failures": dict(sorted((failures or {}).items())),
+        "failed": sorted(failed),
     }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from perfmodel.guard.changes import Report, compare
-from perfmodel.guard.documents import Document, Figures, digest, entry_sources
+from perfmodel.guard.changes import compare
+from perfmodel.guard.documents import SCRATCH, Document, Figures, digest, entry_sources
+from perfmodel.guard.plain import differences
+from perfmodel.guard.report import Report
 from perfmodel.guard.snapshots import Folder, SnapshotError
 from perfmodel.guard.tolerance import close
 
@@ -21,9 +23,11 @@ class Recorded:
     Attributes:
         models, figures: see :mod:`perfmodel.guard`.
         tests: by model and key, the test that recorded the estimate.
-        allowed: by model and key, the relative difference that its test allows.
+        allowed: by model and key, the relative decrease and increase that its test allows.
         kept: by model and key, whether it is held against a snapshot (or against a budget alone).
-        spoilt: models that two tests describe differently, which no update may write.
+        records: plain documents that follow from estimates, by name (FOLDER/NAME).
+        record_tests: by name, the test that made it.
+        spoilt: models and records that two tests describe differently, which no update may write.
         failures: by test, why it could not estimate.
         problems: what went wrong outside of any test.
         whole: whether every test of the suite ran.
@@ -32,8 +36,10 @@ class Recorded:
     models: dict[str, Document] = field(default_factory=dict)
     figures: dict[str, Figures] = field(default_factory=dict)
     tests: dict[str, dict[str, str]] = field(default_factory=dict)
-    allowed: dict[str, dict[str, float]] = field(default_factory=dict)
+    allowed: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     kept: dict[str, dict[str, bool]] = field(default_factory=dict)
+    records: dict[str, Document] = field(default_factory=dict)
+    record_tests: dict[str, str] = field(default_factory=dict)
     spoilt: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -48,7 +54,7 @@ class Recorded:
         asks: Document,
         figures: Mapping[str, Figures],
         test: str,
-        allowed: float,
+        allowed: Sequence[float],
         kept: bool,
     ) -> str:
         """Record an estimate; returns what contradicts another test's, or an empty text."""
@@ -79,12 +85,26 @@ class Recorded:
             )
         document["asks"][entry["asks"]] = asks
         document["estimates"][key] = entry
-        document["figures"] |= {source: digest(values) for source, values in figures.items()}
+        for source, values in figures.items():
+            if source not in document["figures"]:
+                document["figures"][source] = digest(values)
         self.tests.setdefault(model, {})[key] = test
         limits, held = self.allowed.setdefault(model, {}), self.kept.setdefault(model, {})
         if kept:
-            limits[key] = min(allowed, limits.get(key, math.inf))
+            known_limits = limits.get(key, (math.inf, math.inf))
+            limits[key] = [min(a, b) for a, b in zip(allowed, known_limits, strict=True)]
         held[key] = kept or held.get(key, False)
+        return ""
+
+    def add_record(self, name: str, document: Document, test: str) -> str:
+        """Record a document; returns what contradicts another test's, or an empty text."""
+        if self.records.setdefault(name, document) != document:
+            return self._spoil(
+                name,
+                f"two different documents are called {name!r}, in {self.record_tests[name]} and "
+                f"{test}: give one of them another name",
+            )
+        self.record_tests.setdefault(name, test)
         return ""
 
     def _test_of(self, model: str, asks: str, other: str) -> str:
@@ -105,11 +125,15 @@ class Recorded:
                 wrong = self.add(
                     model, key, entry=entry, asks=document["asks"][entry["asks"]], figures=sources,
                     test=other.tests[model][key],
-                    allowed=other.allowed.get(model, {}).get(key, math.inf),
+                    allowed=other.allowed.get(model, {}).get(key, (math.inf, math.inf)),
                     kept=other.kept[model][key],
                 )  # fmt: skip
                 if wrong and wrong not in self.problems:
                     self.problems.append(wrong)
+        for name, document in other.records.items():
+            wrong = self.add_record(name, document, other.record_tests[name])
+            if wrong and wrong not in self.problems:
+                self.problems.append(wrong)
         self.spoilt |= {m: t for m, t in other.spoilt.items() if m not in self.spoilt}
         self.failures |= other.failures
         self.problems += [text for text in other.problems if text not in self.problems]
@@ -133,26 +157,28 @@ class Recorded:
             held = {k: e for k, e in document["estimates"].items() if self.kept[name][k]}
             if held:
                 models[name] = {**document, "estimates": held}
-        return {"models": models, "figures": self.figures}
+        return {"models": models, "figures": self.figures, "records": self.records}
 
     def everything(self) -> Document:
         """Return all that was recorded, as a run."""
         return {"models": self.models, "figures": self.figures}
 
     def stored(self, folder: Folder) -> Document:
-        """Return what ``folder`` has of the models of this session; an unreadable one is left out.
+        """Return what ``folder`` has of the models and records of this session.
 
-        The test that met it has failed for it.
+        Where the whole suite ran, it is all models that are stored. An unreadable one is left out:
+        the test that met it has failed for it.
         """
-        models: list[str] = []
-        for name in self.models:
-            try:
-                if folder.model(name) is not None:
-                    models.append(name)
-            except SnapshotError:
-                continue
+        models = [
+            name for name in dict.fromkeys([*self.models, *(folder.models() if self.whole else [])])
+            if _readable(folder.model, name) is not None
+        ]  # fmt: skip
+        records = {
+            name: found for name in self.records
+            if (found := _readable(folder.record, name)) is not None
+        }  # fmt: skip
         sources = {s for name in models for s in (folder.model(name) or {})["figures"]}
-        return folder.run(models, sorted(sources | set(self.figures)))
+        return {**folder.run(models, sorted(sources | set(self.figures))), "records": records}
 
     def report(self, old: Document) -> Report:
         """Return what this session has different from what was stored."""
@@ -163,17 +189,19 @@ class Recorded:
         """Accept everything: write what differs from ``folder``; returns what went wrong.
 
         An estimate within 1e-6 of the stored one stays as it is stored, so that small drifts cannot
-        add up unseen. Estimates of the model that no test made this time stay too, unless the
-        whole suite ran.
+        add up unseen. Estimates that no test made this time stay too, unless the whole suite ran;
+        then models that no test guards any more go, with the figures that only they read.
         """
         wrong = []
         accepted: set[str] = set()
+        replaced: set[str] = set()
         for name, document in self.run()["models"].items():
             if name in self.spoilt:
                 continue
             try:
                 before = folder.model(name)
                 merged = _merged(before, document, self.whole)
+                replaced |= set((before or {"figures": ()})["figures"])
                 if merged != before:
                     folder.store_model(name, merged)
                 accepted |= set(document["figures"])
@@ -185,7 +213,36 @@ class Recorded:
                     folder.store_figures(source, self.figures[source])
             except SnapshotError as error:
                 wrong.append(str(error))
+        for name, made in self.records.items():
+            try:
+                before = folder.record(name)
+                if name not in self.spoilt and (before is None or any(differences(before, made))):
+                    folder.store_record(name, made)
+            except SnapshotError as error:
+                wrong.append(str(error))
+        if self.whole:
+            wrong += self._remove(folder, replaced)
         return wrong
+
+    def _remove(self, folder: Folder, replaced: set[str]) -> list[str]:
+        """Remove models that nothing guards, and of their and ``replaced`` figures the unread."""
+        wrong: list[str] = []
+        kept = {name for name, document in self.run()["models"].items() if document}
+        for name in folder.models():
+            if name not in kept and name not in self.models:
+                replaced = replaced | set((folder.model(name) or {"figures": ()})["figures"])
+                wrong += folder.remove(folder.model_file(name))
+        read = {s for name in folder.models() for s in (folder.model(name) or {})["figures"]}
+        for source in sorted(replaced - read):
+            wrong += folder.remove(folder.figures_file(source))
+        return wrong
+
+
+def _readable(read: Callable[[str], Document | None], name: str) -> Document | None:
+    try:
+        return read(name)
+    except SnapshotError:
+        return None
 
 
 def _merged(before: Document | None, now: Mapping[str, Any], whole: bool) -> Document:
@@ -220,7 +277,7 @@ def _same(was: Document, entry: Document) -> bool:
 
 
 def _without_scratch(entry: Document) -> Document:
-    return {name: value for name, value in entry.items() if name != "with_old_figures_ms"}
+    return {name: value for name, value in entry.items() if name not in SCRATCH}
 
 
 def listed(lines: Sequence[str], limit: int = 6) -> str:

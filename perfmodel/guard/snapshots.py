@@ -3,6 +3,7 @@
 ========================== ==========================================================
 ``MODEL.json``             what the model asks for, and its estimates
 ``figures/SOURCE.json``    the figures of a CPU, a software or a policy that were read
+``FOLDER/NAME.json``       a document that a test recorded beside them
 ========================== ==========================================================
 
 The files are written through an extension of syrupy, whole or not at all.
@@ -23,6 +24,7 @@ from syrupy.extensions.json import JSONSnapshotExtension
 from perfmodel._files import write_atomically
 from perfmodel.errors import PerfmodelError
 from perfmodel.guard.documents import Document, Figures
+from perfmodel.guard.plain import differences
 
 if TYPE_CHECKING:
     from syrupy.data import SnapshotCollection
@@ -38,12 +40,16 @@ class SnapshotError(PerfmodelError):
     """A snapshot that cannot be read or written; the message names the file and what to do."""
 
 
-class GuardExtension(JSONSnapshotExtension):
-    """How syrupy stores what the guard records: sorted keys, small tables on one line."""
+class RecordExtension(JSONSnapshotExtension):
+    """How syrupy stores plain documents: sorted keys, and floats equal within a tolerance."""
 
-    def serialize(self, data: SerializableData, **filters: Any) -> SerializedData:
-        """Return the document as JSON text; raises ValueError for a NaN, which JSON lacks."""
-        return dumps(data)
+    def matches(self, *, serialized_data: SerializedData, snapshot_data: SerializedData) -> bool:
+        """Return whether the new text is as the stored one; what is no JSON never is."""
+        try:
+            stored = json.loads(snapshot_data)
+        except ValueError:
+            return False
+        return not any(differences(stored, json.loads(serialized_data)))
 
     @classmethod
     def write_snapshot_collection(
@@ -52,6 +58,14 @@ class GuardExtension(JSONSnapshotExtension):
         """Write the one snapshot of a file, whole or not at all; raises :class:`OSError`."""
         for snapshot in snapshot_collection:
             write_atomically(Path(snapshot_collection.location), str(snapshot.data))
+
+
+class GuardExtension(RecordExtension):
+    """How syrupy stores what is recorded of a model: small tables are on one line."""
+
+    def serialize(self, data: SerializableData, **filters: Any) -> SerializedData:
+        """Return the document as JSON text; raises ValueError for a NaN, which JSON lacks."""
+        return dumps(data)
 
 
 def dumps(document: object) -> str:
@@ -91,6 +105,17 @@ def file_name(name: str) -> str:
     return f"{clean}-{digest(name)[:6]}"
 
 
+def check_record_name(name: str) -> None:
+    """Raise :class:`SnapshotError` for a name that is not FOLDER/NAME, or could be a model's."""
+    parts = name.split("/")
+    fine = len(parts) > 1 and all(part and file_name(part) == part for part in parts)
+    if not fine or parts[0] == FIGURES:
+        raise SnapshotError(
+            "a record's name is FOLDER/NAME, of letters, digits and _.+-; the folder is any but "
+            f"{FIGURES}"
+        )
+
+
 @dataclass
 class Folder:
     """The snapshots in one folder, read when they are asked for."""
@@ -98,6 +123,7 @@ class Folder:
     path: Path
     _models: dict[str, Document | None] = field(default_factory=dict)
     _figures: dict[str, Figures | None] = field(default_factory=dict)
+    _records: dict[str, Document | None] = field(default_factory=dict)
 
     def model_file(self, name: str) -> Path:
         """Return where the model's document is, or would be."""
@@ -107,13 +133,37 @@ class Folder:
         """Return where the figures of ``source`` are, or would be."""
         return self.path / FIGURES / f"{file_name(source)}.json"
 
+    def record_file(self, name: str) -> Path:
+        """Return where the record called ``name`` is, or would be."""
+        return self.path / f"{name}.json"
+
+    def models(self) -> list[str]:
+        """Return the names of all models that are stored and readable."""
+        found = []
+        for path in sorted(self.path.glob("*.json")):
+            try:
+                # A model's name is in its file; the file's name may differ.
+                document = _read(path, _MODEL)
+            except SnapshotError:
+                continue
+            if document is not None and self.model_file(document["model"]) == path:
+                found.append(str(document["model"]))
+        return found
+
     def model(self, name: str) -> Document | None:
         """Return the model's document; None where none is stored.
 
         Raises :class:`SnapshotError` for one that cannot be read, or is none.
         """
         if name not in self._models:
-            self._models[name] = _read(self.model_file(name), _MODEL)
+            found = _read(self.model_file(name), _MODEL)
+            # Where a file system ignores case, "net" and "Net" are one file.
+            if found is not None and found["model"] != name:
+                raise SnapshotError(
+                    f"{self.model_file(name)}: holds {found['model']!r}, and not {name!r}: give "
+                    "one of them another name="
+                )
+            self._models[name] = found
         return self._models[name]
 
     def figures(self, source: str) -> Figures | None:
@@ -127,6 +177,15 @@ class Folder:
             except SnapshotError:
                 self._figures[source] = None
         return self._figures[source]
+
+    def record(self, name: str) -> Document | None:
+        """Return the record called ``name``; None where none is stored.
+
+        Raises :class:`SnapshotError` for one that cannot be read.
+        """
+        if name not in self._records:
+            self._records[name] = _read(self.record_file(name), {})
+        return self._records[name]
 
     def run(self, models: Iterable[str], sources: Iterable[str]) -> Document:
         """Return what is stored of these models and sources, as a run."""
@@ -145,11 +204,30 @@ class Folder:
         self._store(self.figures_file(source), figures)
         self._figures[source] = dict(figures)
 
-    def _store(self, path: Path, document: Mapping[str, Any]) -> None:
+    def store_record(self, name: str, document: Mapping[str, Any]) -> None:
+        """Write a record; raises as :meth:`store_model`."""
+        self._store(self.record_file(name), document, RecordExtension)
+        self._records[name] = dict(document)
+
+    def remove(self, path: Path) -> list[str]:
+        """Remove a file of this folder; returns why that is impossible, where it is."""
+        self._models, self._figures = {}, {}
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            return [f"{path}: cannot be removed: {error.strerror or error}"]
+        return []
+
+    def _store(
+        self,
+        path: Path,
+        document: Mapping[str, Any],
+        extension: type[RecordExtension] = GuardExtension,
+    ) -> None:
         from syrupy.data import Snapshot, SnapshotCollection
 
         try:
-            data = GuardExtension().serialize(dict(document))
+            data = extension().serialize(dict(document))
         except ValueError:
             raise SnapshotError(
                 f"{path}: a latency is not a number, which is never recorded"
@@ -158,7 +236,7 @@ class Folder:
             path.parent.mkdir(parents=True, exist_ok=True)
             collection = SnapshotCollection(location=str(path))
             collection.add(Snapshot(name=path.stem, data=data))
-            GuardExtension.write_snapshot_collection(snapshot_collection=collection)
+            extension.write_snapshot_collection(snapshot_collection=collection)
         except OSError as error:
             raise SnapshotError(
                 f"{path}: cannot be written: {error.strerror or error}; nothing of it is lost, the "

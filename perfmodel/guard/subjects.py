@@ -116,7 +116,8 @@ def _named(model: Any, scenario: Scenario, name: str | None) -> Subject:
     if isinstance(model, str) and source.fixed_batch is None and _zoo_knows(model):
         run = [model, workload.batch, workload.phase, workload.tokens, workload.context]
         libraries = {k: v for k, v in workload.provenance.items() if k not in ("tracer", "torch")}
-        return Subject(label, workload, digest([run, libraries]), _tracer(workload.provenance))
+        code = digest([run, libraries, sources_digest("models")])
+        return Subject(label, workload, code, _tracer(workload.provenance))
     return Subject(label, workload)
 
 
@@ -234,15 +235,20 @@ def _tracer(provenance: Mapping[str, str]) -> str:
     return f"tracer {TRACER_VERSION} {tracer_digest()}, torch {release}"
 
 
-@functools.cache
 def tracer_digest() -> str:
-    """Return a digest of all that a trace comes from: the tracer's, zoo's and workload's sources.
+    """Return a digest of all that a trace of a module comes from.
 
     While the tracer is being changed its version stands still; a trace made by the code of an hour
     ago must not hide the change.
     """
+    return sources_digest("tracing", "workload", "vocabulary")
+
+
+@functools.cache
+def sources_digest(*rooms: str) -> str:
+    """Return a digest of the sources of these rooms of the package."""
     package, found = Path(storage.__file__).parents[1], hashlib.sha256()
-    for room in ("tracing", "models", "workload", "vocabulary"):
+    for room in rooms:
         for path in sorted((package / room).rglob("*.py")):
             found.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:12]

@@ -249,3 +249,16 @@ def test_weights_on_meta_are_not_initialised_and_others_are(nets: Callable[..., 
     workloads = [subject(factory(d), Scenario(), name="x").workload for d in ("meta", "cpu")]
     assert workloads[0] == workloads[1]
     assert all(bool(p.abs().sum() > 0) for p in made["cpu"].parameters())
+
+
+@pytest.mark.parametrize(("room", "changed"), [("models", "module"), ("tracing", "tracer")])
+def test_of_a_named_model_a_changed_zoo_is_told_from_a_changed_tracer(
+    monkeypatch: pytest.MonkeyPatch, room: str, changed: str
+) -> None:
+    before, original = subject("resnet50", Scenario()), subjects.sources_digest
+    monkeypatch.setattr(
+        subjects, "sources_digest", lambda *rooms: "another" if room in rooms else original(*rooms)
+    )
+    after = subject("resnet50", Scenario())
+    assert (before.module != after.module) == (changed == "module")
+    assert (before.tracer != after.tracer) == (changed == "tracer")

@@ -8,17 +8,21 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.guard.conftest import TWO, Suite, report, said
+from tests.guard.conftest import PLUGIN, TWO, Suite, report, said
 
 ACCEPT = "pytest --perfmodel-update"
 
 
 def test_a_first_run_fails_and_says_how_to_record(suite: Suite) -> None:
-    result = suite.run()
+    result = suite.run("-v")
     result.assert_outcomes(passed=1, failed=2)
     assert f"net one bf16: no snapshot is stored. To store it: {ACCEPT}" in said(result)
     assert "No estimate to compare with; 4 not recorded yet" in report(result)
+    assert f"To record: {ACCEPT}" in report(result)
     assert suite.files() == {}, "a run without the option writes nothing"
+    lines = report(suite.run("--perfmodel-update"))
+    assert lines[0] == "No estimate to compare with; 4 recorded for the first time"
+    assert "Recorded" in lines
 
 
 def test_accepted_it_passes_and_says_nothing(suite: Suite) -> None:
@@ -175,7 +179,7 @@ def test_net(perfmodel_guard):
         ("rtol=0.05", 0.9, "-"),
         ('max_increase="5 %"', 0.69, ""),
         ('max_increase="5 %"', 0.9, ""),
-        ('max_increase="5 %"', 0.6, "above the 5 % that are allowed"),
+        ('max_increase="5 %"', 0.6, "beyond the 5 % allowed"),
         ('max_latency="1 us"', 0.7, "above its budget of 0.001 ms"),
         ('max_latency="1 us", max_increase=0.5', 0.7, "above its budget of 0.001 ms"),
         ("max_latency=1000", 0.6, ""),
@@ -234,6 +238,48 @@ def test_a_part_of_the_suite_accuses_and_removes_nothing(
     assert report(suite.run(*selection)) == []
     assert suite.run(*selection, "--perfmodel-update").ret == 0
     assert suite.files() == before
+
+
+REPLACED = """
+import pytest
+def test_other(perfmodel_guard):
+    perfmodel_guard("net.json", name="other", cpus="two.toml", precision="bf16")
+{}
+"""
+
+
+def test_a_model_that_nothing_guards_any_more_goes_with_its_figures(suite: Suite) -> None:
+    suite.accepted().tests(REPLACED.format(""))
+    assert "net one bf16" in report(suite.run())
+    suite.accepted()
+    assert sorted(suite.files()) == [
+        "figures/precision.bf16.json", "figures/software.openvino.json", "figures/two.json",
+        "other.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "def test_net(perfmodel_guard): 1 / 0",
+        "def test_net(perfmodel_guard): pytest.skip('no torch')",
+        "def test_net(perfmodel_guard): perfmodel_guard('gone.json', cpus='one.toml')",
+        "@pytest.mark.xfail(strict=True)\ndef test_net(perfmodel_guard): 1 / 0",
+    ],
+)
+def test_an_update_removes_nothing_where_a_guarded_test_made_no_estimates(
+    suite: Suite, more: str
+) -> None:
+    suite.accepted().tests(REPLACED.format(more))
+    suite.run("--perfmodel-update")
+    assert {"net.json", "other.json", "figures/one.json"} <= suite.files().keys()
+
+
+def test_a_module_that_is_skipped_removes_nothing(suite: Suite) -> None:
+    suite.accepted().tests(REPLACED.format(""), "test_other")
+    suite.tests("import pytest\npytest.importorskip('no_such_module')\n")
+    suite.run("--perfmodel-update")
+    assert "net.json" in suite.files()
 
 
 # -- bad input -------------------------------------------------------------------------------------
@@ -327,6 +373,18 @@ def test_b(perfmodel_guard):
     assert "net.json" not in suite.files()
 
 
+def test_a_file_that_is_another_models_is_not_overwritten(suite: Suite) -> None:
+    """As "net" and "Net" are where a file system ignores case."""
+    suite.accepted()
+    (suite.snapshots / "net.json").rename(suite.snapshots / "Net.json")
+    before = suite.files()
+    suite.tests(BUDGETS.format('name="Net"'))
+    result = suite.run("--perfmodel-update")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "Net.json: holds 'net', and not 'Net': give one of them another name=" in said(result)
+    assert suite.files() == before
+
+
 def test_two_cpus_of_one_id_fail(suite: Suite) -> None:
     (suite.path / "two.toml").write_text(TWO.replace('"two"', '"one"'))
     result = suite.run("--perfmodel-update")
@@ -411,5 +469,5 @@ def test_without_syrupy_one_line_says_what_to_install(
     import sys
 
     monkeypatch.setitem(sys.modules, "syrupy", None)
-    result = suite.pytester.runpytest_inprocess("-p", "perfmodel.guard.plugin")
+    result = suite.pytester.runpytest_inprocess(*PLUGIN)
     assert "pip install 'perfmodel[pytest]'" in said(result)

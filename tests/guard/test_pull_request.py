@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,14 @@ SLOWER = compare(run(), scaled(run(), 1.1))
 FASTER = compare(run(), scaled(run(), 0.9))
 
 
+BROKEN = compare(run(), run(), problems=["worked and now fails: test_m1: no formula for x"])
+
+
 @pytest.mark.parametrize(
     ("base", "head", "report", "limit", "code", "said"),
     [
+        (1, 1, BROKEN, None, BLOCKED, "traced at the base is no longer"),
+        (0, 0, BROKEN, 0.5, BLOCKED, "traced at the base is no longer"),
         (0, 0, STILL, None, PASSED, ""),
         (0, 0, SLOWER, None, PASSED, ""),
         (0, 0, SLOWER, 0.05, BLOCKED, "Slower than its base by more than 5 %"),
@@ -70,8 +76,10 @@ def test_both_sides_run_and_the_report_is_written(
     net(4096).save("net.json")
 
     command = [*python, "perfmodel.guard.pull_request", "--base", "HEAD", "--output", "out"]
-    done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
+    summary = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    done = subprocess.run(command, env=env | summary, check=False, capture_output=True, text=True)
     assert done.returncode == BLOCKED, done.stderr
+    assert not (tmp_path / "summary.md").exists(), "it is the job's, and each side would add to it"
     text = Path("out/report.md").read_text()
     assert "layers.\\*.fc1 outputs 3072 -> 4096" in text
     assert "Passed at the base, and fails now" in text
@@ -82,3 +90,53 @@ def test_both_sides_run_and_the_report_is_written(
     done = subprocess.run(limited, env=env, check=False, capture_output=True, text=True)
     assert done.returncode == PASSED, done.stderr
     assert "2 of 2 estimates moved" in Path("out/report.md").read_text()
+
+
+def test_drift_is_reported_and_what_worked_and_now_fails_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base whose snapshot of one model does not hold, and three heads on top of it."""
+    project, env = tmp_path / "project", environment(tmp_path / "site")
+    project.mkdir()
+    monkeypatch.chdir(project)
+    git("init", "--quiet", "--initial-branch", "main")
+    Path("one.toml").write_text(ONE.format(0.7))
+    for name in ("drifts", "holds"):
+        net().save(f"{name}.json")
+        Path(f"test_{name}.py").write_text(
+            f"def test_{name}(perfmodel_guard):\n"
+            f'    perfmodel_guard("{name}.json", cpus="one.toml", name="{name}")\n'
+        )
+    python = [sys.executable, "-m"]
+    accept = [*python, "pytest", "-q", "--perfmodel-update"]
+    subprocess.run(accept, env=env, check=True, capture_output=True)
+    snapshot = Path("perfmodel_snapshots/drifts.json")
+    document = json.loads(snapshot.read_text())
+    document["estimates"]["one int8"]["latency_ms"] *= 1.1
+    snapshot.write_text(json.dumps(document))
+    git("add", ".")
+    git("commit", "--quiet", "--message", "base")
+    git("tag", "base")
+    command = [*python, "perfmodel.guard.pull_request", "--base", "base", "--output", "out"]
+
+    def judged(message: str) -> tuple[int, str]:
+        git("add", ".", ":!out")
+        git("commit", "--quiet", "--allow-empty", "--message", message)
+        done = subprocess.run(command, env=env, check=False, capture_output=True, text=True)
+        return done.returncode, Path("out/report.md").read_text()
+
+    code, text = judged("nothing")
+    assert code == PASSED
+    assert "do not hold at the base either" in text
+
+    net(4096).save("holds.json")
+    code, text = judged("slower")
+    assert code == BLOCKED
+    assert "Passed at the base, and fails now (test\\_holds.py::test\\_holds)" in text
+    assert "layers.\\*.fc1 outputs 3072 -> 4096" in text
+
+    Path("holds.json").unlink()
+    code, text = judged("gone")
+    assert code == BLOCKED
+    assert "A model that was traced at the base is no longer." in text
+    assert "worked and now fails: test\\_holds.py::test\\_holds: " in text

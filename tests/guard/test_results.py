@@ -44,6 +44,15 @@ def test_the_plugin_writes_them_with_old_values_and_tests(suite: Suite) -> None:
     assert first["test"].startswith("test_suite.py::")
     assert first["old"]["latency_ms"] > first["latency_ms"]["value"]
     assert len(document["results"]) == 4
+    for result in document["results"]:
+        latency = result["latency_ms"]
+        assert 0 < latency["low"] < latency["value"] < latency["high"]
+        assert latency["coverage"] == 0.8
+    assert document["failed"] == ["test_suite.py::test_net[one.toml]"]
+    stored = (suite.snapshots / "net.json").read_text()
+    assert "interval" not in stored, "a snapshot holds what is compared"
+    (metric,) = exporters.bencher(document)["net one bf16"].values()
+    assert metric["lower_value"] < metric["value"] < metric["upper_value"]
 
 
 def wrong(**changes: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What counts as a difference between a stored and a new JSON document.
+"""Plain JSON documents, and where two of them differ.
 
 Floats are equal within a relative tolerance; they are compared, never rounded, so no value sits on
 a rounding boundary. Everything else (integers, labels, keys, lengths, types) is equal or different.
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
-#: Wide enough for a different NumPy build or CPU, far below any change of a formula or a figure.
-RELATIVE_TOLERANCE: Final = 1e-6
+from perfmodel.errors import PerfmodelError
+from perfmodel.guard.tolerance import RELATIVE_TOLERANCE, close
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -35,20 +35,23 @@ class Difference:
     old: object
     new: object
 
+    @property
+    def place(self) -> str:
+        """The path as text: "cpus.epyc_9654.energy_j"."""
+        return ".".join(map(str, self.path)) or "the whole"
 
-def close(old: float, new: float, relative: float = RELATIVE_TOLERANCE) -> bool:
-    """Whether two floats are equal within ``relative`` of the larger magnitude.
-
-    A NaN equals nothing, itself included: an estimate that is not a number is never as recorded.
-    An infinity equals only itself, and zero only zero.
-    """
-    return math.isclose(old, new, rel_tol=relative, abs_tol=0.0)
+    @property
+    def size(self) -> float:
+        """How large it is, in either direction; infinite but of two positive numbers."""
+        numbers = [v for v in (self.old, self.new) if isinstance(v, int | float)]
+        usable = len(numbers) == 2 and all(math.isfinite(v) and v > 0 for v in numbers)
+        return abs(math.log(numbers[1] / numbers[0])) if usable else math.inf
 
 
 def differences(
     old: object, new: object, relative: float = RELATIVE_TOLERANCE, path: Path = ()
 ) -> Iterator[Difference]:
-    """Every place at which ``new`` differs from ``old``, in the order of sorted keys.
+    """Yield every place at which ``new`` differs from ``old``, in the order of sorted keys.
 
     Both are parsed JSON. A subtree that only one of them has is one difference.
     """
@@ -78,13 +81,21 @@ def _item(items: list[object], index: int) -> object:
     return items[index] if index < len(items) else ABSENT
 
 
-def nan_paths(document: object, path: Path = ()) -> Iterator[Path]:
-    """Where ``document`` holds a NaN."""
-    if isinstance(document, dict):
-        for key in sorted(document):
-            yield from nan_paths(document[key], (*path, key))
-    elif isinstance(document, list):
-        for index, item in enumerate(document):
-            yield from nan_paths(item, (*path, index))
-    elif isinstance(document, float) and math.isnan(document):
-        yield path
+def require_plain(value: object, place: str = "the document") -> None:
+    """Raise :class:`PerfmodelError` for what JSON does not have: a NumPy integer, a NaN, a tuple.
+
+    ``place`` begins the message, which names where it is.
+    """
+    inner = "" if place == "the document" else f"{place}."
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise PerfmodelError(f"{place} has the key {key!r}, which is not text")
+            require_plain(item, f"{inner}{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            require_plain(item, f"{inner}{index}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise PerfmodelError(f"{place} is {value}, which is never recorded")
+    elif not (value is None or type(value) in (bool, int, float, str)):
+        raise PerfmodelError(f"{place} is a {type(value).__name__}, which JSON does not have")
