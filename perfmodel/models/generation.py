@@ -19,14 +19,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from perfmodel.errors import PerfmodelError, TraceError
+from perfmodel.errors import PerfmodelError
 from perfmodel.models.decoding import import_transformers
 from perfmodel.models.huggingface import DEFAULT_CONTEXT, DEFAULT_TOKENS
-from perfmodel.tracing.stand_in import StandIns
-from perfmodel.tracing.trace_errors import explain
-from perfmodel.tracing.tracing import trace
+from perfmodel.tracing.tracing import returned, trace
 from perfmodel.workload.workload import Workload
 
 PHASES: Final = ("prefill", "decode")
@@ -293,18 +290,14 @@ def _discover(
     model: torch.nn.Module, name: str, inputs: dict[str, Any], cache: str, past: Any
 ) -> tuple[Any, torch.Tensor | None]:
     """The cache after one token, on meta, and what the encoder returned, if there is one."""
-    stand_ins = StandIns(FakeTensorMode(allow_non_fake_inputs=True))
+
+    def keep(given: dict[str, Any], output: Any) -> tuple[Any, torch.Tensor | None]:
+        found = given[cache] if past is not None else getattr(output, cache, None)
+        encoded = getattr(output, "encoder_last_hidden_state", None)
+        return _copied(found), None if encoded is None else _meta(encoded)
+
     given = {**inputs, **({cache: past} if past is not None else {})}
-    try:
-        with stand_ins.inside(model), stand_ins.inside(given) as walk:
-            with stand_ins.mode, torch.no_grad():
-                output = model(**walk.roots[0])
-            found = past if past is not None else getattr(output, cache, None)
-            encoded = getattr(output, "encoder_last_hidden_state", None)
-            # Out of the walk, which empties the cache again.
-            return _copied(found), None if encoded is None else _meta(encoded)
-    except Exception as error:
-        raise TraceError(f"{name}: {explain(error, model)}") from error
+    return returned(name, model, given, keep)
 
 
 def _meta(tensor: torch.Tensor) -> torch.Tensor:

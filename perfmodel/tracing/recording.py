@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -23,9 +24,10 @@ from torch.export.graph_signature import InputKind
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from perfmodel.errors import TraceError, UnmodelledOperator
-from perfmodel.tracing import control_flow, decomposing, operators
+from perfmodel.tracing import control_flow, copying, decomposing, operators
 from perfmodel.tracing.control_flow import Body
 from perfmodel.tracing.operators import Call, Cost, Formula
+from perfmodel.tracing.repeating import Mark
 from perfmodel.tracing.trace_errors import unknown_size
 from perfmodel.vocabulary import families
 from perfmodel.workload.workload import (
@@ -157,6 +159,8 @@ class Recorder:
         self._accesses: list[tuple[int, int, int, int, _Block | None]] = []
         self._names: dict[str, int] = {}
         self._operators: dict[Any, _Operator] = {}
+        #: Ends of the tables where passes of loops began.
+        self._passes: list[tuple[int, int, int]] = []
         # A storage is known by its address, which nobody else may get while we record.
         self._alive: list[object] = []
 
@@ -200,11 +204,14 @@ class Recorder:
     def run(self, module: fx.GraphModule) -> None:
         """Record the nodes of ``module`` in order."""
         for node in module.graph.nodes:
-            if node.op == "call_function":
+            if node.op in ("call_function", "mark"):
                 self._node(node, module)
 
     def _node(self, node: fx.Node, module: fx.GraphModule) -> None:
         target = node.target
+        if node.op == "mark":
+            self._pass(target)
+            return
         results = list(_tensors_in(node.meta.get("val")))
         if any(_is_unknown(size) for result in results for size in result.shape):
             stack = node.meta.get("stack_trace")
@@ -361,6 +368,37 @@ class Recorder:
             shift = step * len(kernels)
             self._kernels.extend((f"{row[0]}@{step + 1}", *row[1:]) for row in kernels)
             self._accesses.extend((row[0] + shift, *row[1:]) for row in accesses)
+
+    def _pass(self, mark: Mark) -> None:
+        """Note where a pass of a loop begins, and record the copies of the one before."""
+        self._passes.append((len(self._kernels), len(self._accesses), len(self._tensors)))
+        if not mark.copies:
+            return
+        self.note(mark.note)
+        (k2, a2, t2), (k3, a3, t3), (k4, a4, t4) = self._passes[-3:]
+        if (k4 - k3, a4 - a3, t4 - t3) != (k3 - k2, a3 - a2, t3 - t2):
+            raise TraceError(f"{self.model}: passes of a loop differ that called the same")
+        passes = copying.Passes(self._kernels[k2:], self._accesses[a2:], self._tensors[t2:], t2)
+        made = copying.copies(passes, mark.copies)
+        self._kernels += made.kernels
+        self._accesses += made.accesses
+        self._tensors += made.tensors
+        for label, further in made.numbers.items():
+            self._names[label] += further
+        rows = t4 - t3
+        moved = {
+            storage: row + mark.copies * rows
+            for storage, row in self._row.items()
+            if t3 <= row < t4
+        }
+        for entry, others in mark.entries:
+            self._alive.append(others)
+            storage = self._storage(entry)
+            for position, stand_in in enumerate(others):
+                self._row[self._storage(stand_in)] = self._row[storage] + position * rows
+                self._known[self._storage(stand_in)] = self._known[storage]
+        # What the pass made is, from here on, what the last copy of it made.
+        self._row |= moved
 
     def _unite(self, alias: object, original: object) -> None:
         if isinstance(alias, torch.Tensor) and isinstance(original, torch.Tensor):
@@ -539,7 +577,8 @@ def _parted(
 
 
 def _columns(rows: list[Any], width: int) -> list[tuple[Any, ...]]:
-    return [tuple(column) for column in zip(*rows, strict=True)] or [()] * width
+    # Not zip(*rows), which is slow for a million rows.
+    return [tuple(map(itemgetter(column), rows)) for column in range(width)]
 
 
 def _integers(values: tuple[Any, ...], integer: type[np.generic] = np.int64) -> IntArray:

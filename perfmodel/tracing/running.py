@@ -34,6 +34,8 @@ from perfmodel.tracing.values import Values, tensors_in
 _DEVICE: Final = torch.ops.prim.device.default
 _LIFTS: Final = (torch.ops.aten.lift_fresh.default, torch.ops.aten.lift_fresh_copy.default)
 _CASTS: Final = frozenset({torch.ops.aten.to, torch.ops.aten._to_copy})
+#: More tensors than this in one argument are very many.
+_MANY: Final = 64
 #: Kinds of tensors whose operators are noted as they are; others say themselves what they call.
 _OWN: Final = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer, FakeTensor)
 
@@ -128,13 +130,24 @@ class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
             try:
                 result = shapes.result(func, args, kwargs)
                 if result is NotImplemented:
-                    result = func(*args, **kwargs)
+                    with self._uncached() if _is_long(args) else nullcontext():
+                        result = func(*args, **kwargs)
                 check_sizes(func, result)
             except VALUES_NEEDED as error:
                 return self._parts(func, args, kwargs, error)
             self.values.note(func, args, kwargs, result)
         self._step(func, args, kwargs, result)
         return result
+
+    @contextmanager
+    def _uncached(self) -> Iterator[None]:
+        """Calculate shapes anew: of very many tensors, looking for a result takes longer."""
+        mode = self._stand_ins.mode
+        enabled, mode.cache_enabled = mode.cache_enabled, False
+        try:
+            yield
+        finally:
+            mode.cache_enabled = enabled
 
     def _parts(self, func: Any, args: Any, kwargs: Any, error: Exception) -> Any:
         """What ``func`` returns if the values that it needs are known to one of its parts."""
@@ -213,6 +226,10 @@ class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
     def step(self, func: Any, args: Any, result: Any) -> None:
         """Note that ``func`` was called."""
         self._step(func, args, {}, result)
+
+
+def _is_long(args: tuple[Any, ...]) -> bool:
+    return any(isinstance(value, list) and len(value) > _MANY for value in args)
 
 
 def check_sizes(func: Any, result: Any) -> None:

@@ -7,14 +7,15 @@ whole, each one kernel.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import logging
 import sys
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from perfmodel.errors import TraceError
 from perfmodel.tracing import inputs
 from perfmodel.tracing.program import Program
 from perfmodel.tracing.recording import Recording, record
+from perfmodel.tracing.repeating import Unlike, few_passes
 from perfmodel.tracing.running import Runner, eager_branches, uncompiled
 from perfmodel.tracing.stand_in import StandIns, check
 from perfmodel.tracing.trace_errors import explain
@@ -34,6 +36,8 @@ from perfmodel.tracing.values import Values
 from perfmodel.tracing.version import TRACER_VERSION
 from perfmodel.vocabulary import families
 from perfmodel.workload.workload import InputSpec, Workload
+
+_Kept = TypeVar("_Kept")
 
 #: What an argument may be beside tensors, and lists, tuples and dicts of them.
 _PLAIN: Final = (bool, int, float, complex, str, type(None), torch.dtype, torch.device)
@@ -100,9 +104,12 @@ def run(
     args: tuple[Any, ...],
     named: dict[str, Any],
     axes: Mapping[int, Collection[int]] | None = None,
+    *,
+    unrolled: bool = False,
 ) -> Program:
     """What one forward calls; ``axes`` of leaves (by position) have symbols for sizes.
 
+    ``unrolled``: all passes of long loops are run, too.
     Raises :class:`~perfmodel.errors.TraceError` if the forward fails or depends on values.
     """
     environment = ShapeEnv(tracked_fakes=[])
@@ -117,18 +124,46 @@ def run(
                     inputs.track(environment, stand_ins.of(tensor), leaf)
         with _settings(), stand_ins.inside(module) as walk:
             before = walk.tensors()
-            runner = _run_once(stand_ins, module, args, named, found, ())
+            once = functools.partial(
+                _run_once, stand_ins, module, args, named, found, unrolled=unrolled or bool(axes)
+            )
+            runner = once(())
             kept = walk.tensors()
             if kept.keys() - before.keys():
                 # The module keeps tensors for the next run. If that run finds all that it needs,
                 # it is the one that counts; else each run is like the first.
-                again = _run_once(stand_ins, module, args, named, found, kept.values())
+                again = once(kept.values())
                 if walk.tensors().keys() == kept.keys():
                     runner = again
+    except Unlike:
+        return run(name, module, args, named, axes, unrolled=True)
     except Exception as error:
         raise TraceError(f"{name}: {explain(error, module)}") from error
     leaves = [tuple(path for path, _ in tensors) for tensors in found]
     return Program(runner.steps, runner.specs, leaves, runner.values.read)
+
+
+def returned(
+    name: str, module: torch.nn.Module, named: dict[str, Any], keep: Callable[..., _Kept]
+) -> _Kept:
+    """What ``keep`` takes of a forward, which it is called with: its arguments, what it returned.
+
+    The tensors that it sees have no contents, and the arguments are as they were afterwards.
+    Raises :class:`~perfmodel.errors.TraceError` as :func:`run` does.
+    """
+    stand_ins = StandIns(FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True))
+    found: list[_Kept] = []
+
+    def forward(**own: Any) -> None:
+        found.append(keep(own, module(**own)))
+
+    try:
+        with _settings(), stand_ins.inside(module):
+            tensors = inputs.tensors(module, (), named)
+            _run_once(stand_ins, module, (), named, tensors, (), unrolled=False, forward=forward)
+    except Exception as error:
+        raise TraceError(f"{name}: {explain(error, module)}") from error
+    return found[0]
 
 
 def _run_once(
@@ -138,8 +173,14 @@ def _run_once(
     named: dict[str, Any],
     found: list[list[tuple[str, torch.Tensor]]],
     kept: Iterable[torch.Tensor],
+    *,
+    unrolled: bool,
+    forward: Callable[..., object] | None = None,
 ) -> Runner:
-    """What one forward calls of a module that holds stand-ins; ``kept`` from a run before."""
+    """What one forward calls of a module that holds stand-ins; ``kept`` from a run before.
+
+    ``forward`` is what is called instead of the module itself.
+    """
     values = Values(stand_ins)
     runner = Runner(stand_ins, values)
     with stand_ins.inside(args, named) as walk:
@@ -159,9 +200,10 @@ def _run_once(
             uncompiled(),
             runner.modules(module),
             runner.casts(),
+            nullcontext() if unrolled else few_passes(runner, module),
             runner,
         ):
-            module(*own_args, **own_named)
+            (forward or module)(*own_args, **own_named)
     return runner
 
 
