@@ -159,7 +159,7 @@ class Numbers(Recurrence):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         steps = []
         for step in range(x.shape[1]):
-            steps.append(step)
+            steps.append(step)  # noqa: PERF402
         return x[:, : len(steps)] + 1
 
 
