@@ -27,6 +27,13 @@ from perfmodel.tracing.tracing import returned, trace
 from perfmodel.workload.workload import Workload
 
 PHASES: Final = ("prefill", "decode")
+_ALL_EXPERTS: Final = (
+    "transformers multiplies every token by every expert of Llama 4, and so all of them are charged"
+)
+_STORED: Final = (
+    "the format in which the weights are stored ({method}) is left out; the precision of an "
+    "estimate says in what they run"
+)
 #: The argument of a forward that is its cache.
 _CACHES: Final = ("past_key_values", "cache_params", "state")
 #: Tokens that a decoder starts from, where an encoder reads the prompt.
@@ -101,10 +108,24 @@ def trace_generation(
     )
     return replace(
         traced,
+        provenance={**traced.provenance, **_assumptions(model, traced)},
         phase=phase,
         tokens=1 if phase == "decode" or "input_ids" not in inputs else length,
         context=length if phase == "decode" else 0,
     )
+
+
+def _assumptions(model: torch.nn.Module, traced: Workload) -> dict[str, str]:
+    """What was assumed, with what is to be said of this model beside."""
+    notes = [traced.provenance.get("assumptions", "")]
+    if any(type(part).__name__ == "Llama4TextExperts" for part in model.modules()):
+        notes.append(_ALL_EXPERTS)
+    stored = getattr(model.config, "quantization_config", None)
+    if stored:
+        method = stored.get("quant_method") if isinstance(stored, dict) else stored.quant_method
+        notes.append(_STORED.format(method=getattr(method, "value", method)))
+    text = "; ".join(note for note in notes if note)
+    return {"assumptions": text} if text else {}
 
 
 def from_config(path: Path) -> torch.nn.Module:

@@ -5,6 +5,10 @@ there are k of E does not. So the indices it returns are given values: choice j 
 (k t + j) modulo E. Of E experts the first min(E, k * tokens) run, each on as many rows as the next,
 give or take one, as in the zoo's Mixtral. Masks, counts and sizes that a model computes from them
 are then known, too: a loop over experts, a list of their rows, ``torch.where(index == expert)``.
+
+A router may choose one after the other: the largest score, then the largest of those that are left
+once ``scatter`` has taken the first away. Then choice j of token t is expert (j * tokens + t)
+modulo E, which spreads as evenly.
 """
 
 from __future__ import annotations
@@ -23,6 +27,20 @@ MOST_EXPERTS: Final = 1024
 MOST_ELEMENTS: Final = 2**25
 
 _aten: Final = torch.ops.aten
+
+
+def take_away(func: Any, args: tuple[Any, ...], result: Any) -> None:
+    """Note on ``result`` how many of the scores in each row have been chosen and taken away."""
+    if func in (_aten.scatter.value, _aten.scatter_.value) and NAME in _names(args[2]):
+        result._perfmodel_taken = _taken(args[0]) + args[2].shape[-1]
+
+
+def _names(tensor: torch.Tensor) -> frozenset[str]:
+    return getattr(tensor, "_perfmodel_names", frozenset())
+
+
+def _taken(scores: torch.Tensor) -> int:
+    return getattr(scores, "_perfmodel_taken", 0)
 
 
 def choices(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
@@ -45,7 +63,8 @@ def choices(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: An
     if any(not isinstance(size, int) for size in (*scores.shape, *index.shape)):
         return None
     with unset_fake_temporarily():
-        even = torch.arange(index.numel()).remainder(scores.shape[-1]).reshape(index.shape)
+        places = torch.arange(index.numel()) + index.numel() * _taken(scores)
+        even = places.remainder(scores.shape[-1]).reshape(index.shape)
     return position, even
 
 

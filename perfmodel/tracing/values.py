@@ -153,6 +153,7 @@ class Values:
 
         Those of a router's choice are what :mod:`perfmodel.tracing.routing` takes for granted.
         """
+        routing.take_away(func, args, result)
         chosen = routing.choices(func, args, kwargs, result)
         if chosen is not None:
             position, even = chosen

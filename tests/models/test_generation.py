@@ -140,6 +140,20 @@ def test_a_run_that_does_not_fit_is_one_line(options: dict[str, Any], reason: st
         trace_generation(built("llama"), **options)
 
 
+def test_a_format_of_stored_weights_is_said_to_be_left_out(tmp_path: Path) -> None:
+    document = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], **SIZES}
+    stored = {"quantization_config": {"quant_method": "mxfp4"}}
+    file = written(tmp_path / "stored", {**document, **stored})
+    found = resolve_model(str(file), phase="decode", context=40).workload(1)
+    assert "(mxfp4) is left out" in found.provenance["assumptions"]
+    assert found.flops == 2 * (GATED + HEAD) + LAYERS * 4 * 40 * HIDDEN
+
+
+def test_all_experts_of_llama_4_are_said_to_run() -> None:
+    module = built("llama4_text", num_local_experts=4, intermediate_size_mlp=80, head_dim=16)
+    assert "every expert" in trace_generation(module, tokens=8).provenance["assumptions"]
+
+
 def test_only_models_of_transformers_generate() -> None:
     with pytest.raises(PerfmodelError, match=r"^ReLU: no model of transformers"):
         trace_generation(torch.nn.ReLU())

@@ -24,9 +24,10 @@ transformers = import_transformers()
 #: Operators that return a part or another view of their argument, or, in eval mode, itself.
 VIEWS = frozenset(
     {
-        "alias", "chunk", "diagonal", "dropout", "expand", "expand_as", "lift_fresh", "narrow", "numpy_T",
-        "permute", "select", "slice", "split", "split_with_sizes", "squeeze", "transpose", "unbind",
-        "unflatten", "unsqueeze", "view", "view_as", "view_as_complex", "view_as_real",
+        "alias", "chunk", "diagonal", "dropout", "expand", "expand_as", "lift_fresh", "narrow",
+        "numpy_T", "permute", "select", "slice", "split", "split_with_sizes", "squeeze",
+        "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as", "view_as_complex",
+        "view_as_real",
     }
 )  # fmt: skip
 #: Operators that copy where they must.

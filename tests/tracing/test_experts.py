@@ -38,6 +38,9 @@ MODELS = {
     "Qwen3Moe": {"num_experts": EXPERTS, "decoder_sparse_step": 1, "mlp_only_layers": []},
     "Mixtral": {"num_local_experts": EXPERTS},
     "Olmoe": {"num_experts": EXPERTS},
+    "GraniteMoe": {"num_local_experts": EXPERTS},
+    # Its router takes one expert after the other.
+    "Phimoe": {"num_local_experts": EXPERTS},
 }
 
 
@@ -114,6 +117,29 @@ class Looped(nn.Module):
             if len(rows):
                 result[rows] += layer(x[rows])
         return result
+
+
+class OneByOne(Looped):
+    """The second choice is the best of the scores from which the first was taken."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores = self.router(x)
+        first = scores.max(-1, keepdim=True)[1]
+        second = scores.scatter(-1, first, float("-inf")).argmax(-1, keepdim=True)
+        chosen = torch.cat([first, second], -1)
+        result = x.new_zeros(len(x), WIDTH)
+        for expert, layer in enumerate(self.experts):
+            rows = torch.where(chosen == expert)[0]
+            if len(rows):
+                result[rows] += layer(x[rows])
+        return result
+
+
+@pytest.mark.parametrize("tokens", [1, 3, 7, 40])
+def test_choices_one_by_one(tokens: int) -> None:
+    workload = trace(OneByOne(""), torch.zeros(tokens, HIDDEN))
+    assert workload.flops == 2 * tokens * HIDDEN * (EXPERTS + CHOSEN * WIDTH)
+    assert read(workload) == min(EXPERTS, CHOSEN * tokens) * HIDDEN * WIDTH
 
 
 class Split(Looped):
