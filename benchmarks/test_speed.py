@@ -231,6 +231,26 @@ def test_tracing_a_language_model(
     hold(f"peak memory of tracing {model}", max(peaks), target_mb, "MB")
 
 
+def test_tracing_a_recurrence(benchmark: Any, hold: Hold) -> None:
+    """Mamba-130M, 24 layers that step through 2,048 tokens in Python."""
+    import torch
+
+    from perfmodel.models.decoding import import_transformers
+    from perfmodel.models.generation import trace_generation
+
+    transformers = import_transformers()
+    with torch.device("meta"):
+        config = transformers.MambaConfig(num_hidden_layers=24)
+        module = transformers.MambaForCausalLM(config).eval()
+    times: list[float] = []
+
+    def measured() -> None:
+        times.append(seconds(lambda: trace_generation(module, tokens=2048)))
+
+    benchmark.pedantic(measured, rounds=1)
+    hold("trace prefill of mamba-130m, 2,048 tokens", min(times), 20, "s")
+
+
 # -- comparing -----------------------------------------------------------------------------------
 
 
