@@ -34,12 +34,11 @@ def recipes() -> dict[str, Recipe]:
 def build(name: str, recipe: Recipe, folder: Path = FOLDER) -> Path:
     """Trace ``recipe`` and save it as ``name``.json.gz in ``folder``."""
     import perfmodel
-    from perfmodel.workload import storage
 
     module, inputs = recipe.make()
     options = {"name": name, "allow_unmodelled": recipe.allow_unmodelled}
     if recipe.sizes is None:
-        document = storage.to_dict(perfmodel.trace(module, inputs, batch=1, **options))
+        document = perfmodel.trace(module, inputs, batch=1, **options).to_dict()
     else:
         traced = perfmodel.trace_parametric(module, inputs, sizes=recipe.sizes, **options)
         document = traced.to_dict()

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from perfmodel.tracing.symbolic import trace_parametric
     from perfmodel.tracing.tracing import trace
     from perfmodel.workload.parametric.parametric import ParametricWorkload
-    from perfmodel.workload.storage import load as load_workload
+    from perfmodel.workload.parametric.parametric import load as load_workload
     from perfmodel.workload.workload import Workload
 
 __all__ = [
@@ -153,7 +153,7 @@ __getattr__, __dir__ = exports(
         "fleet": "perfmodel.running:fleet",
         "load_machine": "perfmodel.machine:load_machine",
         "load_software": "perfmodel.software:load_software",
-        "load_workload": "perfmodel.workload.storage:load",
+        "load_workload": "perfmodel.workload.parametric.parametric:load",
         "model_names": "perfmodel.models.zoo:names",
         "model_parametric": "perfmodel.models.zoo:parametric",
         "model_workload": "perfmodel.models.zoo:workload",

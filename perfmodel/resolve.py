@@ -204,13 +204,14 @@ def resolve_model(
     if isinstance(model, str) and not named_as_file:
         raise UnknownName("model", text, zoo.known())
     from perfmodel.workload import storage
-    from perfmodel.workload.parametric import storage as parametric_storage
+    from perfmodel.workload.parametric.parametric import ParametricWorkload, is_parametric
+    from perfmodel.workload.workload import Workload
 
     document = storage.read(path)
-    if parametric_storage.is_parametric(document):
-        saved = parametric_storage.from_dict(document, source=text)
+    if is_parametric(document):
+        saved = ParametricWorkload.from_dict(document, source=text)
         return _parametric(saved, text, phase, tokens, context)
-    return _traced(storage.from_dict(document, source=text), text, phase, tokens, context)
+    return _traced(Workload.from_dict(document, source=text), text, phase, tokens, context)
 
 
 #: What files that are no workload are, by the end of their names, and what helps.

@@ -55,11 +55,11 @@ def _cached(spec: ModelSpec) -> Workload | None:
     """The workload if it was traced before by this release and these libraries."""
     from perfmodel import cache
     from perfmodel.models import zoo
-    from perfmodel.workload import storage
+    from perfmodel.workload.workload import Workload
 
     try:
         stored = cache.load(zoo.cache_key(spec))
-        return None if stored is None else storage.from_dict(stored)
+        return None if stored is None else Workload.from_dict(stored)
     except WorkloadFormatError:
         return None
     except PerfmodelError:

@@ -27,14 +27,13 @@ def trace(
     ],
 ) -> None:
     """Trace a model and save its workload, which every command takes in place of a name."""
-    from perfmodel.workload import storage
 
     source, batch = run.source(model), run.batch
     with progress() as loading:
         loading(source.name)
         workload = source.workload(batch)
     if output == STDOUT:
-        emit(storage.to_text(workload))
+        emit(workload.to_text())
     else:
         workload.save(output)
     where = "to standard output" if output == STDOUT else output

@@ -201,11 +201,11 @@ def _traced(name: str, made: tuple[Any, Any, Any], scenario: Scenario) -> Subjec
     }
     if (stored := cache.load(key)) is not None:
         try:
-            return Subject(name, storage.from_dict(stored), code, tracer, cached=True)
+            return Subject(name, Workload.from_dict(stored), code, tracer, cached=True)
         except WorkloadFormatError:
             pass  # It is our own cache: trace again rather than trouble the user.
     workload = _trace(name, module, args, kwargs)
-    cache.store(key, storage.to_dict(workload))
+    cache.store(key, workload.to_dict())
     return Subject(name, workload, code, tracer)
 
 

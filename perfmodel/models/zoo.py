@@ -137,14 +137,14 @@ def workload(
 
     Raises what :func:`build` and :func:`perfmodel.tracing.tracing.trace` raise.
     """
-    from perfmodel.workload import storage
+    from perfmodel.workload.workload import Workload
 
     chosen = spec(name)
     run = chosen.run(batch, phase, tokens, context)
     key = cache_key(chosen, run)
     if not refresh and (stored := cache.load(key)) is not None:
         try:
-            return storage.from_dict(stored)
+            return Workload.from_dict(stored)
         except WorkloadFormatError:
             pass  # It is our own cache: trace again rather than trouble the user.
     if not refresh and (known := _cached_parametric(chosen, run, ("batch",))) is not None:
@@ -154,7 +154,7 @@ def workload(
             pass  # Its forward differs at this batch.
 
     traced = trace_run(chosen, run)
-    cache.store(key, storage.to_dict(traced))
+    cache.store(key, traced.to_dict())
     return traced
 
 
@@ -251,25 +251,25 @@ def _axes(
 def _cached_parametric(
     chosen: ModelSpec, run: Run, dimensions: Sequence[str]
 ) -> ParametricWorkload | None:
-    from perfmodel.workload.parametric import storage as parametric_storage
+    from perfmodel.workload.parametric.parametric import ParametricWorkload
 
     stored = cache.load(_parametric_key(chosen, run, dimensions))
     if stored is None:
         return None
     try:
-        return parametric_storage.from_dict(stored)
+        return ParametricWorkload.from_dict(stored)
     except WorkloadFormatError:
         return None
 
 
 def _parametric_key(chosen: ModelSpec, run: Run, dimensions: Sequence[str]) -> dict[str, object]:
-    from perfmodel.workload.parametric import storage as parametric_storage
+    from perfmodel.workload.parametric import parametric
 
     return {
         **cache_key(chosen, replace(run, batch=1)),
         "kind": "parametric",
         "dimensions": list(dimensions),
-        "parametric_format": parametric_storage.VERSION,
+        "parametric_format": parametric.VERSION,
     }
 
 

@@ -1,4 +1,4 @@
-"""The symbols that PyTorch makes of sizes, read as expressions in named dimensions.
+"""The symbols that PyTorch makes of sizes, read and written as expressions in named dimensions.
 
 The shape environment of a run keeps what was decided between its symbols; read in dimensions,
 the decisions are the conditions under which the sizes hold.
@@ -6,22 +6,33 @@ the decisions are the conditions under which the sizes hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 import sympy
 import torch
+from sympy.core.relational import Relational
 from torch.utils import _pytree as pytree
+from torch.utils._sympy.printers import PythonPrinter
 
 from perfmodel.errors import TraceError
 from perfmodel.tracing.program import Program
 from perfmodel.tracing.size_plan import SizePlan
 from perfmodel.workload.parametric.expressions import Expression
 
+#: Conditions that hold together.
+Region: TypeAlias = frozenset[sympy.Basic]
+
 
 def symbol_of(name: str) -> sympy.Symbol:
     """What stands for the dimension called ``name`` in sympy's expressions."""
     return sympy.Symbol(name, integer=True, positive=True)
+
+
+def is_one(name: str) -> sympy.Basic:
+    """The condition that the dimension called ``name`` is 1."""
+    return sympy.Eq(symbol_of(name), 1, evaluate=False)
 
 
 class DimensionSymbols:
@@ -30,11 +41,10 @@ class DimensionSymbols:
     Args:
         plan: says what each axis is.
         program: run on the arguments at ``sizes``.
-        sizes: of the dimensions, by name.
-        ones: the dimensions that are fixed at 1.
+        sizes: of the dimensions, by name; those of 1 are fixed.
         axes: by leaf of the arguments, those that had symbols for sizes.
 
-    Raises :class:`~perfmodel.errors.TraceError` if the export made a fixed size of one of ``axes``.
+    Raises :class:`~perfmodel.errors.TraceError` if the run made a fixed size of one of ``axes``.
     """
 
     def __init__(
@@ -42,19 +52,18 @@ class DimensionSymbols:
         plan: SizePlan,
         program: Program,
         sizes: Mapping[str, int],
-        ones: frozenset[str],
         axes: Mapping[int, Sequence[int]],
     ) -> None:
         self._environment = _environment(program)
+        self._open = [symbol_of(name) for name, size in sizes.items() if size > 1]
         self._names = {
-            name: sympy.Integer(1) if name in ones else symbol_of(name) for name in plan.defaults
+            name: sympy.Integer(1) if size == 1 else symbol_of(name) for name, size in sizes.items()
         }
-        self._open = [symbol_of(name) for name in plan.defaults if name not in ones]
         self._meaning: dict[sympy.Symbol, sympy.Expr] = {}
         self._cache: dict[sympy.Basic, Any] = {}
         if self._environment is None:
             raise TraceError(
-                f"{plan.model}: the forward allows one size only of {', '.join(plan.defaults)}"
+                f"{plan.model}: the forward allows one size only of {', '.join(sizes)}"
             )
         tensors = [
             leaf
@@ -72,7 +81,7 @@ class DimensionSymbols:
                         f"{plan.model}: an axis of {expression.text} = {int(size)} stays fixed; "
                         "give example inputs in which it is larger"
                     )
-                # Before replacements, by which the export may have found two to be equal.
+                # Before replacements, by which the run may have found two to be equal.
                 self._meaning[size.node._expr] = sympy.sympify(self.of_dimensions(expression))
 
     def of_dimensions(self, expression: Expression) -> Any:
@@ -80,31 +89,24 @@ class DimensionSymbols:
         value = sympy.expand(sympy.sympify(expression.exactly(self._names)))
         return int(value) if value.is_Integer else value
 
-    def open(self) -> Any:
-        """While this is open, decisions between symbols are noted, after the export too."""
-        return _Unfrozen(self._environment)
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """While this is open, decisions between symbols are noted, after the run too."""
+        frozen, self._environment.frozen = self._environment.frozen, False
+        try:
+            yield
+        finally:
+            self._environment.frozen = frozen
 
-    def named(self, value: Any) -> Any:
-        """A document with expressions in the dimensions in place of symbols."""
-        if isinstance(value, dict):
-            return {key: self.named(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.named(item) for item in value]
-        if isinstance(value, torch.SymInt):
-            return self._translate(value.node.expr)
-        return value
+    def named(self, size: torch.SymInt) -> Any:
+        """A symbol of the run as an expression in the dimensions, or a number."""
+        expression = size.node.expr
+        if expression not in self._cache:
+            found = sympy.expand(expression.xreplace(self._meaning))
+            self._cache[expression] = int(found) if found.is_Integer else found
+        return self._cache[expression]
 
-    def _translate(self, expression: sympy.Basic) -> Any:
-        found = self._cache.get(expression)
-        if found is None:
-            found = expression.xreplace(self._meaning)
-            if isinstance(found, sympy.Expr):
-                found = sympy.expand(found)
-            found = int(found) if isinstance(found, sympy.Integer) else found
-            self._cache[expression] = found
-        return found
-
-    def conditions(self) -> frozenset[sympy.Basic]:
+    def region(self) -> Region:
         """What was decided between symbols, and the ranges that were found for them."""
         environment = self._environment
         found: list[sympy.Basic] = [guard.expr for guard in environment.guards]
@@ -116,66 +118,33 @@ class DimensionSymbols:
                 if values.upper.is_Integer:
                     found.append(sympy.Le(symbol, values.upper, evaluate=False))
         found += [sympy.Ge(symbol, 2, evaluate=False) for symbol in self._open]
-        unique: set[sympy.Basic] = set()
-        for condition in found:
-            condition = condition.xreplace(self._meaning)
-            if isinstance(condition, sympy.core.relational.Relational):
-                left, right = (sympy.expand(side) for side in condition.args)
-                if left == right and condition.rel_op in ("==", "<=", ">="):
-                    continue
-                condition = _tidy(condition.func, left, right)
-            if condition == sympy.true:
-                continue
-            unique.add(condition)
-        return frozenset(self._without_weaker(unique))
-
-    def _without_weaker(self, conditions: set[sympy.Basic]) -> list[sympy.Basic]:
-        """Without lower bounds of a dimension that another one exceeds."""
-        least = {symbol: self._least(symbol, conditions) for symbol in self._open}
-        kept = []
-        for condition in conditions:
-            symbol = condition.args[0] if condition.args else None
-            weaker = (
-                isinstance(condition, sympy.Ge)
-                and symbol in least
-                and condition.args[1].is_Integer
-                and int(condition.args[1]) < least[symbol]
-            )
-            if not weaker:
-                kept.append(condition)
-        return kept
-
-    @staticmethod
-    def _least(symbol: sympy.Symbol, conditions: Iterable[sympy.Basic]) -> int:
-        bounds = [
-            int(c.args[1])
-            for c in conditions
-            if isinstance(c, sympy.Ge) and c.args[0] == symbol and c.args[1].is_Integer
-        ]
-        return max([1, *bounds])
-
-    def bounds(self, conditions: Iterable[sympy.Basic]) -> dict[str, tuple[int, int | None]]:
-        """The range of each dimension that is a symbol."""
-        conditions = list(conditions)
-        found: dict[str, tuple[int, int | None]] = {}
-        for symbol in self._open:
-            equal = [
-                int(c.args[1])
-                for c in conditions
-                if isinstance(c, sympy.Eq) and c.args[0] == symbol and c.args[1].is_Integer
-            ]
-            most = equal + [
-                int(c.args[1])
-                for c in conditions
-                if isinstance(c, sympy.Le) and c.args[0] == symbol and c.args[1].is_Integer
-            ]
-            least = max([self._least(symbol, conditions), *equal])
-            found[str(symbol)] = (least, min(most) if most else None)
-        return found
+        fixed = [is_one(name) for name, size in self._names.items() if size == 1]
+        tidy = {_tidy(condition.xreplace(self._meaning)) for condition in found}
+        return frozenset(_without_weaker([*fixed, *(tidy - {sympy.true})]))
 
 
-def _tidy(relation: Any, left: sympy.Expr, right: sympy.Expr) -> sympy.Basic:
+def _environment(program: Program) -> Any:
+    """The shape environment of the symbols in ``program``; None if it has no symbols left."""
+    for node in program.graph.nodes:
+        for value in pytree.tree_leaves(node.meta.get("val")):
+            sizes = value.shape if isinstance(value, torch.Tensor) else (value,)
+            for size in sizes:
+                if isinstance(size, torch.SymInt):
+                    return size.node.shape_env
+    return None
+
+
+# -- conditions ----------------------------------------------------------------------------------
+
+
+def _tidy(condition: sympy.Basic) -> sympy.Basic:
     """A comparison of whole numbers, with a number alone on the right and its bound included."""
+    if not isinstance(condition, Relational):
+        return condition
+    relation = condition.func
+    left, right = (sympy.expand(side) for side in condition.args)
+    if left == right and condition.rel_op in ("==", "<=", ">="):
+        return sympy.true
     if not (left.free_symbols or right.free_symbols):
         return relation(left, right)
     if left.is_Integer:
@@ -188,26 +157,40 @@ def _tidy(relation: Any, left: sympy.Expr, right: sympy.Expr) -> sympy.Basic:
     return relation(left, right, evaluate=False)
 
 
-class _Unfrozen:
-    """A shape environment that notes decisions, although its export is over."""
-
-    def __init__(self, environment: Any) -> None:
-        self._environment = environment
-
-    def __enter__(self) -> None:
-        self._frozen = self._environment.frozen
-        self._environment.frozen = False
-
-    def __exit__(self, *_: object) -> None:
-        self._environment.frozen = self._frozen
+def _without_weaker(conditions: Sequence[sympy.Basic]) -> Iterator[sympy.Basic]:
+    """Without lower bounds of a dimension that another one exceeds."""
+    for condition in conditions:
+        if isinstance(condition, sympy.Ge):
+            symbol, least = condition.args
+            stronger = _numbers(sympy.Ge, symbol, conditions)
+            if symbol.is_Symbol and least.is_Integer and least < max(stronger):
+                continue
+        yield condition
 
 
-def _environment(program: Program) -> Any:
-    """The shape environment of the symbols in ``program``; None if it has no symbols left."""
-    for node in program.graph.nodes:
-        for value in pytree.tree_leaves(node.meta.get("val")):
-            sizes = value.shape if isinstance(value, torch.Tensor) else (value,)
-            for size in sizes:
-                if isinstance(size, torch.SymInt):
-                    return size.node.shape_env
-    return None
+def _numbers(relation: Any, symbol: Any, conditions: Iterable[Any]) -> list[int]:
+    """The numbers that ``symbol`` is compared with by ``relation``."""
+    return [
+        int(condition.args[1])
+        for condition in conditions
+        if isinstance(condition, relation)
+        and condition.args[0] == symbol
+        and condition.args[1].is_Integer
+    ]
+
+
+def bounds(name: str, region: Region) -> tuple[int, int | None]:
+    """The least and the largest size of the dimension ``name`` in ``region``; None: unbounded."""
+    symbol = symbol_of(name)
+    equal = _numbers(sympy.Eq, symbol, region)
+    most = equal + _numbers(sympy.Le, symbol, region)
+    return max([1, *equal, *_numbers(sympy.Ge, symbol, region)]), min(most, default=None)
+
+
+def text_of(expression: sympy.Basic) -> str:
+    """``expression`` as Python writes it.
+
+    What is no whole-number arithmetic (a size scaled by a fraction) is refused by
+    :mod:`perfmodel.workload.parametric.expressions`, which reads it.
+    """
+    return "0 == 1" if expression == sympy.false else str(PythonPrinter().doprint(expression))

@@ -1,35 +1,47 @@
-"""Tracing with named dimensions: one export for all batches and lengths.
+"""Tracing with named dimensions: one run for all batches and lengths.
 
 The sizes of named dimensions are symbols while the module runs and while formulas are
-evaluated, so each figure comes out as an expression. Wherever the export or a formula had to decide
+evaluated, so each figure comes out as an expression. Wherever the run or a formula had to decide
 between symbols, it did so for the traced sizes; the decisions are collected and become the
 conditions under which the expressions hold.
 
 A dimension of size 1 is different in kind: it broadcasts, and tensors with one are contiguous in
 more ways. So each dimension is traced twice, at 1 and as a symbol of at least 2, and where both
-agree they become one case.
+agree they become one case. (PyTorch's ``backed_size_oblivious`` traces one symbol for both. It gives
+the same counts, but nearly every model then decides somewhere that the size is not 1, and has to be
+traced at 1 all the same.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations
 from typing import Any
 
+import numpy as np
+import sympy
 import torch
 from torch.utils import _pytree as pytree
 
-from perfmodel.errors import TraceError, WorkloadFormatError
-from perfmodel.tracing.dimension_symbols import DimensionSymbols
-from perfmodel.tracing.parametric_document import document_of, written
+from perfmodel.errors import TraceError
+from perfmodel.tracing.dimension_symbols import (
+    DimensionSymbols,
+    Region,
+    bounds,
+    is_one,
+    symbol_of,
+    text_of,
+)
 from perfmodel.tracing.size_plan import Axes, Number, SizePlan
-from perfmodel.tracing.traced_cases import TracedCase, merge
 from perfmodel.tracing.tracing import arguments, assemble, run, state_leaves
-from perfmodel.workload import storage
-from perfmodel.workload.parametric import storage as parametric_storage
-from perfmodel.workload.parametric.expressions import Expression
-from perfmodel.workload.parametric.parametric import ParametricWorkload
+from perfmodel.workload.parametric.expressions import Condition, Expression, ExpressionError
+from perfmodel.workload.parametric.parametric import (
+    Case,
+    Dimension,
+    ParametricWorkload,
+    with_sizes,
+)
 from perfmodel.workload.workload import Workload
 
 
@@ -91,21 +103,24 @@ def trace_parametric(
         allow_unmodelled=allow_unmodelled,
         state=tuple(state_leaves(name, module, args, named, state)),
     )
-    earlier = {_shapes(storage.to_dict(workload)): workload for workload in known}
+    earlier = {tuple(spec.shape for spec in workload.inputs): workload for workload in known}
 
-    merged: list[TracedCase] = []
+    found: list[_Traced] = []
     names = tuple(plan.defaults)
     for count in range(len(names) + 1):
         for ones in combinations(names, count):
-            merge(merged, _case(plan, plan.example_sizes(frozenset(ones)), options, earlier))
+            _merge(found, _traced(plan, plan.example_sizes(frozenset(ones)), options, earlier))
     for sizes_asked in plan.points(cover or {}):
-        if not any(case.holds(sizes_asked) for case in merged):
-            merge(merged, _case(plan, sizes_asked, options, earlier))
-    document = document_of(plan, merged, maximum or {})
-    try:
-        return parametric_storage.from_dict(document, source=name)
-    except WorkloadFormatError as error:  # A symbol is left that no dimension stands for.
-        raise TraceError(f"{error}; name that axis, or trace the model at each size") from None
+        if not any(case.holds(sizes_asked) for case in found):
+            _merge(found, _traced(plan, sizes_asked, options, earlier))
+    return ParametricWorkload(
+        name=name,
+        dimensions=tuple(
+            _dimension(dimension, default, found, (maximum or {}).get(dimension))
+            for dimension, default in plan.defaults.items()
+        ),
+        cases=tuple(_case(plan, case) for case in found),
+    )
 
 
 @dataclass(frozen=True)
@@ -116,68 +131,146 @@ class _Options:
     state: tuple[int, ...]
 
 
-def _case(
+@dataclass(frozen=True)
+class _Traced:
+    """What the module asks for in some regions.
+
+    Attributes:
+        workload: a size is a number or a sympy expression in the symbols of dimensions.
+        ones: the dimensions that are 1 in it.
+        regions: where it holds, any of them.
+    """
+
+    workload: Workload
+    ones: frozenset[str]
+    regions: list[Region]
+
+    def holds(self, sizes: Mapping[str, int]) -> bool:
+        """Whether it holds at ``sizes``."""
+        return any(
+            all(Condition(text_of(condition))(sizes) for condition in region)
+            for region in self.regions
+        )
+
+    def covers(self, special: _Traced) -> bool:
+        """Whether it says what ``special`` does, where that holds."""
+        if not self.ones <= special.ones:
+            return False
+        at = {symbol_of(name): sympy.Integer(1) for name in special.ones - self.ones}
+        seen: dict[sympy.Expr, Any] = {}
+
+        def placed(size: sympy.Expr) -> Any:
+            if size not in seen:
+                value = sympy.expand(size.xreplace(at))
+                seen[size] = int(value) if value.is_Integer else value
+            return seen[size]
+
+        there = with_sizes(self.workload, placed, np.object_)
+        return bool(there.to_dict() == special.workload.to_dict())
+
+
+def _merge(found: list[_Traced], case: _Traced) -> None:
+    """Add ``case``, to the regions of one that says the same if there is one."""
+    for other in found:
+        if other.covers(case):
+            other.regions.extend(case.regions)
+            return
+    found.append(case)
+
+
+def _traced(
     plan: SizePlan,
     sizes: Mapping[str, int],
     options: _Options,
     earlier: Mapping[Any, Workload],
-) -> TracedCase:
+) -> _Traced:
     """What the module asks for around ``sizes``; a dimension of 1 is fixed."""
     ones = frozenset(name for name, size in sizes.items() if size == 1)
     args, named = plan.inputs(sizes)
     axes = plan.symbolic_axes(ones)
-    batch = options.numbers["batch"](sizes)
-    fixed = frozenset(f"{name} == 1" for name in ones)
-    bounds: dict[str, tuple[int, int | None]] = dict.fromkeys(ones, (1, 1))
-    if not axes:
-        shapes = tuple(
-            tuple(leaf.shape)
-            for leaf in pytree.tree_leaves((args, named))
-            if isinstance(leaf, torch.Tensor)
-        )
-        workload = earlier.get(shapes)
-        if workload is None:
-            program = run(plan.model, plan.module, args, named)
-            workload = assemble(
-                program,
-                plan.model,
-                plan.module,
-                batch=batch,
-                allow_unmodelled=options.allow_unmodelled,
-                state=options.state,
-            )
-            document = storage.to_dict(workload) | {"phase": options.phase}
-            document |= {field: number(sizes) for field, number in options.numbers.items()}
-        else:
-            document = storage.to_dict(workload)
-        return TracedCase(document, ones, [fixed], bounds)
+    shapes = tuple(
+        tuple(leaf.shape)
+        for leaf in pytree.tree_leaves((args, named))
+        if isinstance(leaf, torch.Tensor)
+    )
+    if not axes and shapes in earlier:
+        return _Traced(earlier[shapes], ones, [frozenset(map(is_one, ones))])
 
     program = run(plan.model, plan.module, args, named, axes)
-    symbols = DimensionSymbols(plan, program, sizes, ones, axes)
+    known: dict[str, Any] = {
+        "batch": options.numbers["batch"](sizes),
+        "allow_unmodelled": options.allow_unmodelled,
+        "state": options.state,
+    }
+    if not axes:
+        workload = assemble(program, plan.model, plan.module, **known)
+        numbers: dict[str, Any] = {name: n(sizes) for name, n in options.numbers.items()}
+        workload = replace(workload, phase=options.phase, **numbers)
+        return _Traced(workload, ones, [frozenset(map(is_one, ones))])
+
+    symbols = DimensionSymbols(plan, program, sizes, axes)
     with symbols.open():
-        workload = assemble(
-            program,
-            plan.model,
-            plan.module,
-            batch=batch,
-            allow_unmodelled=options.allow_unmodelled,
-            state=options.state,
-            symbolic=True,
-        )
-        document = symbols.named(storage.to_dict(workload)) | {"phase": options.phase}
-    for field, number in options.numbers.items():
-        document[field] = symbols.of_dimensions(number)
-    conditions = symbols.conditions()
-    bounds |= symbols.bounds(conditions)
-    for name, (least, most) in bounds.items():
-        if name not in ones and least == most:
+        workload = assemble(program, plan.model, plan.module, symbolic=True, **known)
+        workload = with_sizes(workload, symbols.named, np.object_)
+    numbers = {name: symbols.of_dimensions(n) for name, n in options.numbers.items()}
+    region = symbols.region()
+    for name in plan.defaults.keys() - ones:
+        least, most = bounds(name, region)
+        if least == most:
             raise TraceError(
                 f"{plan.model}: the forward allows no other {name} than {least}; leave it out of "
                 "the named dimensions"
             )
-    texts = fixed | {written(plan.model, condition) for condition in conditions}
-    return TracedCase(document, ones, [texts], bounds)
+    return _Traced(replace(workload, phase=options.phase, **numbers), ones, [region])
 
 
-def _shapes(document: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(spec["shape"]) for spec in document["inputs"])
+# -- the result ----------------------------------------------------------------------------------
+
+
+def _dimension(name: str, default: int, found: Sequence[_Traced], maximum: int | None) -> Dimension:
+    """A dimension with the range of all regions; ``maximum`` bounds it further."""
+    ranges = [bounds(name, region) for case in found for region in case.regions]
+    largest = [most for _, most in ranges if most is not None]
+    limits = [maximum] if maximum is not None else []
+    if len(largest) == len(ranges):
+        limits.append(max(largest))
+    return Dimension(name, default, min(least for least, _ in ranges), min(limits, default=None))
+
+
+def _case(plan: SizePlan, case: _Traced) -> Case:
+    """``case`` with the sizes and conditions written down."""
+    known: dict[sympy.Expr, Expression] = {}
+
+    def written(size: sympy.Expr) -> Expression:
+        if size not in known:
+            known[size] = Expression(text_of(size))
+            unknown = sorted(known[size].names - plan.defaults.keys())
+            if unknown:  # A symbol is left that no dimension stands for.
+                raise TraceError(
+                    f"{plan.model}: expected the dimensions {', '.join(sorted(plan.defaults))}, "
+                    f"found {unknown[0]}; name that axis, or trace the model at each size"
+                )
+        return known[size]
+
+    try:
+        where = tuple(
+            Condition(" and ".join(sorted(map(text_of, region))))
+            for region in _joined(case.regions)
+        )
+        return Case(where, with_sizes(case.workload, written, np.object_))
+    except ExpressionError as error:
+        raise TraceError(f"{plan.model}: {error}; trace it at each size") from None
+
+
+def _joined(regions: Sequence[Region]) -> list[Region]:
+    """Regions that meet at the border between a size of 1 and more, as one."""
+    for one, more in permutations(regions, 2):
+        if len(one - more) == len(more - one) == 1:
+            (fixed,), (open_,) = one - more, more - one
+            symbol = fixed.args[0]
+            if fixed == sympy.Eq(symbol, 1, evaluate=False) and (
+                open_ == sympy.Ge(symbol, 2, evaluate=False)
+            ):
+                rest = [region for region in regions if region not in (one, more)]
+                return _joined([*rest, (one & more) | {sympy.Ge(symbol, 1, evaluate=False)}])
+    return list(regions)

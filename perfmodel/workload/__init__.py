@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from perfmodel._lazy import exports
 
 if TYPE_CHECKING:
-    from perfmodel.workload.parametric.parametric import ParametricWorkload
-    from perfmodel.workload.storage import load
-    from perfmodel.workload.workload import Accesses, InputSpec, Kernels, Tensors, Workload
+    from perfmodel.workload.parametric.parametric import ParametricWorkload, load
+    from perfmodel.workload.tables import Accesses, InputSpec, Kernels, Tensors
+    from perfmodel.workload.workload import Workload
 
 __all__ = [
     "Accesses",
@@ -27,13 +27,13 @@ __all__ = [
 __getattr__, __dir__ = exports(
     __name__,
     {
-        "Accesses": "perfmodel.workload.workload:Accesses",
-        "InputSpec": "perfmodel.workload.workload:InputSpec",
-        "Kernels": "perfmodel.workload.workload:Kernels",
+        "Accesses": "perfmodel.workload.tables:Accesses",
+        "InputSpec": "perfmodel.workload.tables:InputSpec",
+        "Kernels": "perfmodel.workload.tables:Kernels",
         "ParametricWorkload": "perfmodel.workload.parametric.parametric:ParametricWorkload",
-        "Tensors": "perfmodel.workload.workload:Tensors",
+        "Tensors": "perfmodel.workload.tables:Tensors",
         "Workload": "perfmodel.workload.workload:Workload",
-        "load": "perfmodel.workload.storage:load",
+        "load": "perfmodel.workload.parametric.parametric:load",
         # Where these were until the package was divided into rooms.
         "from_exported": "perfmodel.tracing.exported:from_exported",
         "trace": "perfmodel.tracing.tracing:trace",

@@ -1,7 +1,7 @@
-"""Workloads as JSON files: written atomically, read without torch, and never believed unchecked.
+"""The JSON document of a workload: written atomically, read without torch, never taken on trust.
 
-docs/workload-format.md describes the document. Every number in it is an integer, so the round trip
-is exact.
+docs/workload-format.md describes it. Every number in it is an integer, so the round trip is exact.
+:class:`~perfmodel.workload.workload.Workload` saves and loads itself by these functions.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from perfmodel._files import write_atomically
-from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName, WorkloadFormatError
+from perfmodel.errors import PerfmodelError, WorkloadFormatError
 from perfmodel.vocabulary.families import CODE, FAMILIES
-from perfmodel.workload.workload import (
+from perfmodel.workload.tables import (
     KINDS,
     ROLES,
     Accesses,
@@ -28,8 +28,10 @@ from perfmodel.workload.workload import (
     IntArray,
     Kernels,
     Tensors,
-    Workload,
 )
+
+if TYPE_CHECKING:
+    from perfmodel.workload.workload import Workload
 
 FORMAT: Final = "perfmodel.workload"
 #: Version of the document this release writes, and the only one it reads.
@@ -38,7 +40,7 @@ VERSION: Final = 1
 #: What a file compressed by gzip begins with.
 _GZIP: Final = b"\x1f\x8b"
 
-_GEMM: Final = ("gemm_batch", "gemm_m", "gemm_n", "gemm_k")
+GEMM: Final = ("gemm_batch", "gemm_m", "gemm_n", "gemm_k")
 _INT64_MAX: Final = int(np.iinfo(np.int64).max)
 
 _Count = Annotated[int, Field(ge=0, le=_INT64_MAX)]
@@ -132,7 +134,7 @@ def to_dict(workload: Workload) -> dict[str, Any]:
             "family": _texts(k.family, FAMILIES),
             "flops": k.flops.tolist(),
             "vector_ops": k.vector_ops.tolist(),
-            **{column: k.gemm[:, i].tolist() for i, column in enumerate(_GEMM)},
+            **{column: k.gemm[:, i].tolist() for i, column in enumerate(GEMM)},
         },
         "accesses": {
             "kernel": a.kernel.tolist(),
@@ -143,8 +145,8 @@ def to_dict(workload: Workload) -> dict[str, Any]:
     }
 
 
-def from_dict(document: Mapping[str, Any], *, source: str = "workload") -> Workload:
-    """The workload of a document that :func:`to_dict` made.
+def fields(document: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The arguments of the Workload of a document that :func:`to_dict` made.
 
     Raises :class:`~perfmodel.errors.WorkloadFormatError`, naming ``source``, the field and what was
     expected there.
@@ -154,54 +156,18 @@ def from_dict(document: Mapping[str, Any], *, source: str = "workload") -> Workl
         parsed = _Document.model_validate(document)
     except ValidationError as error:
         fail(source, *first_problem(error))
-    return _workload(parsed, source)
+    return _fields(parsed, source)
 
 
-def save(workload: Workload, path: str | Path) -> None:
-    """Write ``workload`` to ``path``, which holds the old file or the new one at any moment.
+def write(path: str | Path, text: str) -> None:
+    """Write ``text`` to ``path``, which holds the old file or the new one at any moment.
 
     Raises :class:`~perfmodel.errors.PerfmodelError` if the file cannot be written.
     """
     try:
-        write_atomically(Path(path), to_text(workload))
+        write_atomically(Path(path), text)
     except OSError as error:
         raise PerfmodelError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def to_text(workload: Workload) -> str:
-    """Return what :func:`save` writes."""
-    return layout(to_dict(workload)) + "\n"
-
-
-def load(path: str | Path, **sizes: int) -> Workload:
-    """Read what ``save`` wrote, of a Workload or a ParametricWorkload; imports no torch.
-
-    Args:
-        path: the file.
-        sizes: of named dimensions, as in ``load(path, batch=8)``; those not given have the size of
-            the inputs that the model was traced with.
-
-    Raises:
-        WorkloadFormatError: for any other file, naming it, the field and what was expected there.
-        UnknownName: a dimension that the workload lacks.
-        UncoveredSize: a size at which the trace does not hold.
-    """
-    from perfmodel.workload.parametric import storage as parametric_storage
-
-    source = str(path)
-    document = read(path)
-    if parametric_storage.is_parametric(document):
-        return parametric_storage.from_dict(document, source=source).at(**sizes)
-    workload = from_dict(document, source=source)
-    for name, size in sizes.items():
-        if name != "batch":
-            raise UnknownName(f"dimension of {source}", name, ("batch",))
-        if size != workload.batch:
-            raise UncoveredSize(
-                f"{source} was traced at batch {workload.batch}, not {size}: trace the model again "
-                "at that batch"
-            )
-    return workload
 
 
 def read(path: str | Path) -> Any:
@@ -246,7 +212,7 @@ def check_version(document: object, source: str, kind: str, newest: int) -> None
         )
 
 
-def _workload(document: _Document, source: str) -> Workload:
+def _fields(document: _Document, source: str) -> dict[str, Any]:
     """Check what ties the columns together, and turn them into arrays."""
     t, k, a = document.tensors, document.kernels, document.accesses
     for table, columns in (("tensors", t), ("kernels", k), ("accesses", a)):
@@ -276,38 +242,38 @@ def _workload(document: _Document, source: str) -> Workload:
         if sum(values) > _INT64_MAX:
             fail(source, field, "the total is beyond what a 64-bit integer holds")
 
-    return Workload(
-        name=document.name,
-        batch=document.batch,
-        parameters=document.parameters,
-        inputs=tuple(InputSpec(i.name, tuple(i.shape), i.dtype) for i in document.inputs),
-        tensors=Tensors(
+    return {
+        "name": document.name,
+        "batch": document.batch,
+        "parameters": document.parameters,
+        "inputs": tuple(InputSpec(i.name, tuple(i.shape), i.dtype) for i in document.inputs),
+        "tensors": Tensors(
             name=tuple(t.name),
             kind=_codes(t.kind, KINDS),
             elements=_integers(t.elements),
             itemsize=_integers(t.itemsize),
             floating=_frozen_bools(t.floating),
         ),
-        kernels=Kernels(
+        "kernels": Kernels(
             name=tuple(k.name),
             operator=tuple(k.operator),
             family=_codes(k.family, FAMILIES),
             flops=_integers(k.flops),
             vector_ops=_integers(k.vector_ops),
-            gemm=_integers(list(zip(*(getattr(k, c) for c in _GEMM), strict=True)), width=4),
+            gemm=_integers(list(zip(*(getattr(k, c) for c in GEMM), strict=True)), width=4),
         ),
-        accesses=Accesses(
+        "accesses": Accesses(
             kernel=kernel,
             tensor=tensor,
             role=_codes(a.role, ROLES),
             elements=_integers(a.elements),
         ),
-        provenance=document.provenance,
-        unmodelled=tuple(document.unmodelled),
-        phase=document.phase,
-        tokens=document.tokens,
-        context=document.context,
-    )
+        "provenance": document.provenance,
+        "unmodelled": tuple(document.unmodelled),
+        "phase": document.phase,
+        "tokens": document.tokens,
+        "context": document.context,
+    }
 
 
 def _check_lengths(columns: BaseModel, table: str, source: str) -> None:

@@ -16,28 +16,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from perfmodel._text import html_table, significant
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.precision import Precision, get_precision
+from perfmodel.workload import storage
+from perfmodel.workload.tables import (
+    INPUT,
+    KINDS,
+    OUTPUT,
+    ROLES,
+    STATE,
+    WEIGHT,
+    Accesses,
+    BoolArray,
+    FloatArray,
+    InputSpec,
+    IntArray,
+    Kernels,
+    Tensors,
+)
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-
-#: Roles of an access, and their codes in :attr:`Accesses.role`.
-ROLES: Final = ("weight", "input", "output")
-WEIGHT, INPUT, OUTPUT = range(3)
-#: Kinds of tensor, and their codes in :attr:`Tensors.kind`. A *weight* is a parameter or buffer of
-#: the module, an *input* an argument of the model, an *activation* the result of a kernel. *State*
-#: is an argument that outlives the run, as a KV cache does: the next run finds it as this one left
-#: it, so between runs it is where the weights are.
-KINDS: Final = ("weight", "input", "activation", "state")
-STATE: Final = KINDS.index("state")
+__all__ = [
+    "INPUT",
+    "KINDS",
+    "OUTPUT",
+    "ROLES",
+    "STATE",
+    "WEIGHT",
+    "Accesses",
+    "BoolArray",
+    "FloatArray",
+    "InputSpec",
+    "IntArray",
+    "Kernels",
+    "Tensors",
+    "Workload",
+    "describe_phase",
+]
 
 
 def describe_phase(phase: str | None, tokens: int, context: int) -> str:
@@ -45,58 +64,6 @@ def describe_phase(phase: str | None, tokens: int, context: int) -> str:
     if phase is None:
         return ""
     return f"decode at context {context}" if phase == "decode" else f"prefill of {tokens} tokens"
-
-
-@dataclass(frozen=True, eq=False)
-class Tensors:
-    """One row per storage. ``itemsize`` is bytes per element as traced."""
-
-    name: tuple[str, ...]
-    kind: IntArray
-    elements: IntArray
-    itemsize: IntArray
-    floating: BoolArray
-
-
-@dataclass(frozen=True, eq=False)
-class Kernels:
-    """One row per operator, in an order in which they can run.
-
-    ``gemm`` has shape (kernels, 4): loops (batch, m, n, k), all zero where there are none. For a
-    convolution m counts output pixels over the whole batch, n the output channels of a group, k the
-    reduction, batch the groups. For attention they are those of the product of queries and keys.
-    ``flops`` counts multiply-accumulates as 2; ``vector_ops`` are the other arithmetic operations.
-    FLOPs without loops, of a Fourier transform or a factorisation, run like ``vector_ops``.
-    """
-
-    name: tuple[str, ...]
-    operator: tuple[str, ...]
-    family: IntArray
-    flops: IntArray
-    vector_ops: IntArray
-    gemm: IntArray
-
-    def __len__(self) -> int:
-        return len(self.name)
-
-
-@dataclass(frozen=True, eq=False)
-class Accesses:
-    """One row per (kernel, tensor, role), with the elements touched; ordered by kernel."""
-
-    kernel: IntArray
-    tensor: IntArray
-    role: IntArray
-    elements: IntArray
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """One tensor argument of the model, as it was traced."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,10 +231,11 @@ class Workload:
         return tuple(families.FAMILIES[code] for code in self.kernels.family.tolist())
 
     def save(self, path: str | Path) -> None:
-        """Write the workload as JSON (docs/workload-format.md), replacing ``path`` atomically."""
-        from perfmodel.workload.storage import save
+        """Write the workload as JSON (docs/workload-format.md), replacing ``path`` atomically.
 
-        save(self, path)
+        Raises :class:`~perfmodel.errors.PerfmodelError` if the file cannot be written.
+        """
+        storage.write(path, self.to_text())
 
     @staticmethod
     def load(path: str | Path) -> Workload:
@@ -275,15 +243,24 @@ class Workload:
 
         Raises :class:`~perfmodel.errors.WorkloadFormatError` for anything else.
         """
-        from perfmodel.workload.storage import load
-
-        return load(path)
+        return Workload.from_dict(storage.read(path), source=str(path))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of this workload, as plain Python objects."""
-        from perfmodel.workload.storage import to_dict
+        return storage.to_dict(self)
 
-        return to_dict(self)
+    def to_text(self) -> str:
+        """Return what :meth:`save` writes."""
+        return storage.layout(self.to_dict()) + "\n"
+
+    @staticmethod
+    def from_dict(document: Mapping[str, Any], *, source: str = "workload") -> Workload:
+        """Return the workload of a document that :meth:`to_dict` made.
+
+        Raises :class:`~perfmodel.errors.WorkloadFormatError`, naming ``source``, the field and what
+        was expected there.
+        """
+        return Workload(**storage.fields(document, source))
 
     def __eq__(self, other: object) -> bool:
         if self is other:

@@ -18,7 +18,7 @@ from perfmodel.evidence.measurements import (
 from perfmodel.evidence.validation import predict
 from perfmodel.machine import load_machine
 from perfmodel.machine.parts import with_cores
-from perfmodel.workload import storage
+from perfmodel.workload.parametric.parametric import load
 from tests.calibration.synthetic import SHAPES, text
 
 
@@ -149,7 +149,7 @@ def test_a_model_may_be_a_saved_workload_beside_the_file(tmp_path: Path) -> None
     (tmp_path / "mine.json.gz").write_bytes(saved.read_bytes())
     row = '{ model = "mine.json.gz", batch = 32, cores = 4, value = 1 }'
     (case,) = load_cases([one_row(tmp_path, row)])
-    assert case.workload == storage.load(saved, batch=32)
+    assert case.workload == load(saved, batch=32)
     assert case.name == "mine, batch 32, 4 cores"
 
 

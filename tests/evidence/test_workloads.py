@@ -11,7 +11,7 @@ import pytest
 
 import perfmodel
 from perfmodel.evidence.measurements import SHIPPED, folder_of, load_measurements
-from perfmodel.workload import storage
+from perfmodel.workload.parametric.parametric import load
 from perfmodel.workload.workload import Workload
 
 FOLDER = Path(perfmodel.__file__).parent / "evidence" / "workloads"
@@ -36,7 +36,7 @@ ENCODERS = {
 
 @cache
 def loaded(name: str) -> Workload:
-    return storage.load(FOLDER / f"{name}.json.gz")
+    return load(FOLDER / f"{name}.json.gz")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,7 +94,7 @@ def test_retinanet_is_torchvisions_with_another_backbone_and_more_classes() -> N
 
 
 def test_the_perceptron_by_hand() -> None:
-    workload = storage.load(FOLDER / "mlp_4096_11008.json.gz", batch=256)
+    workload = load(FOLDER / "mlp_4096_11008.json.gz", batch=256)
     matrices = 4096 * 4096 + 4096 * 11008 + 11008 * 10
     assert workload.flops == 2 * 256 * matrices
     assert workload.parameters == matrices + 4096 + 11008 + 10
@@ -108,7 +108,7 @@ def test_every_saved_workload_is_measured_and_every_measured_one_is_saved() -> N
                 path = (folder_of(file) / str(row.model)).resolve()
                 assert path.parent == FOLDER.resolve()
                 named.add(row.subject)
-                loaded_at = storage.load(path, batch=row.batch)
+                loaded_at = load(path, batch=row.batch)
                 assert loaded_at.batch == row.batch
     assert named == set(NAMES)
 

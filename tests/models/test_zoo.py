@@ -191,7 +191,7 @@ def test_an_entry_that_is_whole_but_no_workload_is_traced_anew(
 
 def test_a_hit_imports_no_torch(folder: Path) -> None:
     stored = replace(make_workload(), name="vit_l_16")
-    cache.store(zoo.cache_key(zoo.spec("vit_l_16")), storage.to_dict(stored))
+    cache.store(zoo.cache_key(zoo.spec("vit_l_16")), stored.to_dict())
     code = (
         "import sys, perfmodel\n"
         "assert perfmodel.model_workload('vit_l_16').flops == 48\n"

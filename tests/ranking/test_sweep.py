@@ -8,7 +8,6 @@ import pytest
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName
 from perfmodel.mapping import estimate
 from perfmodel.ranking.sweep import sweep, sweep_points
-from perfmodel.workload.parametric import storage as parametric_storage
 from perfmodel.workload.parametric.parametric import ParametricWorkload
 
 CPUS = ("xeon_8490h", "epyc_9654", "ampereone_192")
@@ -56,7 +55,7 @@ def layer(maximum: int | None = None) -> ParametricWorkload:
         },
     }
     dimension = {"name": "rows", "default": 1, "minimum": 1, "maximum": maximum}
-    return parametric_storage.from_dict(
+    return ParametricWorkload.from_dict(
         {
             "format": "perfmodel.parametric_workload",
             "version": 1,

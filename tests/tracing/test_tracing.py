@@ -364,4 +364,4 @@ def test_provenance_and_the_public_name() -> None:
 
 def test_a_traced_workload_can_be_stored() -> None:
     workload = trace(attention_block(), torch.ones(2, 5, 16))
-    assert perfmodel.workload.storage.from_dict(workload.to_dict()) == workload
+    assert Workload.from_dict(workload.to_dict()) == workload

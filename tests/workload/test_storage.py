@@ -14,7 +14,8 @@ from hypothesis import given
 
 from perfmodel.errors import PerfmodelError, WorkloadFormatError
 from perfmodel.vocabulary import families as f
-from perfmodel.workload.storage import VERSION, from_dict, load, save, to_dict
+from perfmodel.workload.parametric.parametric import load
+from perfmodel.workload.storage import VERSION
 from perfmodel.workload.workload import Workload
 from tests.examples import make_workload
 from tests.strategies import workloads
@@ -27,7 +28,7 @@ def workload() -> Workload:
 
 @pytest.fixture
 def document(workload: Workload) -> dict[str, Any]:
-    return to_dict(workload)
+    return workload.to_dict()
 
 
 def assert_same(one: Workload, other: Workload) -> None:
@@ -54,15 +55,15 @@ def assert_same(one: Workload, other: Workload) -> None:
 
 @given(workloads(allow_unmodelled=True))
 def test_round_trip_changes_nothing(workload: Workload) -> None:
-    text = json.dumps(to_dict(workload))
-    restored = from_dict(json.loads(text))
+    text = json.dumps(workload.to_dict())
+    restored = Workload.from_dict(json.loads(text))
     assert_same(workload, restored)
-    assert json.dumps(to_dict(restored)) == text
+    assert json.dumps(restored.to_dict()) == text
 
 
 def test_file_round_trip(workload: Workload, tmp_path: Path) -> None:
     path = tmp_path / "tiny.json"
-    save(workload, path)
+    workload.save(path)
     assert_same(workload, load(path))
     assert workload == Workload.load(path)
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.json"]
@@ -70,18 +71,18 @@ def test_file_round_trip(workload: Workload, tmp_path: Path) -> None:
 
 def test_integers_beyond_float_precision_survive(document: dict[str, Any]) -> None:
     document["kernels"]["flops"] = [2**53 + 1, 2**62]
-    assert from_dict(document).kernels.flops.tolist() == [2**53 + 1, 2**62]
+    assert Workload.from_dict(document).kernels.flops.tolist() == [2**53 + 1, 2**62]
 
 
 def test_a_column_is_a_line(workload: Workload, tmp_path: Path) -> None:
     path = tmp_path / "tiny.json"
-    save(workload, path)
+    workload.save(path)
     assert '  "flops": [48, 0],' in path.read_text().splitlines()
 
 
 def test_loaded_columns_cannot_be_changed(document: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="read-only"):
-        from_dict(document).kernels.flops[0] = 1
+        Workload.from_dict(document).kernels.flops[0] = 1
 
 
 DELETE = object()
@@ -190,7 +191,7 @@ def test_json_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_file_cut_short_anywhere_is_refused(workload: Workload, tmp_path: Path) -> None:
     path = tmp_path / "tiny.json"
-    save(workload, path)
+    workload.save(path)
     whole = path.read_text().rstrip()
     for length in range(0, len(whole), 7):
         path.write_text(whole[:length])
@@ -227,7 +228,7 @@ def test_a_failed_save_keeps_the_old_file(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(PerfmodelError, match=r"cannot write .*tiny\.json: No space left"):
-        save(workload, path)
+        workload.save(path)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.json"]
 
@@ -236,19 +237,19 @@ def test_save_follows_links_and_spares_devices(workload: Workload, tmp_path: Pat
     path, link = tmp_path / "real.json", tmp_path / "link.json"
     path.write_text("old")
     link.symlink_to(path)
-    save(workload, link)
+    workload.save(link)
     assert link.is_symlink()
     assert load(path) == workload
-    save(workload, "/dev/null")
+    workload.save("/dev/null")
     assert Path("/dev/null").is_char_device()
     with pytest.raises(PerfmodelError, match=r"cannot write .*Is a directory"):
-        save(workload, tmp_path)
+        workload.save(tmp_path)
 
 
 def test_a_saved_file_has_ordinary_permissions(workload: Workload, tmp_path: Path) -> None:
     plain, saved = tmp_path / "plain", tmp_path / "saved.json"
     plain.touch()
-    save(workload, saved)
+    workload.save(saved)
     assert saved.stat().st_mode == plain.stat().st_mode
 
 
@@ -265,13 +266,13 @@ def test_equality_sees_every_column(workload: Workload, document: dict[str, Any]
             else:
                 new = texts.get(column, "new")
             changed[table][column][2 if column == "kernel" else -1] = new
-            assert from_dict(changed) != workload, column
-    assert from_dict(document) == workload
+            assert Workload.from_dict(changed) != workload, column
+    assert Workload.from_dict(document) == workload
 
 
 def test_loading_imports_no_torch(workload: Workload, tmp_path: Path) -> None:
     path = tmp_path / "tiny.json"
-    save(workload, path)
+    workload.save(path)
     code = (
         "import sys, perfmodel\n"
         f"workload = perfmodel.load_workload({str(path)!r})\n"
@@ -284,10 +285,10 @@ def test_loading_imports_no_torch(workload: Workload, tmp_path: Path) -> None:
 def test_the_documented_example_and_vocabulary_are_true(workload: Workload) -> None:
     page = (Path(__file__).parents[2] / "docs" / "workload-format.md").read_text()
     example = page.split("```json\n")[1].split("```")[0]
-    assert from_dict(json.loads(example)) == dataclasses.replace(workload, provenance={})
+    assert Workload.from_dict(json.loads(example)) == dataclasses.replace(workload, provenance={})
     families = page.split("\nFamilies: ")[1].split(".\n")[0]
     assert tuple(families.replace("`", "").replace("\n", " ").split(", ")) == f.FAMILIES
-    document = to_dict(workload)
+    document = workload.to_dict()
     for table in ("tensors", "kernels", "accesses"):
         section = page.split(f"### `{table}`")[1].split("##")[0]
         for column in document[table]:

@@ -45,62 +45,59 @@ class ExpressionError(PerfmodelError):
     """A text that is no expression of the language, or has no value at the sizes given."""
 
 
-class Expression:
-    """A whole number that depends on named dimensions.
+class _Parsed:
+    """A text of the language.
 
     Attributes:
         text: as it was written.
         names: the dimensions it depends on.
     """
 
-    def __init__(self, text: str) -> None:
-        """Parse ``text``; raises :class:`ExpressionError` if it is not of the language."""
+    def __init__(self, text: str, read: Callable[[ast.expr, set[str], str], _Value]) -> None:
         self.text = text
         names: set[str] = set()
-        self._value = _number(_parse(text), names, text)
+        self._value = read(_parse(text), names, text)
         self.names = frozenset(names)
 
-    def __call__(self, sizes: Mapping[str, int]) -> int:
-        """Its value, from 0 to 2**63 - 1.
+    def exactly(self, sizes: Mapping[str, Any]) -> Any:
+        """Its value by the arithmetic of what ``sizes`` holds, symbols included.
 
-        Raises :class:`ExpressionError` for a value outside that, or a division by zero.
+        Raises :class:`ExpressionError` for a division by zero.
         """
+        try:
+            return self._value(sizes)
+        except (ZeroDivisionError, OverflowError) as error:
+            raise ExpressionError(f"{self.text} has no value ({error})") from None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.text!r})"
+
+
+class Expression(_Parsed):
+    """A whole number that depends on named dimensions."""
+
+    def __init__(self, text: str) -> None:
+        """Parse ``text``; raises :class:`ExpressionError` if it is not of the language."""
+        super().__init__(text, _number)
+
+    def __call__(self, sizes: Mapping[str, int]) -> int:
+        """Its value, from 0 to 2**63 - 1; raises :class:`ExpressionError` where it has none."""
         value = self.exactly(sizes)
         if not 0 <= value <= _LARGEST:
             raise ExpressionError(f"{self.text} is {_show(value)}: not a size of at most 63 bits")
         return int(value)
 
-    def exactly(self, sizes: Mapping[str, Any]) -> Any:
-        """Its value by the arithmetic of what ``sizes`` holds, symbols included."""
-        return _evaluate(self._value, self.text, sizes)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.text!r})"
-
-
-class Condition:
+class Condition(_Parsed):
     """A statement about named dimensions, such as ``tokens <= 512``."""
 
     def __init__(self, text: str) -> None:
         """Parse ``text``; raises :class:`ExpressionError` if it is not of the language."""
-        self.text = text
-        names: set[str] = set()
-        self._value = _truth(_parse(text), names, text)
-        self.names = frozenset(names)
+        super().__init__(text, _truth)
 
     def __call__(self, sizes: Mapping[str, int]) -> bool:
         """Whether it holds; raises :class:`ExpressionError` for a division by zero."""
-        return bool(_evaluate(self._value, self.text, sizes))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.text!r})"
-
-
-def _evaluate(value: _Value, text: str, sizes: Mapping[str, Any]) -> Any:
-    try:
-        return value(sizes)
-    except (ZeroDivisionError, OverflowError) as error:
-        raise ExpressionError(f"{text} has no value ({error})") from None
+        return bool(self.exactly(sizes))
 
 
 def _parse(text: str) -> ast.expr:

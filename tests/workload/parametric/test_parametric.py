@@ -20,9 +20,7 @@ from perfmodel.models import huggingface, zoo
 from perfmodel.tracing import symbolic, tracing
 from perfmodel.tracing.symbolic import trace_parametric
 from perfmodel.tracing.tracing import trace
-from perfmodel.workload import storage
-from perfmodel.workload.parametric import storage as parametric_storage
-from perfmodel.workload.parametric.parametric import ParametricWorkload
+from perfmodel.workload.parametric.parametric import ParametricWorkload, load
 from perfmodel.workload.workload import Workload
 from tests.examples import make_workload
 from tests.networks import Function
@@ -249,21 +247,21 @@ def test_the_file_round_trip_keeps_everything(encoded: ParametricWorkload, tmp_p
     restored = ParametricWorkload.load(path)
     assert restored == encoded
     assert_same(restored.at(batch=3, tokens=9), encoded.at(batch=3, tokens=9))
-    assert_same(storage.load(path, batch=3, tokens=9), encoded.at(batch=3, tokens=9))
-    assert_same(storage.load(path), encoded.at())
+    assert_same(load(path, batch=3, tokens=9), encoded.at(batch=3, tokens=9))
+    assert_same(load(path), encoded.at())
     assert any(line.strip().startswith('"flops": [') for line in path.read_text().splitlines())
     with pytest.raises(UnknownName, match="did you mean 'batch'"):
-        storage.load(path, bath=3)
+        load(path, bath=3)
 
 
 def test_sizes_of_an_ordinary_file_are_its_own(tmp_path: Path) -> None:
     path = tmp_path / "tiny.json"
     make_workload().save(path)
-    assert storage.load(path, batch=3) == make_workload()
+    assert load(path, batch=3) == make_workload()
     with pytest.raises(UncoveredSize, match="traced at batch 3, not 4"):
-        storage.load(path, batch=4)
+        load(path, batch=4)
     with pytest.raises(UnknownName, match="choose one of batch"):
-        storage.load(path, tokens=4)
+        load(path, tokens=4)
 
 
 def tiny() -> dict[str, Any]:
@@ -278,7 +276,7 @@ def tiny() -> dict[str, Any]:
 
 
 def test_the_documented_example_is_true() -> None:
-    workload = parametric_storage.from_dict(tiny())
+    workload = ParametricWorkload.from_dict(tiny())
     assert workload.at().kernels.flops.tolist() == make_workload().kernels.flops.tolist()
     assert workload.at().kernels.vector_ops.tolist() == [0, 6]
     five = workload.at(batch=5)
@@ -325,7 +323,7 @@ def test_a_file_that_breaks_the_format_names_file_field_and_expectation(
 
 def test_reading_and_evaluating_a_file_needs_neither_torch_nor_sympy(tmp_path: Path) -> None:
     path = tmp_path / "tiny.json"
-    parametric_storage.from_dict(tiny()).save(path)
+    ParametricWorkload.from_dict(tiny()).save(path)
     code = (
         "import sys, perfmodel\n"
         f"workload = perfmodel.load_workload({str(path)!r}, batch=4)\n"

@@ -1,0 +1,75 @@
+"""The tables of a workload: its tensors, its kernels, and which kernel touches which tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+
+#: Roles of an access, and their codes in :attr:`Accesses.role`.
+ROLES: Final = ("weight", "input", "output")
+WEIGHT, INPUT, OUTPUT = range(3)
+#: Kinds of tensor, and their codes in :attr:`Tensors.kind`. A *weight* is a parameter or buffer of
+#: the module, an *input* an argument of the model, an *activation* the result of a kernel. *State*
+#: is an argument that outlives the run, as a KV cache does: the next run finds it as this one left
+#: it, so between runs it is where the weights are.
+KINDS: Final = ("weight", "input", "activation", "state")
+STATE: Final = KINDS.index("state")
+
+
+@dataclass(frozen=True, eq=False)
+class Tensors:
+    """One row per storage. ``itemsize`` is bytes per element as traced."""
+
+    name: tuple[str, ...]
+    kind: IntArray
+    elements: IntArray
+    itemsize: IntArray
+    floating: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """One row per operator, in an order in which they can run.
+
+    ``gemm`` has shape (kernels, 4): loops (batch, m, n, k), all zero where there are none. For a
+    convolution m counts output pixels over the whole batch, n the output channels of a group, k the
+    reduction, batch the groups. For attention they are those of the product of queries and keys.
+    ``flops`` counts multiply-accumulates as 2; ``vector_ops`` are the other arithmetic operations.
+    FLOPs without loops, of a Fourier transform or a factorisation, run like ``vector_ops``.
+    """
+
+    name: tuple[str, ...]
+    operator: tuple[str, ...]
+    family: IntArray
+    flops: IntArray
+    vector_ops: IntArray
+    gemm: IntArray
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Accesses:
+    """One row per (kernel, tensor, role), with the elements touched; ordered by kernel."""
+
+    kernel: IntArray
+    tensor: IntArray
+    role: IntArray
+    elements: IntArray
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One tensor argument of the model, as it was traced."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
