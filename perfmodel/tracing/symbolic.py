@@ -7,9 +7,9 @@ conditions under which the expressions hold.
 
 A dimension of size 1 is different in kind: it broadcasts, and tensors with one are contiguous in
 more ways. So each dimension is traced twice, at 1 and as a symbol of at least 2, and where both
-agree they become one case. (PyTorch's ``backed_size_oblivious`` traces one symbol for both. It gives
-the same counts, but nearly every model then decides somewhere that the size is not 1, and has to be
-traced at 1 all the same.)
+agree they become one case. (PyTorch's ``backed_size_oblivious`` traces one symbol for both, with
+the same counts; but in nearly every model of the zoo something is then decided by whether the size
+is 1, and the model has to be traced there all the same, and some sizes become inexpressible.)
 """
 
 from __future__ import annotations
