@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from docs.generators import DOCUMENTS, FOLDER
 from docs.generators.readme import shares
-from perfmodel.cli import app
+from perfmodel.cli import application
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -47,7 +47,9 @@ def test_the_readme_shows_what_the_command_prints(
     monkeypatch.setenv("COLUMNS", "100")
     program, *arguments = shlex.split(command)
     assert program == "perfmodel"
-    printed = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout.splitlines()
+    printed = (
+        CliRunner().invoke(application(), arguments, catch_exceptions=False).stdout.splitlines()
+    )
     for line in lines:
         beginning = line.removesuffix("...").rstrip()
         matching = line in printed or (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
+
+from perfmodel._collecting import seldom
 
 #: What a shell says of a program that Ctrl-C ended.
 INTERRUPTED = 130
@@ -15,13 +18,18 @@ def main() -> None:
     # Within the machinery of imports Python prints an interrupt and goes on; there is nothing to
     # clean up yet.
     before = signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    from perfmodel.cli import main as run
+    with seldom():
+        from perfmodel.cli.app import NAME, asked
 
-    signal.signal(signal.SIGINT, before)
-    try:
-        run()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        program = asked()
+        signal.signal(signal.SIGINT, before)
+        try:
+            program(prog_name=NAME)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        finally:
+            # The process ends, and Python would search all that is left of it for garbage.
+            gc.freeze()
 
 
 if __name__ == "__main__":

@@ -42,12 +42,12 @@ def shares() -> str:
 
 
 def _shown(block: re.Match[str]) -> str:
-    from perfmodel.cli import app
+    from perfmodel.cli import application
 
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = _WIDTH
     try:
-        result = CliRunner().invoke(app, shlex.split(block[2]), catch_exceptions=False)
+        result = CliRunner().invoke(application(), shlex.split(block[2]), catch_exceptions=False)
     finally:
         if before is None:
             del os.environ["COLUMNS"]

@@ -6,6 +6,6 @@ nothing that a ``--help`` does not need.
 
 from __future__ import annotations
 
-from perfmodel.cli.app import app, main
+from perfmodel.cli.app import application, main
 
-__all__ = ["app", "main"]
+__all__ = ["application", "main"]

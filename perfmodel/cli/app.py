@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn, TextIO
+from importlib import import_module
+from typing import Annotated, Any, Final, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
 
-from perfmodel.cli.calibrate import calibrate
-from perfmodel.cli.compare import compare
-from perfmodel.cli.cpus import cpus
-from perfmodel.cli.diff import diff
-from perfmodel.cli.examples import epilog
-from perfmodel.cli.explain import explain
-from perfmodel.cli.explore import explore
-from perfmodel.cli.models import models
-from perfmodel.cli.rank import rank
-from perfmodel.cli.report import report
-from perfmodel.cli.serve import serve
-from perfmodel.cli.tco import tco
-from perfmodel.cli.trace import trace
-from perfmodel.cli.validate import validate
+from perfmodel.cli.examples import EXAMPLES, epilog
 from perfmodel.errors import PerfmodelError
 
 #: What a usage error, an unknown name or a file that is wrong exits with.
@@ -64,20 +52,32 @@ class Application(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-app = typer.Typer(
-    cls=Application,
-    name="perfmodel",
-    help=HELP,
-    pretty_exceptions_enable=False,
-    # Help without Rich: its import takes three times as long as all else that a help needs.
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for command in (
-    compare, rank, serve, tco, explain, explore, report, diff, cpus, models, trace, calibrate,
-    validate,
-):  # fmt: skip
-    app.command(epilog=epilog(command.__name__))(command)
+NAME: Final = "perfmodel"
+#: In the order of the help; each is a function in the module of its name.
+COMMANDS: Final = tuple(EXAMPLES)
+
+
+def application(commands: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Return the application with these of its ``commands``, of which each costs an import."""
+    made = typer.Typer(
+        cls=Application,
+        name=NAME,
+        help=HELP,
+        pretty_exceptions_enable=False,
+        # Help without Rich: its import takes three times as long as all else that a help needs.
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback(invoke_without_command=True)(root)
+    for name in commands:
+        command = getattr(import_module(f"perfmodel.cli.{name}"), name)
+        made.command(epilog=epilog(name))(command)
+    return made
+
+
+def asked() -> typer.Typer:
+    """Return the application with the command that the process names first, or with all."""
+    return application([name for name in sys.argv[1:2] if name in COMMANDS] or COMMANDS)
 
 
 def _show_version(asked: bool) -> None:
@@ -88,7 +88,6 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
     version: Annotated[
@@ -105,8 +104,8 @@ root.__doc__ = HELP
 
 
 def main() -> None:
-    """Console entry point."""
-    app(prog_name="perfmodel")
+    """Run what the process was asked for."""
+    asked()(prog_name=NAME)
 
 
 def _fail(message: str, code: int = BAD_INPUT) -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -87,9 +87,11 @@ def cpus_of(cpus: Cpu | Iterable[Cpu] | None, methods: Sequence[str]) -> list[Ch
 
 def _cpu(cpu: Cpu, methods: Sequence[str]) -> ChosenCpu:
     from perfmodel.machine import catalogue, load_machine
-    from perfmodel.published import CPUS as known
 
-    if isinstance(cpu, str) and cpu in known and cpu not in catalogue() and not Path(cpu).is_file():
+    named = isinstance(cpu, str) and cpu in catalogue()
+    # Where nothing is asked of that method, it is not imported.
+    known: Collection[str] = () if named and PUBLISHED not in methods else _published()
+    if isinstance(cpu, str) and cpu in known and not named and not Path(cpu).is_file():
         if ROOFLINE in methods:
             raise PerfmodelError(
                 f"{cpu} exists in the published method only: ask for that method alone "
@@ -103,10 +105,16 @@ def _cpu(cpu: Cpu, methods: Sequence[str]) -> ChosenCpu:
             raise
         raise UnknownName(error.kind, error.name, {*catalogue(), *known}) from None
     # A user's file may have the id of a CPU the method knows; the method's figures are not its.
-    named = isinstance(cpu, str) and cpu in catalogue()
     unchanged = not isinstance(cpu, (str, os.PathLike)) and machine.id in catalogue()
     is_catalogued = named or (unchanged and machine == load_machine(machine.id))
     origin = os.fspath(cpu) if isinstance(cpu, (str, os.PathLike)) else f"machine {machine.id}"
     if is_catalogued:
         origin = machine.id
     return ChosenCpu(machine.id, origin, machine, published=is_catalogued and machine.id in known)
+
+
+def _published() -> Collection[str]:
+    """Return the ids of the CPUs that the published method knows."""
+    from perfmodel.published import CPUS
+
+    return CPUS

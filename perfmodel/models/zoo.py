@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel import cache
+from perfmodel._collecting import seldom
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName, WorkloadFormatError
 from perfmodel.models import huggingface, torchvision_models
 from perfmodel.models.spec import ModelInput, ModelSpec, Run
@@ -158,6 +159,7 @@ def workload(
     return traced
 
 
+@seldom()
 def trace_run(chosen: ModelSpec, run: Run) -> Workload:
     """The trace of ``chosen`` in ``run``, without the disk cache; see :func:`workload`."""
     from perfmodel.tracing.tracing import trace
@@ -170,6 +172,7 @@ def trace_run(chosen: ModelSpec, run: Run) -> Workload:
     return replace(traced, phase=run.phase, tokens=run.tokens, context=run.context)
 
 
+@seldom()
 def parametric(
     name: str,
     dimensions: Sequence[str] = ("batch",),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from perfmodel.cli import app
+from perfmodel.cli import application
 from tests.builder import Builder
 
 Run = Callable[..., Result]
@@ -23,7 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     runner = CliRunner()
 
     def invoke(*arguments: object) -> Result:
-        return runner.invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+        return runner.invoke(application(), [str(a) for a in arguments], catch_exceptions=False)
 
     return invoke
 

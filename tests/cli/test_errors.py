@@ -142,10 +142,10 @@ def test_a_cache_that_cannot_be_written_is_one_line_on_stderr(tmp_path: Path) ->
     blocked.write_text("")
     code = (
         "import os, sys; os.environ['PERFMODEL_CACHE_DIR'] = sys.argv.pop(); "
-        "from perfmodel import cache; from perfmodel.cli import app; "
+        "from perfmodel import cache; from perfmodel.cli import application; "
         "import perfmodel.comparison as c; "
         "c.compare = lambda *a, **k: cache.store({'kind': 'x'}, {}) or []; "
-        "app(['compare', '-f', 'json'])"
+        "application()(['compare', '-f', 'json'])"
     )
     result = subprocess.run(
         [sys.executable, "-c", code, str(blocked / "cache")],

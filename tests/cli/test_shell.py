@@ -15,11 +15,11 @@ import pytest
 import typer.main
 
 import perfmodel
-from perfmodel.cli.app import app
+from perfmodel.cli.app import application
 from perfmodel.cli.examples import EXAMPLES
 from tests.cli.conftest import Run
 
-COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+COMMANDS = sorted(typer.main.get_command(application()).commands)  # type: ignore[attr-defined]
 
 
 def module(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -42,7 +42,7 @@ def test_every_help_ends_with_two_examples_that_parse(run: Run, command: str) ->
     shown = [" ".join(line.split()) for line in run(command, "--help").stdout.splitlines()]
     examples = EXAMPLES[command]
     assert len(examples) == 2
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(application())
     for example in examples:
         assert example in shown
         program, name, *arguments = shlex.split(example.partition(" | ")[0])

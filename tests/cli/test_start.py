@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import perfmodel
+from perfmodel.cli.app import COMMANDS
 from perfmodel.models import zoo
 from perfmodel.vocabulary.precision import PRECISIONS
 from perfmodel.vocabulary.words import METHODS
@@ -43,6 +44,17 @@ def test_a_saved_workload_needs_no_torch(command: str, saved: Path, tmp_path: Pa
         assert result.stdout == ""
     else:
         assert json.loads(result.stdout)
+
+
+def test_a_command_imports_neither_the_others_nor_a_method_that_is_not_asked_for(
+    saved: Path,
+) -> None:
+    result = process("compare", saved, "--format", "json", code=LOADED)
+    assert result.returncode == 0
+    commands = {name for name in loaded(result.stderr) if name.startswith("perfmodel.cli.")}
+    assert "perfmodel.cli.compare" in commands
+    assert not commands & {f"perfmodel.cli.{other}" for other in set(COMMANDS) - {"compare"}}
+    assert "perfmodel.published" not in loaded(result.stderr)
 
 
 def test_cached_models_need_no_torch() -> None:

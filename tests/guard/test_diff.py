@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from perfmodel.cli import app
+from perfmodel.cli import application
 from perfmodel.guard import results
 from perfmodel.guard.documents import Document
 from tests.guard.conftest import Suite, net
@@ -26,7 +26,7 @@ def diff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Diff:
     monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments: object) -> Result:
-        return CliRunner().invoke(app, ["diff", *map(str, arguments)])
+        return CliRunner().invoke(application(), ["diff", *map(str, arguments)])
 
     return invoke
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from perfmodel.cli import app
+from perfmodel.cli import application
 from perfmodel.errors import PerfmodelError
 from perfmodel.models import generation
 from perfmodel.models.decoding import import_transformers
@@ -151,7 +151,8 @@ def test_a_configuration_and_its_folder_are_models(tmp_path: Path) -> None:
         assert source.name == "small"
         assert source.workload(2).flops == 2 * expected
     printed = CliRunner().invoke(
-        app, ["compare", str(file), "--method", "roofline", "--cpu", "epyc_9654", "--tokens", "8"]
+        application(),
+        ["compare", str(file), "--method", "roofline", "--cpu", "epyc_9654", "--tokens", "8"],
     )
     assert printed.exit_code == 0, printed.output
     assert "small" in printed.stdout
@@ -183,7 +184,7 @@ def test_models_that_do_not_generate_have_inputs_of_their_size(tmp_path: Path) -
 )
 def test_a_wrong_configuration_is_one_line(tmp_path: Path, document: Any, reason: str) -> None:
     file = written(tmp_path / "wrong", document)
-    result = CliRunner().invoke(app, ["compare", str(file)])
+    result = CliRunner().invoke(application(), ["compare", str(file)])
     assert result.exit_code == 2
     assert reason in result.output.replace("\n", " ")
     with pytest.raises(PerfmodelError, match=reason) as caught:
