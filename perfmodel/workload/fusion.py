@@ -109,12 +109,10 @@ def _versions(workload: Workload) -> tuple[list[_Kernel], dict[_Version, set[int
     readers: dict[_Version, set[int]] = {}
     version: dict[int, int] = {}
     a = workload.accesses
-    rows = list(
-        zip(a.kernel.tolist(), a.tensor.tolist(), a.role.tolist(), a.elements.tolist(), strict=True)
-    )
     # Within one kernel every read comes before any write.
-    rows.sort(key=lambda row: (row[0], row[2] == OUTPUT))
-    for kernel, tensor, role, elements in rows:
+    order = np.lexsort((a.role == OUTPUT, a.kernel))
+    columns = (column[order].tolist() for column in (a.kernel, a.tensor, a.role, a.elements))
+    for kernel, tensor, role, elements in zip(*columns, strict=True):
         if role == WEIGHT:
             weights = kernels[kernel].weights
             weights[tensor] = max(weights.get(tensor, 0), elements)
