@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.mapping.modules import Module, modules
 from perfmodel.mapping.registry import mapper_for
-from perfmodel.mapping.result import Result
+
+if TYPE_CHECKING:
+    from perfmodel.mapping.result import Result
 
 #: No network runs in it.
 _FP64: Final = "fp64"

@@ -6,10 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from perfmodel._text import common_name
 from perfmodel.mapping.kernel_table import KernelEstimate
-from perfmodel.mapping.result import Result
+
+if TYPE_CHECKING:
+    from perfmodel.mapping.result import Result
 
 
 @dataclass(frozen=True)
