@@ -51,6 +51,33 @@ class Function(nn.Module):  # type: ignore[misc]
         return self.function(*operands)
 
 
+class Encoder(nn.Module):  # type: ignore[misc]
+    """A layer of a transformer's encoder, norms first (Xiong et al., arXiv:2002.04745)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.rest = feed_forward(width, 4 * width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Tokens (1, tokens, width) with what they tell each other, of the same shape."""
+        normed = self.first(x)
+        query, key, value = (
+            part(normed).view(1, x.shape[1], self.heads, -1).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
+        )
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
+        return x + self.rest(self.second(x))
+
+
+def feed_forward(width: int, inner: int) -> nn.Module:
+    """The two linear layers of a transformer's block, with GELU between them."""
+    return nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
+
+
 def bottleneck(channels: int, inner: int) -> nn.Module:
     """The residual block of ResNet-50 (He et al., arXiv:1512.03385) at stride 1."""
     return nn.Sequential(

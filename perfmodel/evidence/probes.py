@@ -10,14 +10,18 @@ inputs; INT8 to INT32).
 Two are blocks of networks, where operators follow each other as they do in one, and launching them
 costs what it costs there: ``bottleneck 1x256x14x14 to 64`` (a residual block of three convolutions,
 its inner channels) and ``inverted_residual 1x40x14x14 to 240 by 5`` (a depthwise convolution and
-squeeze-and-excitation between two pointwise ones).
+squeeze-and-excitation between two pointwise ones). Two more are of transformers: ``feed_forward
+197x768 to 3072`` (tokens, width, inner width) and ``encoder 197x768 by 12`` (tokens, width, heads).
+
+What keeps its shape can follow itself: ``6 of encoder 197x768 by 12`` is six such blocks one after
+the other, each with weights of its own, as they are within a network.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +33,8 @@ if TYPE_CHECKING:
     from perfmodel.workload.workload import Workload
 
 _NAME: Final = re.compile(
-    r"(?P<kind>\w+) (?P<shape>\d+(x\d+)*)( to (?P<to>\d+))?( by (?P<by>\d+))?"
+    r"((?P<layers>[1-9]\d*) of )?(?P<kind>\w+) (?P<shape>\d+(x\d+)*)"
+    r"( to (?P<to>\d+))?( by (?P<by>\d+))?"
     r"( stride (?P<stride>\d+))?"
 )
 #: Kind -> how many sizes its shape has (0: any), and whether it takes "to" and "by".
@@ -50,12 +55,18 @@ _KINDS: Final = {
     "int_mm": (3, False, False),
     "bottleneck": (4, True, False),
     "inverted_residual": (4, True, True),
+    "feed_forward": (2, True, False),
+    "encoder": (2, False, True),
 }
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One microbenchmark."""
+    """One microbenchmark.
+
+    Attributes:
+        layers: how often it follows itself.
+    """
 
     name: str
     kind: str
@@ -63,6 +74,23 @@ class Probe:
     to: int = 0
     by: int = 0
     stride: int = 1
+    layers: int = 1
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether the result is like the only operand, so that it can follow itself."""
+        if self.kind == "linear":
+            return self.shape[1] == self.shape[2]
+        if self.kind == "conv":
+            return self.shape[1] == self.to and self.stride == 1 and self.by % 2 == 1
+        if self.kind == "depthwise":
+            return self.stride == 1 and self.by % 2 == 1
+        return self.kind in ("bottleneck", "inverted_residual", "feed_forward", "encoder")
+
+    def of(self, layers: int) -> Probe:
+        """Return as many of the same layer, one after the other."""
+        name = self.name.rpartition(" of ")[2]
+        return replace(self, name=f"{layers} of {name}", layers=layers)
 
     def module(self) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
         """The operator and its arguments, on the current default device, in FP32.
@@ -70,6 +98,15 @@ class Probe:
         ``int_mm`` is a linear layer here; :mod:`perfmodel.calibration.host.microbenchmarks` runs it
         as an integer product.
         """
+        from torch import nn
+
+        module, operands = self._layer()
+        if self.layers > 1:
+            more = (self._layer()[0] for _ in range(self.layers - 1))
+            module = nn.Sequential(module, *more)
+        return module, operands
+
+    def _layer(self) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
         import torch
         from torch import nn
 
@@ -101,6 +138,10 @@ class Probe:
             return blocks.bottleneck(shape[1], self.to), (torch.randn(shape),)
         if kind == "inverted_residual":
             return blocks.inverted_residual(shape[1], self.to, self.by), (torch.randn(shape),)
+        if kind == "feed_forward":
+            return blocks.feed_forward(shape[1], self.to), (torch.randn(1, *shape),)
+        if kind == "encoder":
+            return blocks.Encoder(shape[1], self.by), (torch.randn(1, *shape),)
         if kind == "max_pool":
             pool = nn.MaxPool2d(self.by, stride=2, padding=(self.by - 1) // 2)
             return pool, (blocks.feature_map(shape),)
@@ -154,4 +195,9 @@ def probe(name: str) -> Probe:
         parts += ["by N"] if wants_by else []
         raise MeasurementError(f"probe {name!r}; expected {kind} with {' '.join(parts)}")
     to, by, stride = (int(match[part] or 0) for part in ("to", "by", "stride"))
-    return Probe(name, kind, shape, to, by, max(1, stride))
+    found = Probe(name, kind, shape, to, by, max(1, stride), int(match["layers"] or 1))
+    if found.layers > 1 and not found.keeps_shape:
+        raise MeasurementError(f"probe {name!r}; only what keeps the shape can follow itself")
+    if kind == "encoder" and shape[1] % by:
+        raise MeasurementError(f"probe {name!r}; expected a width that {by} heads divide")
+    return found
