@@ -9,8 +9,9 @@ is off by :data:`MODEL_ERROR`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -33,6 +34,10 @@ _STEP: Final = 0.01
 _NEGLIGIBLE: Final = 0.01
 #: Half of a central 90 % interval of a normal distribution, in standard deviations.
 _NINETY: Final = 1.645
+#: What a software reaches of one engine in one format.
+_REACHED: Final = re.compile(
+    r"software\.[^.]+\.efficiency\.(?P<engine>[a-z0-9]+)_(fp32|bf16|fp16|int8)\.(?P<family>\w+)"
+)
 #: Figures that are shares of a peak.
 _SHARES: Final = (".efficiency.", "memory.sustained")
 
@@ -59,6 +64,8 @@ class Fit:
         """The figures of ``machine`` (and of runtimes on it) that the fit changed, by path.
 
         Each is a range: the central 90 % of the fit's uncertainty. The end of a share is at most 1.
+        Where a software reaches more of an engine in a format than the core is said to attain, the
+        core attains that.
 
         Raises:
             MeasurementError: a share of a peak above 1.
@@ -75,10 +82,12 @@ class Fit:
                         float(parameter.moved(figure, value * np.exp(step * _NINETY * spread)))
                         for step in (-1, 0, 1)
                     )
-                    if any(share in path for share in _SHARES):
-                        check_share(machine, path, typical)
-                        high = min(high, 1.0)
                     found[path] = Figure(low, typical, high, figure.unit, "M", source)
+        found |= _attained(machine, found)
+        for path, figure in found.items():
+            if any(share in path for share in _SHARES):
+                check_share(machine, path, figure.typical)
+                found[path] = replace(figure, high=min(figure.high, 1.0))
         return found
 
     def _each_value(self) -> zip[tuple[Parameter, float]]:
@@ -88,9 +97,32 @@ class Fit:
         return zip(self.parameters, self.value.tolist(), self.spread.tolist(), strict=True)
 
 
+def _attained(machine: Machine, found: Mapping[str, Figure]) -> dict[str, Figure]:
+    """The core's efficiencies that software exceeds, raised, and that software's shares of them."""
+    core = {**machine.figures(), **found}
+    most: dict[str, float] = {}
+    shares: dict[str, str] = {}
+    for path, figure in found.items():
+        match = _REACHED.fullmatch(path)
+        own = f"core.engines.{match['engine']}.efficiency.{match['family']}" if match else ""
+        if own in core:
+            shares[path] = own
+            most[own] = max(most.get(own, 1.0), figure.typical)
+    raised = {own: _scaled(core[own], factor) for own, factor in most.items() if factor > 1}
+    less = {
+        path: _scaled(found[path], 1 / most[own]) for path, own in shares.items() if own in raised
+    }
+    return {**raised, **less}
+
+
+def _scaled(figure: Figure, factor: float) -> Figure:
+    low, typical, high = (factor * value for value in (figure.low, figure.typical, figure.high))
+    return Figure(low, typical, high, figure.unit, "M", "calibration")
+
+
 def check_share(machine: Machine, path: str, value: float) -> None:
     """Raises :class:`MeasurementError` for a share of a peak above 1."""
-    if value > 1:
+    if value > 1 + 1e-9:
         raise MeasurementError(
             f"{machine.id}: the points ask for {path} = {value:.3g}, more than the whole peak: "
             "either the peak in the machine's file (clock, operations per cycle, bandwidth) or a "

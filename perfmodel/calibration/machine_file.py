@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from perfmodel._files import write_atomically
 from perfmodel.calibration.fitting import Fit
+from perfmodel.calibration.host.runners import RUNNERS
 from perfmodel.errors import MeasurementError
 from perfmodel.figures import quantity
 from perfmodel.figures.figure import Origin
@@ -21,10 +22,10 @@ from perfmodel.machine.schema import Calibration
 _LIBRARIES: Final = ("perfmodel", "numpy", "scipy", "torch")
 
 
-def software() -> dict[str, str]:
-    """Versions of the libraries that take part, where they are installed."""
+def versions(libraries: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of perfmodel, of what fits, and of other libraries, where they are installed."""
     found = {}
-    for name in _LIBRARIES:
+    for name in dict.fromkeys((*_LIBRARIES, *libraries)):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -52,7 +53,12 @@ def calibration(
             f"{case.group.machine}: {case.name} ({case.group.precision})": float(f"{ratio:.4g}")
             for case, ratio in zip(found.cases, found.ratio.tolist(), strict=True)
         },
-        software=software(),
+        software=versions(
+            library
+            for software in dict.fromkeys(group.software for group in groups)
+            if software in RUNNERS
+            for library in RUNNERS[software].libraries
+        ),
     )
 
 

@@ -11,7 +11,7 @@ nothing of stays where it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from perfmodel.evidence.probes import probe
 from perfmodel.machine import Figure, Machine
+from perfmodel.mapping.applied import Applied
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.software import load_software
 from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.precision import get_precision
 
 if TYPE_CHECKING:
     from perfmodel.evidence.cases import Case
@@ -217,6 +220,77 @@ MICROBENCHMARKS: Final = (
 )
 
 
+def _reached(fmt: str) -> tuple[Parameter, ...]:
+    """Efficiencies that a software reaches in one format, by family of products."""
+
+    def share(name: str, meaning: str, *families: str) -> Parameter:
+        paths = tuple(f"software.*.efficiency.*_{fmt}.{family}" for family in families)
+        return Parameter(f"{name}_{fmt}", f"efficiency of {meaning} in {fmt}", paths, 0.7)
+
+    return (
+        share("spatial", "convolutions over several pixels", f.CONV),
+        share("pointwise", "pointwise convolutions", f.POINTWISE_CONV),
+        share("depthwise", "depthwise convolutions", f.DEPTHWISE_CONV),
+        share("products", "linear layers and matrix products", f.LINEAR, f.MATMUL),
+        share("attention", "attention", f.ATTENTION),
+    )
+
+
+def _reached_without_products(name: str, meaning: str, *families: str) -> Parameter:
+    paths = tuple(f"software.*.efficiency.*_fp32.{family}" for family in families)
+    return Parameter(f"{name}_layers", f"efficiency of {meaning}, within networks", paths, 0.7)
+
+
+#: For layers within networks: what software that plans a graph reaches, of engines in a format.
+LAYERS: Final = (
+    *(parameter for fmt in ("fp32", "bf16", "int8") for parameter in _reached(fmt)),
+    _reached_without_products("norm", "norms", f.NORM),
+    _reached_without_products("activation", "activations and softmax", f.ACTIVATION, f.SOFTMAX),
+    _reached_without_products(
+        "elementwise",
+        "everything else without products",
+        f.ELEMENTWISE,
+        f.REDUCTION,
+        f.POOLING,
+        f.RESAMPLE,
+        f.EMBEDDING,
+        f.DATA_MOVEMENT,
+        f.UNMODELLED,
+    ),
+    replace(LAUNCH, patterns=("software.*.launch.*",), spread=1.0),
+    REPACKING,
+    PER_CORE,
+    Parameter("l2", "sustained bandwidth of L2", ("core.cache_bandwidth.l2",), 0.35),
+    # Of the last-level cache, a guest on a shared computer has what its neighbours leave.
+    Parameter("l3", "sustained bandwidth of L3", ("core.cache_bandwidth.l3*",), 0.7),
+)
+
+
+def opened(machine: Machine, runtime: str, precisions: Collection[str]) -> dict[str, float]:
+    """Return what a software reaches of each engine of a machine in a format, by path.
+
+    A description says that of many engines and formats at once; of one machine, each can be known
+    apart. So a file that states these figures says what it said before, and a fit can move them.
+    """
+    software = load_software(runtime)
+    applied = Applied(software, machine.software, machine.id, lambda _, figure: figure.typical)
+    formats = {
+        asked
+        for precision in precisions
+        for asked in zip(f.FAMILIES, get_precision(precision).arithmetic, strict=True)
+    }
+    found = {}
+    for name, engine in machine.core.engines.items():
+        for family, fmt in sorted(formats):
+            # What is no product is the vector engine's, in FP32.
+            alone = family not in f.GEMM_FAMILIES and (engine.kind, fmt) != ("vector", "fp32")
+            able = family in engine.efficiency and fmt in engine.ops_per_cycle
+            if able and not alone and applied.runs(name, family, fmt):
+                path = f"software.{runtime}.efficiency.{name}_{fmt}.{family}"
+                found[path] = float(applied.efficiency(family, name, engine.kind, fmt))
+    return found
+
+
 def figures(machine: Machine, runtime: str) -> dict[str, Figure]:
     """Return every figure that an estimate reads, by path: the software's and the machine's.
 
@@ -254,8 +328,10 @@ def _moved(
 
 def parameters_for(points: Sequence[Case]) -> tuple[Parameter, ...]:
     """What a fit to these points changes, by what kind of points they are."""
-    if any(case.row.probe is not None for case in points):
-        return MICROBENCHMARKS
+    probes = [case.row.probe for case in points if case.row.probe is not None]
+    if probes:
+        layers = any(probe(name).layers > 1 for name in probes)
+        return LAYERS if layers else MICROBENCHMARKS
     if all(case.group.quantity == "token_rate" for case in points):
         return GENERATION
     return PYTORCH

@@ -36,6 +36,15 @@ def calibrate(
     host: Annotated[
         bool, typer.Option("--host", help="Measure this computer; it should do nothing else.")
     ] = False,
+    software: Annotated[
+        str,
+        typer.Option(
+            "--software",
+            metavar="S",
+            help="With --host, what to measure: eager, inductor, inductor_frozen, openvino or "
+            "onnxruntime. All but eager are measured on one thread, by layers within networks.",
+        ),
+    ] = "eager",
     budget: Annotated[
         float,
         typer.Option("--budget", metavar="SECONDS", min=1, help="Time to measure, with --host."),
@@ -64,10 +73,14 @@ def calibrate(
             raise PerfmodelError("--cpu goes with --from; --host detects the CPU")
         from perfmodel.cli.host import calibrate_host
 
-        calibrated = calibrate_host(output, budget, keep or measured_beside(output), force)
+        calibrated = calibrate_host(
+            output, budget, keep or measured_beside(output), force, software
+        )
     else:
         if cpu is None:
             raise PerfmodelError("--from needs --cpu: the CPU to fit")
+        if software != "eager":
+            raise PerfmodelError("--software goes with --host; measurements name their own")
         calibrated = _from_files(source or [], cpu, output)
     show("table", dict, lambda: [table(calibrated), summary(calibrated)])
     note(f"wrote {output}: use it with --cpu {output}")

@@ -50,7 +50,7 @@ EXAMPLES: Final = {
         "perfmodel trace nets.py:encoder --output - | gzip > encoder.json.gz",
     ),
     "calibrate": (
-        "perfmodel calibrate --host --output host.toml",
+        "perfmodel calibrate --host --software openvino --output host.toml",
         "perfmodel calibrate --from llama_cpp --cpu ampereone_192 --output fitted.toml",
     ),
     "validate": (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -21,24 +21,15 @@ if TYPE_CHECKING:
     from perfmodel.calibration.calibrate import Calibrated
     from perfmodel.calibration.host.detection import Host
     from perfmodel.calibration.host.plan import Step
+    from perfmodel.calibration.host.runners import Runner
     from perfmodel.evidence.validation import Compared
     from perfmodel.machine import Machine
+    from perfmodel.mapping import Result
 
 #: Median spread of the microbenchmarks from which on a fit is refused.
 NOISE_LIMIT: Final = 0.25
 #: Seconds to time one model.
 _MODEL_S: Final = 3.0
-
-
-def need_torch() -> None:
-    """Raises :class:`MeasurementError` where PyTorch is not installed."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its profiler tells of every start
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError:
-        raise MeasurementError(
-            "--host runs PyTorch, which is not installed: pip install 'perfmodel[torch]'"
-        ) from None
 
 
 def detected() -> Host:
@@ -58,23 +49,34 @@ def detected() -> Host:
     return host
 
 
-def calibrate_host(output: Path, budget: float, keep: Path, force: bool) -> Calibrated:
+def calibrate_host(
+    output: Path, budget: float, keep: Path, force: bool, software: str
+) -> Calibrated:
     """Measure this computer and write its machine file, and beside it what that rests on."""
     from perfmodel.calibration.calibrate import calibrate
     from perfmodel.calibration.host.detection import machine_text
-    from perfmodel.calibration.host.microbenchmarks import disturbed, keep_in, measure
-    from perfmodel.calibration.host.plan import plan
+    from perfmodel.calibration.host.microbenchmarks import measure
+    from perfmodel.calibration.host.points import disturbed, keep_in
+    from perfmodel.calibration.host.runners import runner_for
     from perfmodel.calibration.machine_file import render, write
+    from perfmodel.calibration.parameters import opened
     from perfmodel.evidence.cases import load_cases
     from perfmodel.machine import load_machine
+    from perfmodel.software import load_software
 
-    need_torch()
+    runner = runner_for(software)
+    runner.need()
     host = detected()
     described = keep.with_name(f"{output.stem}.detected.toml")
     write(described, machine_text(host, output.stem))
     machine = load_machine(described)
-    steps = plan(budget, host.cores, host.flags)
-    if not any(step.precision == "int8" for step in steps):
+    steps = _steps(runner, budget, host)
+    if software != "eager":
+        precisions = {step.precision for step in steps}
+        reached = opened(machine, software, precisions)
+        write(described, machine_text(host, output.stem, reached))
+        machine = load_machine(described)
+    if "int8" in runner.precisions and not any(step.precision == "int8" for step in steps):
         note("INT8 is not measured: too short a budget, or no instructions for it")
     day = date.today().isoformat()
     kept = 0
@@ -113,10 +115,28 @@ def calibrate_host(output: Path, budget: float, keep: Path, force: bool) -> Cali
         found.record,
         name=f"{host.brand}, {host.cores} cores, calibrated",
         stated=host.stated,
-        comment=f"{host.brand}, fitted to microbenchmarks under PyTorch.\nMeasured: {keep.name}",
+        comment=f"{host.brand}, fitted to microbenchmarks under {load_software(software).name}.\n"
+        f"Measured: {keep.name}",
     )
     write(output, text)
     return found
+
+
+def _steps(runner: Runner, budget: float, host: Host) -> list[Step]:
+    """What a calibration of one software runs, in the precisions that it has here."""
+    from perfmodel.calibration.host.plan import plan, plan_layers
+
+    if runner.software == "eager":
+        return plan(budget, host.cores, host.flags)
+    able = []
+    for precision in runner.precisions:
+        try:
+            runner.need(precision)
+        except MeasurementError as error:
+            note(f"{precision} is not measured: {error}")
+        else:
+            able.append(precision)
+    return plan_layers(runner.software, able, budget, host.flags)
 
 
 @contextmanager
@@ -164,51 +184,85 @@ def validate_host(
     batch: int,
     runtime: str,
     threads: Sequence[int] | None,
+    keep: Path | None = None,
 ) -> tuple[list[Compared], list[Compared]]:
-    """Models run here beside their estimates: end to end, and by kernel family."""
-    from perfmodel.calibration.host.models import profiled_as, time_model
-    from perfmodel.evidence.validation import Compared
+    """Models run here beside their estimates: end to end, and by kernel family.
+
+    With a machine file, end to end also beside what this computer's description says without it.
+
+    Args:
+        keep: where what was measured is written, whole after each model.
+    """
+    from perfmodel.calibration.host.models import time_model
+    from perfmodel.calibration.host.points import ModelRun, keep_models
+    from perfmodel.calibration.host.runners import runner_for
     from perfmodel.machine.parts import with_cores
     from perfmodel.mapping import estimate
     from perfmodel.resolve import resolve_model
     from perfmodel.vocabulary.precision import get_precision
 
     get_precision(precision)
+    runner_for(runtime).check(precision)
     sources = [resolve_model(model) for model in models]
-    need_torch()
     host = detected()
     machine = host_machine(host, cpu)
+    plain = None if cpu is None else host_machine(host, None)
     counts = list(dict.fromkeys(threads or (1, host.cores)))
-    found, kernels = [], []
+    runs: list[ModelRun] = []
+    found: list[Compared] = []
+    without: list[Compared] = []
+    kernels: list[Compared] = []
     for source in sources:
         for count in counts:
             timing, families = time_model(source.name, batch, precision, count, _MODEL_S, runtime)
+            runs.append(ModelRun(source.name, batch, count, timing))
+            if keep is not None:
+                keep_models(keep, runs, host, machine.id, precision, runtime)
             own = with_cores(machine, count)
             guess = estimate(source.workload(batch), own, precision, software=runtime)
             label = f"{source.name}, {count} thread{'s' if count > 1 else ''}"
-
-            def compared(name: str, guess_ms: float, seconds: float, regime: str) -> Compared:
-                return Compared(
-                    name=name,
-                    subject=source.name,  # noqa: B023 - called within the iteration
-                    set=f"host_{precision}",
-                    machine=machine.id,
-                    split="validation",
-                    unit="ms",
-                    predicted=guess_ms,
-                    measured=seconds * 1e3,
-                    regime=regime,
-                )
-
-            found.append(compared(label, guess.latency_ms, timing.minimum, guess.bottleneck))
+            point = _compared(label, source.name, f"host_{precision}", guess, timing.decile)
+            found.append(point)
             note(f"{label}: spread {percent(timing.spread)} over {timing.samples} runs")
-            by_family: dict[str, float] = {}
-            for kernel in guess.kernels:
-                family = profiled_as(kernel.family)
-                by_family[family] = by_family.get(family, 0.0) + kernel.latency_ms
-            for family, seconds in families.items():
-                if seconds * 1e3 > 0.01 * guess.latency_ms and family in by_family:
-                    kernels.append(
-                        compared(f"{label}: {family}", by_family[family], seconds, "kernels")
-                    )
-    return found, kernels
+            kernels += _by_family(point, guess, families)
+            if plain is not None:
+                own = with_cores(plain, count)
+                guess = estimate(source.workload(batch), own, precision, software=runtime)
+                group = f"host_{precision}, not calibrated"
+                without.append(_compared(label, source.name, group, guess, timing.decile))
+    return found + without, kernels
+
+
+def _compared(name: str, subject: str, group: str, guess: Result, seconds: float) -> Compared:
+    from perfmodel.evidence.validation import Compared
+
+    return Compared(
+        name=name,
+        subject=subject,
+        set=group,
+        machine=guess.cpu,
+        split="validation",
+        unit="ms",
+        predicted=guess.latency_ms,
+        measured=seconds * 1e3,
+        regime=guess.bottleneck,
+    )
+
+
+def _by_family(point: Compared, guess: Result, families: Mapping[str, float]) -> Iterator[Compared]:
+    """The families of kernels that take more than 1 % of a model's time."""
+    from perfmodel.calibration.host.models import profiled_as
+
+    by_family: dict[str, float] = {}
+    for kernel in guess.kernels:
+        family = profiled_as(kernel.family)
+        by_family[family] = by_family.get(family, 0.0) + kernel.latency_ms
+    for family, seconds in families.items():
+        if seconds * 1e3 > 0.01 * guess.latency_ms and family in by_family:
+            yield replace(
+                point,
+                name=f"{point.name}: {family}",
+                predicted=by_family[family],
+                measured=seconds * 1e3,
+                regime="kernels",
+            )

@@ -15,9 +15,10 @@ from perfmodel.calibration.host.detection import (
     machine_text,
     physical_cores,
 )
-from perfmodel.calibration.host.microbenchmarks import MIN_ROUNDS, Point, disturbed, measure
+from perfmodel.calibration.host.microbenchmarks import MIN_ROUNDS, measure
 from perfmodel.calibration.host.models import family_of, profiled_as, time_model
 from perfmodel.calibration.host.plan import Step, plan
+from perfmodel.calibration.host.points import Point, disturbed
 from perfmodel.calibration.host.timing import Timing, timed
 from perfmodel.errors import MachineError
 from perfmodel.evidence.cases import load_cases

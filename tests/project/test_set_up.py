@@ -50,9 +50,9 @@ def checks() -> set[str]:
     """The sessions that judge every change.
 
     ``docs`` writes, and the benchmarks judge what it wrote; ``mutants`` judges the tests, by hand;
-    ``browser`` needs Chromium.
+    ``browser`` needs Chromium; ``host_software`` installs what other people run models with.
     """
-    return nox_sessions() - {"docs", "mutants", "browser"}
+    return nox_sessions() - {"docs", "mutants", "browser", "host_software"}
 
 
 def called_sessions(command: str, matrix: dict[str, list[str]]) -> set[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -173,8 +173,12 @@ def _domains(base: str, cores: int) -> int:
     return int(min(cores, load_machine(base).cache.l3_domains.typical))
 
 
-def machine_text(host: Host, identity: str) -> str:
-    """The machine file of a computer before anything was measured."""
+def machine_text(host: Host, identity: str, further: Mapping[str, object] | None = None) -> str:
+    """The machine file of a computer before anything was measured.
+
+    Args:
+        further: fields that it states beside those of the host, by dotted path.
+    """
     how = "its own microarchitecture" if host.recognised else "its instruction sets only"
     lines = [
         f"# {host.brand}, described by {host.base}: {how}.",
@@ -184,6 +188,6 @@ def machine_text(host: Host, identity: str) -> str:
         f'name = "{host.brand}, {host.cores} cores"',
         "",
     ]
-    for path, value in host.stated.items():
-        lines.append(f"{path} = {value}" if isinstance(value, int) else f'{path} = "{value}"')
+    for path, value in {**host.stated, **(further or {})}.items():
+        lines.append(f'{path} = "{value}"' if isinstance(value, str) else f"{path} = {value}")
     return "\n".join(lines) + "\n"

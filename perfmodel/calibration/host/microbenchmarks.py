@@ -6,22 +6,21 @@ again. So all microbenchmarks of a kind take turns. Before each, a small block o
 the framework's own code back into the caches, and the operands are written, as the layer before
 would have. Between two rounds the last-level cache is swept, so that all weights are in memory:
 these are points of a cold run.
+
+Software that plans a graph is measured by the layers of small networks instead: :mod:`.layers`.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Final
 
+from perfmodel.calibration.host import layers
 from perfmodel.calibration.host.plan import Step
+from perfmodel.calibration.host.points import Point
 from perfmodel.calibration.host.timing import Timing, denormals_as_zero, threads
-from perfmodel.calibration.machine_file import software, write
-from perfmodel.evidence.measurements import FIT, VALIDATION
 from perfmodel.evidence.probes import probe
 
 #: What runs before each timed call: convolutions of all kinds and everything around them, small.
@@ -30,19 +29,6 @@ _WARM_UP: Final = "inverted_residual 1x16x7x7 to 64 by 3"
 MIN_ROUNDS, MAX_ROUNDS = 5, 200
 
 Call = Callable[[], Any]
-
-
-@dataclass(frozen=True)
-class Point:
-    """One microbenchmark that has been run."""
-
-    step: Step
-    timing: Timing
-
-    @property
-    def seconds(self) -> float:
-        """What it took: the lower decile, for a network is the sum of many such calls."""
-        return self.timing.decile
 
 
 def measure(
@@ -54,8 +40,8 @@ def measure(
 ) -> list[Point]:
     """Run ``steps`` for about ``budget_s`` seconds; ``keep`` sees all points after every round.
 
-    Those of one format and number of threads take turns, and are in a row of ``steps``. An
-    interruption passes through; what was kept stays.
+    Those of one precision and number of threads take turns, and are in a row of ``steps``; all are
+    of one software. An interruption passes through; what was kept stays.
 
     Args:
         cache_bytes: of the last-level cache.
@@ -72,7 +58,11 @@ def measure(
         points: list[Point] = []
         share = budget_s * len(members) / len(steps)
         with threads(count), denormals_as_zero():
-            for points in rounds(members, share, cache_bytes, turn):
+            for points in (
+                rounds(members, share, cache_bytes, turn)
+                if members[0].software == "eager"
+                else layers.rounds(members, share, turn)
+            ):
                 keep([*finished, *points])
         finished += points
     return finished
@@ -133,71 +123,3 @@ def prepared(step: Step) -> tuple[Call, tuple[Any, ...]]:
         module = module.to(torch.bfloat16)
         operands = tuple(operand.to(torch.bfloat16) for operand in operands)
     return lambda: module(*operands), operands
-
-
-def disturbed(points: Sequence[Point]) -> set[Step]:
-    """Those that took longer on several threads than on one, by 10 % and more than 50 us.
-
-    That is not what the operator costs: a thread of them waited for a core that other work had.
-    """
-    alone = {
-        replace(point.step, threads=1): point.seconds for point in points if point.step.threads == 1
-    }
-    found = set()
-    for point in points:
-        one = alone.get(replace(point.step, threads=1))
-        if one is not None and point.step.threads > 1:
-            slower = point.seconds - one
-            if slower > max(0.1 * one, 50e-6):
-                found.add(point.step)
-    return found
-
-
-def measurements_text(points: Sequence[Point], machine: str, brand: str, day: str) -> str:
-    """The points as a file of measurements, which ``calibrate --from`` reads.
-
-    Args:
-        machine: file name of the machine file beside it.
-
-    What was :func:`disturbed` is marked as not for fitting.
-    """
-    left_out = disturbed(points)
-    versions = ", ".join(f"{name} {version}" for name, version in software().items())
-    how = "lower decile of calls by turns"
-    lines = [
-        "[sources]",
-        f"host = {json.dumps(f'Measured on {brand}, {day}, {how}; {versions}')}",
-    ]
-    for precision in dict.fromkeys(point.step.precision for point in points):
-        lines += [
-            "",
-            "[[set]]",
-            f'name = "host_{precision}"',
-            f"machine = {json.dumps(machine)}",
-            'family = "host"',
-            f'precision = "{precision}"',
-            'software = "eager"',
-            'state = "cold"',
-            'quantity = "latency"',
-            'unit = "us"',
-            'source = "host"',
-            "rows = [",
-        ]
-        lines += [
-            f'  {{ probe = "{point.step.probe}", cores = {point.step.threads}, '
-            f"value = {point.seconds * 1e6:.5g}, spread = {point.timing.spread:.3g}, "
-            f'split = "{VALIDATION if point.step in left_out else FIT}" }},'
-            for point in points
-            if point.step.precision == precision
-        ]
-        lines.append("]")
-    return "\n".join(lines) + "\n"
-
-
-def keep_in(path: Path, machine: str, brand: str, day: str) -> Callable[[Sequence[Point]], None]:
-    """What writes all points so far to ``path``, whole."""
-
-    def keep(points: Sequence[Point]) -> None:
-        write(path, measurements_text(points, machine, brand, day))
-
-    return keep

@@ -1,17 +1,15 @@
-"""Runs of whole models under PyTorch, end to end and by kernel family."""
+"""Runs of whole models, end to end and, under eager PyTorch, by kernel family."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
+from perfmodel.calibration.host.runners import runner_for
 from perfmodel.calibration.host.timing import Timing, denormals_as_zero, threads, timed
-from perfmodel.errors import PerfmodelError
 from perfmodel.vocabulary import families as f
-
-#: What models can be run with here, as the catalogue of software has it.
-SOFTWARE: Final = ("eager", "inductor", "inductor_frozen")
 
 
 def time_model(
@@ -19,13 +17,15 @@ def time_model(
 ) -> tuple[Timing, dict[str, float]]:
     """Seconds of one model, and of its kernels by family (eager only), on ``count`` threads.
 
-    Weights are random: their values do not change the time.
+    Of one thread they are the processor's time, which other work on this computer adds little to;
+    of several, the wall's. Weights are random: their values do not change the time.
 
     Raises:
-        PerfmodelError: a precision that PyTorch does not run whole models in.
+        PerfmodelError: a precision that the software does not run whole models in.
     """
+    clock = time.process_time if count == 1 else time.perf_counter
     with running(name, batch, precision, count, software) as call:
-        timing = timed(call, budget_s)
+        timing = timed(call, budget_s, clock)
         families = _by_family(call) if software == "eager" else {}
     return timing, families
 
@@ -37,24 +37,15 @@ def running(
     """What runs one model once, on ``count`` threads for as long as the context lasts.
 
     Args:
-        software: one of :data:`SOFTWARE`.
+        software: one that :func:`~perfmodel.calibration.host.runners.runner_for` knows.
 
     Raises as :func:`time_model`.
     """
-    import torch
-
-    if precision not in ("fp32", "bf16"):
-        raise PerfmodelError(f"--host runs models in fp32 or bf16, not {precision}")
+    runner = runner_for(software)
+    runner.check(precision)
     module, inputs = _real(name, batch)
-    if precision == "bf16":
-        module = module.to(torch.bfloat16)
-        inputs = tuple(x.to(torch.bfloat16) if x.is_floating_point() else x for x in inputs)
-    run: Any = module
-    if software != "eager":
-        # Frozen weights are packed once, and batch norms folded into them.
-        run = torch.compile(module, options={"freezing": software == "inductor_frozen"})
-    with threads(count), denormals_as_zero(), torch.inference_mode():
-        yield lambda: run(*inputs)
+    with threads(count), denormals_as_zero():
+        yield runner.prepare(module, inputs, precision, count)
 
 
 def _real(name: str, batch: int) -> tuple[Any, tuple[Any, ...]]:
@@ -64,17 +55,19 @@ def _real(name: str, batch: int) -> tuple[Any, tuple[Any, ...]]:
     from perfmodel.models import zoo
 
     module, inputs = zoo.build(name, batch)
-    module = module.to_empty(device="cpu").eval()
+    module = module.to_empty(device="cpu").eval().requires_grad_(False)
     with torch.no_grad():
-        for key, tensor in module.state_dict(keep_vars=True).items():
+        # All buffers: those that no state dict has (positions) are without values, too.
+        for key, tensor in (*module.named_parameters(), *module.named_buffers()):
             if not tensor.is_floating_point():
                 tensor.zero_()
             elif key.endswith("running_var"):
                 tensor.fill_(1.0)
             else:
                 tensor.normal_(0.0, 0.02)
+    # 1 is a token of every vocabulary, and a mask that hides nothing.
     real = tuple(
-        torch.rand(x.shape) if x.is_floating_point() else torch.zeros(x.shape, dtype=x.dtype)
+        torch.rand(x.shape) if x.is_floating_point() else torch.ones(x.shape, dtype=x.dtype)
         for x in inputs
     )
     return module, real

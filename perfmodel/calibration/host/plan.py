@@ -105,6 +105,33 @@ _BF16: Final = (
     "sum 1048576",
     "max_pool 1x64x112x112 by 3",
 )
+#: Layers within small networks, for software that plans a whole graph; the most telling first.
+_LAYERS: Final = (
+    "3 of encoder 256x512 by 8",
+    "4 of bottleneck 1x512x28x28 to 96",
+    "4 of inverted_residual 1x40x14x14 to 240 by 5",
+    "6 of conv 1x64x56x56 to 64 by 3",
+    "6 of conv 1x256x14x14 to 256 by 3",
+    "8 of conv 1x256x28x28 to 256 by 1",
+    "8 of depthwise 1x144x56x56 by 3",
+    "4 of linear 128x1024x1024",
+    "4 of encoder 577x256 by 4",
+)
+_MORE_LAYERS: Final = (
+    "3 of feed_forward 128x1024 to 4096",
+    "3 of encoder 128x640 by 10",
+    "4 of encoder 49x384 by 6",
+    "6 of linear 1x2048x2048",
+    "6 of conv 1x128x28x28 to 128 by 3",
+    "4 of conv 1x512x7x7 to 512 by 3",
+    "8 of conv 1x64x56x56 to 64 by 1",
+    "12 of conv 1x96x14x14 to 96 by 1",
+    "8 of conv 1x32x56x56 to 32 by 1",
+    "4 of bottleneck 1x768x14x14 to 192",
+    "12 of depthwise 1x384x14x14 by 3",
+    "8 of depthwise 1x240x28x28 by 5",
+    "4 of inverted_residual 1x24x28x28 to 96 by 3",
+)
 _INT8: Final = ("int_mm 256x1024x1024", "int_mm 1024x1024x1024")
 #: Below this many seconds only the first ones are run, on one thread and on all.
 QUICK_S: Final = 30.0
@@ -114,11 +141,12 @@ _INT8_FLAGS: Final = {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"}
 
 @dataclass(frozen=True)
 class Step:
-    """One microbenchmark in one number format on so many threads."""
+    """One microbenchmark in one precision on so many threads, under one software."""
 
     probe: str
     precision: str
     threads: int
+    software: str = "eager"
 
 
 def plan(budget_s: float, cores: int, flags: Collection[str]) -> list[Step]:
@@ -138,5 +166,23 @@ def plan(budget_s: float, cores: int, flags: Collection[str]) -> list[Step]:
         Step(name, precision, threads)
         for threads in ([1, cores] if cores > 1 else [1])
         for precision, names in wanted.items()
+        for name in names
+    ]
+
+
+def plan_layers(
+    software: str, precisions: Collection[str], budget_s: float, flags: Collection[str]
+) -> list[Step]:
+    """What to run of software that plans a graph, on one thread: layers within small networks.
+
+    Args:
+        precisions: those that it runs in; BF16 and INT8 only where the CPU has instructions.
+    """
+    able = {"bf16": _BF16_FLAGS, "int8": _INT8_FLAGS}
+    names = _LAYERS + (_MORE_LAYERS if budget_s >= QUICK_S else ())
+    return [
+        Step(name, precision, 1, software)
+        for precision in precisions
+        if precision not in able or able[precision] & set(flags)
         for name in names
     ]
