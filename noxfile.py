@@ -79,6 +79,17 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def host_software(session: nox.Session) -> None:
+    """OpenVINO, ONNX Runtime and Inductor on this computer, against PyTorch. Options go to pytest.
+
+    The tests have them made up; here they are installed (some 200 MB) and run, minutes.
+    """
+    install(session, "hosted", ".[torch,host,openvino,onnxruntime]")
+    session.env["OMP_NUM_THREADS"] = "1"
+    pytest(session, "hosted")
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Break a sample of places and see that tests notice. ``-- --all`` breaks every one (hours).
 
