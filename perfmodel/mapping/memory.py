@@ -67,8 +67,8 @@ class MemoryNeed:
 
 
 def gibibytes(size: float) -> str:
-    """Return a size for people, such as "13.1 GiB"."""
-    return f"{significant(size / 2**30)} GiB"
+    """Return a size for people, such as "13.12 GiB"."""
+    return f"{significant(size / 2**30, 4)} GiB"
 
 
 def memory_need(

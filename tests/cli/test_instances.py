@@ -92,8 +92,8 @@ def test_what_does_not_fit_is_never_a_number(run: Run, tmp_path: Path, command: 
     result = run(command, file, *tiny, "--precision", "fp32")
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert "wide: needs 0.0625 GiB" in result.stderr
-    assert "epyc_9654 has at most 20 MiB: int8 needs 0.0156 GiB" in result.stderr
+    assert "wide: needs 0.06251 GiB" in result.stderr
+    assert "epyc_9654 has at most 20 MiB: int8 needs 0.01563 GiB" in result.stderr
 
 
 @pytest.mark.parametrize(
