@@ -20,6 +20,9 @@ from perfmodel.workload.workload import Workload
 _NARROWER: Final = ("bf16", "int8", "w8", "w4")
 
 
+_BINARY: Final = ((2.0**40, "Ti"), (2.0**30, "Gi"), (2.0**20, "Mi"), (2.0**10, "Ki"))
+
+
 @dataclass(frozen=True)
 class MemoryNeed:
     """Bytes that all instances of a model keep.
@@ -61,14 +64,15 @@ class MemoryNeed:
         parts |= {"KV cache": (self.state, self.instances)} if self.state else {}
         parts["activations"] = (self.activations, self.instances)
         return ", ".join(
-            f"{name} {gibibytes(size)}" + (f" x {times}" if times > 1 else "")
+            f"{name} {size_text(size)}" + (f" x {times}" if times > 1 else "")
             for name, (size, times) in parts.items()
         )
 
 
-def gibibytes(size: float) -> str:
-    """Return a size for people, such as "13.12 GiB"."""
-    return f"{significant(size / 2**30, 4)} GiB"
+def size_text(size: float) -> str:
+    """Return a size for people, such as "131.2 GiB"."""
+    scale, prefix = next((pair for pair in _BINARY if size >= pair[0]), _BINARY[-1])
+    return f"{significant(size / scale, 4)} {prefix}B"
 
 
 def memory_need(
@@ -88,11 +92,17 @@ def _need(
     workload: Workload, policy: Precision, machine: Machine, run: Scenario, instances: int
 ) -> MemoryNeed:
     capacity = machine.memory.capacity
+    # Asked again for every division and CPU.
+    kept: dict[Precision, tuple[float, float, float]] = workload.memo.setdefault("memory", {})
+    if policy not in kept:
+        state = workload.state_bytes(policy)
+        kept[policy] = workload.weight_bytes(policy), state, activation_bytes(workload, policy)
+    weights, state, activations = kept[policy]
     return MemoryNeed(
-        weights=workload.weight_bytes(policy),
+        weights=weights,
         copies=instances if run.weights == "separate" else 1,
-        state=workload.state_bytes(policy),
-        activations=activation_bytes(workload, policy),
+        state=state,
+        activations=activations,
         instances=instances,
         capacity=None if capacity is None else capacity.typical,
     )
@@ -113,7 +123,7 @@ def require_memory(
     verb = "need" if who else "needs"
     advice = list(_advice(workload, machine, run, need))[:2]
     raise NotEnoughMemory(
-        f"{workload.name}: {who}{verb} {gibibytes(need.total)} ({need}); {machine.id} has at most "
+        f"{workload.name}: {who}{verb} {size_text(need.total)} ({need}); {machine.id} has at most "
         f"{machine.memory.capacity}: " + (", or ".join(advice) or "take a machine with more")
     )
 
@@ -122,7 +132,7 @@ def _advice(workload: Workload, machine: Machine, run: Scenario, need: MemoryNee
     """What would fit, least change first."""
     shared = replace(need, copies=1)
     if need.copies > 1 and shared.fits:
-        yield f"share the weights (--weights shared: {gibibytes(shared.total)})"
+        yield f"share the weights (--weights shared: {size_text(shared.total)})"
     fewer = next((n for n in range(need.instances - 1, 0, -1) if _of(need, n).fits), None)
     if fewer is not None:
         yield f"run at most {fewer} instance{'s' if fewer > 1 else ''}"
@@ -130,7 +140,7 @@ def _advice(workload: Workload, machine: Machine, run: Scenario, need: MemoryNee
         policy = effective(PRECISIONS[name], run.loaded, machine)
         narrower = _need(workload, policy, machine, run, need.instances)
         if narrower.weights < need.weights and narrower.fits:
-            yield f"{name} needs {gibibytes(narrower.total)}"
+            yield f"{name} needs {size_text(narrower.total)}"
             break
     assert need.capacity is not None
     if machine.rental is None and machine.sockets == 1 and need.total <= 2 * need.capacity:

@@ -9,7 +9,7 @@ from perfmodel.errors import PerfmodelError
 from perfmodel.mapping.result import Result
 
 #: Software that the script can run a model with.
-RUNS: Final = ("eager", "inductor", "inductor_frozen")
+RUNS: Final = ("eager", "inductor", "inductor_frozen", "openvino")
 #: Precisions that it can run a model in.
 PRECISIONS: Final = ("fp32", "bf16")
 
@@ -19,8 +19,8 @@ _SECONDS: Final = 10
 _TEXT: Final = '''#!/usr/bin/env python3
 """Measure {title}.
 
-Written by `perfmodel serve --script`. It needs perfmodel with PyTorch on the computer it runs on,
-starts every instance as a process on cores of its own, all at once, and writes what it measured:
+Written by `perfmodel serve --script`. Where it runs it needs perfmodel with PyTorch{needs}. It starts
+every instance as a process on cores of its own, all at once, and writes what it measured:
 
     python {file} [measured.toml]
     perfmodel validate --measurements measured.toml
@@ -88,4 +88,5 @@ def script(result: Result, model: str, machine: str, sockets: int, file: str) ->
     }
     title = f"{model} on {machine}: {partition}, batch {result.batch}, {result.precision}"
     shown = json.dumps(point, indent=4)
-    return _TEXT.format(title=title, point=shown, file=file, machine=machine)
+    needs = " and OpenVINO" if result.software == "openvino" else ""
+    return _TEXT.format(title=title, needs=needs, point=shown, file=file, machine=machine)

@@ -18,13 +18,6 @@ def activation_bytes(workload: Workload, precision: str | Precision) -> float:
     allocator that reuses memory needs as much and little more; one that does not needs more.
     """
     policy = get_precision(precision)
-    kept: dict[Precision, float] = workload.memo.setdefault("activation_bytes", {})
-    if policy not in kept:
-        kept[policy] = _peak(workload, policy)
-    return kept[policy]
-
-
-def _peak(workload: Workload, policy: Precision) -> float:
     accesses, tensors = workload.accesses, workload.tensors
     chosen = np.isin(tensors.kind[accesses.tensor], _PASSING)
     tensor, kernel = accesses.tensor[chosen], accesses.kernel[chosen]

@@ -92,8 +92,8 @@ def test_what_does_not_fit_is_never_a_number(run: Run, tmp_path: Path, command: 
     result = run(command, file, *tiny, "--precision", "fp32")
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert "wide: needs 0.06251 GiB" in result.stderr
-    assert "epyc_9654 has at most 20 MiB: int8 needs 0.01563 GiB" in result.stderr
+    assert "wide: needs 64.0" in result.stderr
+    assert "epyc_9654 has at most 20 MiB: int8 needs 16.0" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_never_a_number(run: Run, tmp_path: Path, command: 
         (["tco", "-c", "c7i.8xlarge", "--price", "c7i.8xlarge=9 USD"], "cannot be read as USD/s"),
         (["tco", "-c", "c7i.8xlarge", "--simple"], "--simple: it is a form for CPUs that are"),
         (["tco", "-c", "c7i.8xlarge", "--hours-per-month", "800"], "expected 0.01 to 730"),
-        (["serve", "-c", "epyc_9654", "--script", "m.py"], "--script measures with eager"),
+        (["serve", "-c", "epyc_9654", "--script", "m.py"], "--script measures in fp32 or bf16"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_2(

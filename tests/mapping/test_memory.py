@@ -113,8 +113,8 @@ def test_what_does_not_fit_is_an_error_with_advice_wherever_it_is_asked() -> Non
     ):
         with pytest.raises(
             NotEnoughMemory,
-            match=r"generating: needs 0\.064. GiB \(weights 0\.0625 GiB, KV cache .*, activations "
-            r".*\); epyc_9654 has at most 32 MiB: int8 needs 0\.016. GiB",
+            match=r"generating: needs 66\.03 MiB \(weights 64\.00 MiB, KV cache 2\.000 MiB, "
+            r"activations 32\.00 KiB\); epyc_9654 has at most 32 MiB: int8 needs 17\.01 MiB",
         ):
             ask()
     with pytest.raises(NotEnoughMemory, match=r"share the weights .*, or run at most 1 instance"):

@@ -76,7 +76,7 @@ def test_the_script_is_a_program_with_the_point_in_it() -> None:
 @pytest.mark.parametrize(
     ("result", "model", "expected"),
     [
-        (served("openvino"), MODEL, r"--script measures with eager, inductor, .*, not openvino"),
+        (served("onednn"), MODEL, r"--script measures with eager, inductor, .*, not onednn"),
         (served(precision="int8"), MODEL, r"--script measures in fp32 or bf16, not int8"),
         (served(), "net.json", r"--script measures named models .*, not net.json"),
         (
@@ -109,7 +109,7 @@ def point(**options: object) -> dict[str, object]:
 
 
 def test_the_file_it_writes_is_read_as_these_two_points(tmp_path: Path) -> None:
-    one = {"version": "2.13", "cpu": 'A "CPU"'}
+    one = {"version": "PyTorch 2.13", "cpu": 'A "CPU"'}
     file = tmp_path / "measured.toml"
     file.write_text(_document(point(instances=24, cores=8, sockets=2), 123.4, 56.7, 0.01, one))
     rate, time = load_cases([file])

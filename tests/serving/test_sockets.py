@@ -88,6 +88,15 @@ def test_what_a_model_loses_that_streams_from_the_memory_of_others() -> None:
     )
 
 
+def test_an_odd_number_of_instances_crowds_one_socket() -> None:
+    """Each has what those on the fuller socket have."""
+    machine = load_machine("xeon_8490h", sockets=2)
+    own = instance(machine, Partition(3, 8))
+    assert own.sustained_bandwidth == pytest.approx(machine.sustained_bandwidth / 4)
+    assert own.cache.l3.typical == pytest.approx(machine.cache.l3.typical / 4)
+    assert own.l3_per_domain == pytest.approx(own.cache.l3.typical)
+
+
 @given(
     st.integers(1, 12), st.integers(1, 4), st.floats(0.01, 0.9), st.floats(0.01, 0.9), st.booleans()
 )

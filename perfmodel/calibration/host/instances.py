@@ -12,8 +12,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -149,7 +151,7 @@ def _document(
         'family = "host"',
         f"precision = {text(point['precision'])}",
         f"software = {text(point['software'])}",
-        f"software_version = {text('PyTorch ' + str(one['version']))}",
+        f"software_version = {text(one['version'])}",
         'source = "host"',
     ]
     source = f"Measured on {one['cpu']} on {date.today().isoformat()}, all instances at once"
@@ -183,13 +185,10 @@ def _document(
 
 def _work(point: Mapping[str, Any]) -> None:
     """Be one instance: say when it is warm, run when told to, say how long each run took."""
-    import torch
-
     from perfmodel.calibration.host.detection import brand
-    from perfmodel.calibration.host.models import running
 
-    how = point["precision"], int(point["cores"]), point["software"]
-    with running(point["model"], int(point["batch"]), *how) as call:
+    run = _openvino if point["software"] == "openvino" else _pytorch
+    with run(point) as (call, version):
         begin = time.perf_counter()
         wanted = float(point["seconds"])
         while time.perf_counter() - begin < _WARM_SHARE * wanted:
@@ -203,9 +202,43 @@ def _work(point: Mapping[str, Any]) -> None:
             call()
             last, now = now, time.perf_counter()
             seconds.append(now - last)
-    found = {"seconds": seconds, "elapsed": now - start}
-    found |= {"version": torch.__version__, "cpu": brand()}
+    found = {"seconds": seconds, "elapsed": now - start, "version": version, "cpu": brand()}
     print("done", json.dumps(found), flush=True)
+
+
+@contextmanager
+def _pytorch(point: Mapping[str, Any]) -> Iterator[tuple[Callable[[], Any], str]]:
+    """What runs the model once under PyTorch, and its version."""
+    import torch
+
+    from perfmodel.calibration.host.models import running
+
+    how = point["precision"], int(point["cores"]), point["software"]
+    with running(point["model"], int(point["batch"]), *how) as call:
+        yield call, f"PyTorch {torch.__version__}"
+
+
+@contextmanager
+def _openvino(point: Mapping[str, Any]) -> Iterator[tuple[Callable[[], Any], str]]:
+    """What runs the model once under OpenVINO as one stream, and its version."""
+    import torch
+
+    from perfmodel.calibration.host.models import materialised
+
+    openvino = import_module("openvino")
+    module, inputs = materialised(point["model"], int(point["batch"]))
+    with torch.inference_mode():
+        model = openvino.convert_model(module, example_input=inputs)
+    # The process is bound to its cores already.
+    options = {
+        "INFERENCE_NUM_THREADS": int(point["cores"]),
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[point["precision"]],
+        "ENABLE_CPU_PINNING": False,
+    }
+    request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+    arrays = [tensor.numpy() for tensor in inputs]
+    yield lambda: request.infer(arrays), f"OpenVINO {openvino.__version__}"
 
 
 if __name__ == "__main__":

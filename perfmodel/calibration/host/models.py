@@ -45,7 +45,7 @@ def running(
 
     if precision not in ("fp32", "bf16"):
         raise PerfmodelError(f"--host runs models in fp32 or bf16, not {precision}")
-    module, inputs = _real(name, batch)
+    module, inputs = materialised(name, batch)
     if precision == "bf16":
         module = module.to(torch.bfloat16)
         inputs = tuple(x.to(torch.bfloat16) if x.is_floating_point() else x for x in inputs)
@@ -57,7 +57,7 @@ def running(
         yield lambda: run(*inputs)
 
 
-def _real(name: str, batch: int) -> tuple[Any, tuple[Any, ...]]:
+def materialised(name: str, batch: int) -> tuple[Any, tuple[Any, ...]]:
     """The module with random weights, and inputs for it."""
     import torch
 
