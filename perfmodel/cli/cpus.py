@@ -118,7 +118,8 @@ def _show_derived(format: str, machine: Machine, file: Path) -> None:
     from perfmodel.mapping import mapper_for
 
     mapper_for(machine)  # Engines that no mapper knows are an error of the file, too.
-    figures, taken = machine.figures(), inheritance(file)
+    # FILE:SIZE names an instance, which rests on nothing but its CPU.
+    figures, taken = machine.figures(), inheritance(file) if file.is_file() else None
     peaks = {
         f"{name} {fmt}": machine.peak_ops(name, fmt) / 1e12
         for name, engine in machine.core.engines.items()

@@ -78,7 +78,7 @@ def _found(machine: str | os.PathLike[str]) -> Machine:
     if isinstance(machine, str) and text in instances() and not Path(text).is_file():
         return _instance(text)
     named, size = rented.chosen(text)
-    path = file_of(named if isinstance(machine, str) else machine, "CPU", known())
+    path = file_of(named if size or isinstance(machine, str) else machine, "CPU", known())
     family = rented.family_of(path, named)
     if family is None:
         if size is not None:

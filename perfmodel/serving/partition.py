@@ -99,13 +99,15 @@ def partitions(machine: Machine) -> tuple[Partition, ...]:
     """The partitions a search tries, from one instance to one on each core.
 
     Cores per instance are the divisors of the socket's cores, the divisors of the cores in an L3
-    domain, and the powers of two, each with as many instances as fit; of sizes with the same number
-    of instances only the largest is kept. On several sockets, they are those of one on each of
-    them, and instances that span as many sockets as divide their number.
+    domain, those of a memory domain, and the powers of two, each with as many instances as fit; of
+    sizes with the same number of instances only the largest is kept. On several sockets, they are
+    those of one on each of them, and instances that span as many sockets as divide their number.
     """
     total, domain = machine.cores_per_socket, machine.cores_per_domain
     sizes = {size for count in (total, domain) for size in _divisors(count)}
     sizes |= {2**power for power in range(total.bit_length()) if 2**power <= total}
+    # One on each memory domain, where a socket has several.
+    sizes.add(max(1, total * machine.sockets // machine.numa_domains))
     largest: dict[int, int] = {}
     for size in sorted(sizes):
         largest[_most(machine, size)] = size

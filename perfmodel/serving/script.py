@@ -19,8 +19,8 @@ _SECONDS: Final = 10
 _TEXT: Final = '''#!/usr/bin/env python3
 """Measure {title}.
 
-Written by `perfmodel serve --script`. Where it runs it needs perfmodel with PyTorch{needs}. It starts
-every instance as a process on cores of its own, all at once, and writes what it measured:
+Written by `perfmodel serve --script`. It needs perfmodel with PyTorch{needs} where it runs. It
+starts every instance as a process on cores of its own, all at once, and writes what it measured:
 
     python {file} [measured.toml]
     perfmodel validate --measurements measured.toml

@@ -155,6 +155,17 @@ def test_every_instance_has_cores_of_its_own_on_as_few_nodes_as_hold_it(
         assert len(on) <= -(-partition.cores // machine.cores_per_socket)
 
 
+def test_one_instance_on_each_die_is_tried_and_pays_for_nothing() -> None:
+    machine = load_machine("xeon_6980p")
+    assert Partition(3, 42) in partitions(machine)
+    own = instance(machine, Partition(3, 42))
+    assert own.sustained_bandwidth == pytest.approx(machine.sustained_bandwidth / 3)
+    spanning = instance(machine, Partition(2, 64))
+    assert spanning.sustained_bandwidth == pytest.approx(
+        machine.sustained_bandwidth / 2 * remote_share(2, 1)
+    )
+
+
 def test_instances_of_a_die_stay_on_it() -> None:
     machine = load_machine("xeon_6979p", sockets=2)
     for count, size in ((6, 40), (24, 10), (12, 20)):
