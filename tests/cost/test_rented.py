@@ -93,7 +93,12 @@ def test_rent_is_for_the_hours_served_and_a_purchase_is_for_all(
     assert rents[0] == pytest.approx(rents[1] / times)
     owned = [bought(d, throughput, 1e4) for d in (short, long)]
     assert owned[0].purchase == owned[1].purchase
-    assert float(owned[0].electricity) <= float(owned[1].electricity) * SLACK
+    # What is bought draws 200 W more for each socket, as far as it is used, in these hours alone.
+    watts = 200 * float(owned[1].utilization) * float(owned[1].sockets)
+    joules = watts * (long.share - short.share) * 8760 * 3600 * TYPICAL[f"{PREFIX}energy.pue"]
+    more = float(owned[1].electricity) - float(owned[0].electricity)
+    expected = joules * TYPICAL[f"{PREFIX}energy.price"]
+    assert more == pytest.approx(expected, rel=1e-6, abs=1e-9 * float(owned[1].electricity))
     # The fewer hours it serves, the more each sample costs.
     assert float(owned[0].per_million) * SLACK >= float(owned[1].per_million)
 
