@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from perfmodel.cost.plan import Plans
     from perfmodel.errors import (
         MachineError,
+        NotEnoughMemory,
         PerfmodelError,
         TraceError,
         UncoveredSize,
@@ -68,6 +69,7 @@ __all__ = [
     "Machine",
     "MachineError",
     "Mapper",
+    "NotEnoughMemory",
     "Order",
     "PackagePower",
     "ParametricWorkload",
@@ -125,6 +127,7 @@ __getattr__, __dir__ = exports(
         "Machine": "perfmodel.machine:Machine",
         "MachineError": "perfmodel.errors:MachineError",
         "Mapper": "perfmodel.mapping:Mapper",
+        "NotEnoughMemory": "perfmodel.errors:NotEnoughMemory",
         "Order": "perfmodel.comparison:Order",
         "PackagePower": "perfmodel.cost:PackagePower",
         "ParametricWorkload": "perfmodel.workload.parametric.parametric:ParametricWorkload",

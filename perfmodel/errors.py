@@ -96,6 +96,10 @@ class MachineError(PerfmodelError):
     """A machine description is wrong; the message names file, field and expectation."""
 
 
+class NotEnoughMemory(PerfmodelError):
+    """Weights, KV caches and activations that the machine's memory does not hold."""
+
+
 class UnsupportedPrecision(PerfmodelError):
     """A precision that the chosen CPU or workload cannot be evaluated in."""
 

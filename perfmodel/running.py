@@ -245,6 +245,8 @@ def tco(
     inputs: Inputs | str | os.PathLike[str] | None = None,
     prices: Mapping[str, float] | None = None,
     fixed: Mapping[str, float] | None = None,
+    region: str | None = None,
+    hours_per_month: float | None = None,
     samples: int | None = None,
     **options: Unpack[Options],
 ) -> Plans:
@@ -254,8 +256,11 @@ def tco(
         scenario, options, max_latency_s, batches: as for :func:`serve`.
         years: until everything is paid off.
         inputs: prices and rates, or a TOML file of them over the defaults (docs/cost.md).
-        prices: of one CPU in USD by id, in place of list prices.
+        prices: of one CPU in USD by id, or of an instance in USD per hour, in place of those that
+            are listed.
         fixed: inputs by dotted path in SI units that are exact.
+        region: where instances are rented; by default the first that has a price.
+        hours_per_month: in which the rate is served; by default all 730.
         samples: of every figure with a range.
 
     Raises:
@@ -265,11 +270,12 @@ def tco(
 
     from perfmodel.cost import plan
     from perfmodel.cost.inputs import Inputs, load_inputs
-    from perfmodel.cost.tco import Demand
+    from perfmodel.cost.tco import HOURS_PER_MONTH, Demand
     from perfmodel.machine import load_machine
     from perfmodel.serving import search
 
-    demand = Demand(rate, years)
+    hours = HOURS_PER_MONTH if hours_per_month is None else hours_per_month
+    demand = Demand(rate, years, hours)
     run = scenario_of(scenario, options)
     stated = (
         inputs
@@ -292,6 +298,7 @@ def tco(
         stated,
         given_prices=prices,
         fixed=fixed,
+        region=region,
         samples=plan.SAMPLES if samples is None else samples,
     )
 

@@ -41,6 +41,7 @@ def compare(
             help="Repeat it for both. [default: roofline, and published where no model is named]",
         ),
     ] = None,
+    sockets: options.Sockets = 1,
     set_: options.Settings = None,
     power: Annotated[
         Literal["tdp", "modelled"],
@@ -59,7 +60,7 @@ def compare(
     with progress() as loading:
         rows = compare(
             models or None,
-            options.cpus_or_machines(cpu, set_),
+            options.cpus_or_machines(cpu, set_, sockets),
             run.scenario,
             batch=run.batches,
             methods=method or None,

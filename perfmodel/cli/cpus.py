@@ -32,12 +32,23 @@ def cpus(
         Path | None,
         typer.Option("--check", metavar="FILE", help="Validate a machine file; show what follows."),
     ] = None,
+    instances: Annotated[
+        bool,
+        typer.Option("--instances", help="List instances of cloud providers with their prices."),
+    ] = False,
 ) -> None:
     """List the catalogue's CPUs, and those that the published method knows."""
     from perfmodel.machine import catalogue, load_machine
 
-    if sources is not None and check is not None:
-        raise PerfmodelError("--sources and --check exclude each other; run one after the other")
+    if (sources is not None) + (check is not None) + instances > 1:
+        raise PerfmodelError(
+            "--sources, --check and --instances exclude each other; run one after the other"
+        )
+    if instances:
+        from perfmodel.cli.instances import show_instances
+
+        show_instances(format)
+        return
     if sources is not None:
         _show_sources(format, load_machine(sources))
         return
@@ -107,7 +118,8 @@ def _show_derived(format: str, machine: Machine, file: Path) -> None:
     from perfmodel.mapping import mapper_for
 
     mapper_for(machine)  # Engines that no mapper knows are an error of the file, too.
-    figures, taken = machine.figures(), inheritance(file)
+    # FILE:SIZE names an instance, which rests on nothing but its CPU.
+    figures, taken = machine.figures(), inheritance(file) if file.is_file() else None
     peaks = {
         f"{name} {fmt}": machine.peak_ops(name, fmt) / 1e12
         for name, engine in machine.core.engines.items()
@@ -151,6 +163,8 @@ def _show_derived(format: str, machine: Machine, file: Path) -> None:
             facts.append(("NUMA domains", f"{machine.numa_domains} of {part} each"))
         if taken is not None:
             facts.append((f"inherited from {taken.base}", _by_table(figures, taken.figures)))
+            if taken.left_out is not None:
+                facts.append(("left out", f"price.launch, {taken.left_out}, is of {taken.base}"))
             facts += [("warning", doubt) for doubt in taken.doubts]
         return [Facts(facts, title=f"{machine.id} is valid: {machine.name}")]
 

@@ -19,7 +19,7 @@ EXAMPLES: Final = {
     ),
     "tco": (
         "perfmodel tco resnet50 --rps 10000 --max-latency 50ms",
-        "perfmodel tco vit_b_16 --electricity '0.2 USD/kWh' --price epyc_9654=9000",
+        "perfmodel tco vit_b_16 --cpu epyc_9654 --cpu c7i.8xlarge --hours-per-month 240",
     ),
     "explain": (
         "perfmodel explain vit_l_16 --cpu xeon_8490h",

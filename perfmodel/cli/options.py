@@ -63,9 +63,9 @@ def _models() -> Iterable[str]:
 
 
 def _cpus() -> Iterable[str]:
-    from perfmodel.machine import catalogue
+    from perfmodel.machine.catalog import known
 
-    return catalogue()
+    return known()
 
 
 def _precisions() -> Iterable[str]:
@@ -114,7 +114,8 @@ Cpus: TypeAlias = Annotated[
         "--cpu",
         "-c",
         metavar="ID|FILE",
-        help="A CPU (see perfmodel cpus) or a machine file; repeat it for several. "
+        help="A CPU (see perfmodel cpus), an instance such as c7i.8xlarge (perfmodel cpus "
+        "--instances) or a file of either; repeat it for several. "
         "[default: one of each vendor]",
         autocompletion=_COMPLETE_CPUS,
     ),
@@ -125,7 +126,8 @@ OneCpu: TypeAlias = Annotated[
         "--cpu",
         "-c",
         metavar="ID|FILE",
-        help="A CPU (see perfmodel cpus) or a machine file.",
+        help="A CPU (see perfmodel cpus), an instance (perfmodel cpus --instances) or a file of "
+        "either.",
         autocompletion=_COMPLETE_CPUS,
     ),
 ]
@@ -136,6 +138,18 @@ Settings: TypeAlias = Annotated[
         metavar="ID.PATH=VALUE",
         help="What if: change a figure of a CPU, written as in its file, for example "
         'epyc_9654.memory.bandwidth="576 GB/s"; repeat it for several.',
+    ),
+]
+
+Sockets: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--sockets",
+        metavar="N",
+        min=1,
+        max=16,
+        help="Sockets of each CPU in one machine. An instance that spans several pays for the "
+        "memory of the others.",
     ),
 ]
 
@@ -388,16 +402,33 @@ OutputFormat: TypeAlias = Annotated[
 ]
 
 
-def machines(cpus: Sequence[str] | None, settings: Sequence[str] | None) -> list[Machine]:
-    """The machines that ``--cpu`` names, with every ``--set`` applied and noted on stderr."""
+def machines(
+    cpus: Sequence[str] | None, settings: Sequence[str] | None, sockets: int = 1
+) -> list[Machine]:
+    """The machines that ``--cpu`` names, with every ``--set`` applied and noted on stderr.
+
+    What a file takes over from its base and cannot be meant is noted, too.
+    """
     from perfmodel.comparison import DEFAULT_CPUS
     from perfmodel.machine import load_machine
     from perfmodel.machine.settings import with_settings
 
-    found = with_settings([load_machine(cpu) for cpu in cpus or DEFAULT_CPUS], settings or ())
+    named = cpus or DEFAULT_CPUS
+    found = with_settings([load_machine(cpu) for cpu in named], settings or ())
     for setting in settings or ():
         note(f"what if: {setting}")
-    return found
+    note_doubts(named)
+    return [load_machine(machine, sockets=sockets) for machine in found]
+
+
+def note_doubts(cpus: Sequence[str]) -> None:
+    """Note what files among ``cpus`` take over from their base and cannot be meant."""
+    from perfmodel.machine.inheritance import inheritance
+
+    for cpu in cpus:
+        taken = inheritance(cpu) if cpu.endswith(".toml") and Path(cpu).is_file() else None
+        for doubt in () if taken is None else taken.doubts:
+            note(f"{cpu}: {doubt}")
 
 
 def one_machine(cpus: Sequence[str], settings: Sequence[str] | None) -> Machine:
@@ -408,9 +439,11 @@ def one_machine(cpus: Sequence[str], settings: Sequence[str] | None) -> Machine:
     return machine
 
 
-def different_machines(cpus: Sequence[str] | None, settings: Sequence[str] | None) -> list[Machine]:
+def different_machines(
+    cpus: Sequence[str] | None, settings: Sequence[str] | None, sockets: int = 1
+) -> list[Machine]:
     """:func:`machines`, where one twice makes no sense: that is a PerfmodelError."""
-    found = machines(cpus, settings)
+    found = machines(cpus, settings, sockets)
     ids = [machine.id for machine in found]
     twice = next((cpu for cpu in ids if ids.count(cpu) > 1), None)
     if twice is not None:
@@ -419,12 +452,15 @@ def different_machines(cpus: Sequence[str] | None, settings: Sequence[str] | Non
 
 
 def cpus_or_machines(
-    cpus: Sequence[str] | None, settings: Sequence[str] | None
+    cpus: Sequence[str] | None, settings: Sequence[str] | None, sockets: int = 1
 ) -> list[str | Machine] | None:
-    """What ``--cpu`` names, as it stands; where ``--set`` changes a CPU, the changed machine."""
+    """What ``--cpu`` names, as it stands; where an option changes a CPU, the changed machine."""
     from perfmodel.comparison import DEFAULT_CPUS
 
+    if sockets > 1:
+        return list(machines(cpus, settings, sockets))
     if not settings:
+        note_doubts(cpus or ())
         return list(cpus) if cpus else None
     named = cpus or DEFAULT_CPUS
     changed = {setting.strip().partition("=")[0] for setting in settings}

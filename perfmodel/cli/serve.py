@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from perfmodel._text import percent, significant
-from perfmodel.cli import fleet, options
+from perfmodel.cli import fleet, options, placing
 from perfmodel.cli.rendering import Column, Table, certainty, note, optional, show
 from perfmodel.cli.searching import search_all
+from perfmodel.errors import PerfmodelError
 
 if TYPE_CHECKING:
     from perfmodel.mapping import Result
@@ -28,7 +32,17 @@ def serve(
     chunk: fleet.Chunk = None,
     percentile: fleet.Percentile = 99.0,
     run: options.Run,
+    sockets: options.Sockets = 1,
     set_: options.Settings = None,
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            "--script",
+            metavar="FILE.py",
+            help="Write a program that measures the best division on that CPU, for validate and "
+            "calibrate.",
+        ),
+    ] = None,
     format: options.OutputFormat = "table",
 ) -> None:
     """Find the instances, cores and batch that serve most samples within a latency.
@@ -42,16 +56,24 @@ def serve(
     under continuous batching with chunked prefill, with --tokens in and --output tokens out.
     """
     from perfmodel.serving.searching import require_best
+    from perfmodel.serving.settings import settings
 
     limit_s = options.latency(max_latency)
-    machines = options.different_machines(cpu, set_)
+    machines = options.different_machines(cpu, set_, sockets)
     if any(given is not None for given in (rps, ttft, tpot, output, chunk)):
+        if sockets > 1 or script is not None:
+            raise PerfmodelError(
+                "--sockets and --script are of one division: a fleet is counted in sockets"
+            )
         asked = fleet.goal(rps, limit_s, ttft, tpot, percentile)
         fleet.show_fleets(model, machines, asked, run, output, chunk, format)
         return
     source = run.source(model)
     found, _ = search_all(source, machines, limit_s, run)
     missed = require_best(found)
+    best = placing.winner(found)
+    if script is not None:
+        placing.write_script(script, best, model, cpu or (), sockets)
 
     def records() -> list[dict[str, object]]:
         if format == "csv":
@@ -60,9 +82,21 @@ def serve(
                 for result in found
                 for served in result.frontier
             ]
-        return [result.to_dict() for result in found]
+        return [
+            result.to_dict() | ({"settings": settings(best)} if result.best is best else {})
+            for result in found
+        ]
 
-    show(format, records, lambda: [best_table(found), frontier_table(found)])
+    show(
+        format,
+        records,
+        lambda: [
+            best_table(found),
+            frontier_table(found),
+            placing.memory_table(found),
+            placing.settings_facts(best),
+        ],
+    )
     for line in (*missed, *dict.fromkeys(text for result in found for text in result.notes)):
         note(line)
 
@@ -92,7 +126,8 @@ def best_table(found: Sequence[Search]) -> Table:
             Column("bottleneck", "left"),
         ],
         title=f"{run.model}: {run.precision.upper()}{phase}, {_limit(found[0])}, "
-        f"{any_served.weights} weights, {run.state} state, {run.software} software",
+        f"{any_served.weights} weights, {run.state} state, {run.software} software"
+        + several_sockets(any_served),
         caption="FPS/W: over the rated power of the socket."
         + certainty([result.best or result.fastest for result in found]),
     )
@@ -112,6 +147,12 @@ def best_table(found: Sequence[Search]) -> Table:
             f"{bottleneck} {percent(served.bottleneck_shares[bottleneck])}",
         )
     return table
+
+
+def several_sockets(served: Result) -> str:
+    """What a title says of machines of several sockets."""
+    sockets = 1 if served.machine is None else served.machine.sockets
+    return "" if sockets == 1 else f", {sockets} sockets"
 
 
 def _division(served: Result) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -63,9 +63,28 @@ def tco(
     price: Annotated[
         list[str] | None,
         typer.Option(
-            "--price", metavar="ID=PRICE", help="Of one CPU in USD, in place of its list price."
+            "--price",
+            metavar="ID=PRICE",
+            help='Of one CPU in USD, or of an instance as in c7i.8xlarge="1.2 USD/h", in place of '
+            "the price that is listed.",
         ),
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region",
+            metavar="NAME",
+            help="Where instances are rented. [default: the first that has a price]",
+        ),
+    ] = None,
+    hours: Annotated[
+        float,
+        typer.Option(
+            "--hours-per-month",
+            metavar="N",
+            help="In which the rate is served: instances are given back in the others.",
+        ),
+    ] = 730.0,
     inputs: Annotated[
         str | None,
         typer.Option(
@@ -84,7 +103,7 @@ def tco(
     ] = False,
     format: options.OutputFormat = "table",
 ) -> None:
-    """Cost of serving a rate within a latency, by CPU, and how sure it is which is cheapest.
+    """Cost of serving a rate within a latency, bought or rented, and which is cheapest.
 
     Each CPU is divided into instances as perfmodel serve does. Options that are given are exact;
     all other figures with a range are sampled, as for perfmodel rank.
@@ -93,14 +112,16 @@ def tco(
     from perfmodel.cost.plan import plans
     from perfmodel.cost.tco import Demand
 
-    demand = Demand(rps, years)
+    demand = Demand(rps, years, hours)
     limit_s = options.latency(max_latency)
-    prices = _prices(price)
     stated = load_inputs(inputs)
     fixed = _fixed(electricity, pue, server_price, utilization)
     machines = options.different_machines(cpu, set_)
+    prices = _prices(price, {machine.id for machine in machines if machine.rental is not None})
     source = run.source(model)
     if simple:
+        if any(machine.rental is not None for machine in machines):
+            raise PerfmodelError("--simple: it is a form for CPUs that are bought; leave it out")
         _show_simple(machines, prices, demand, stated, fixed, format)
         return
     found, at_batch = search_all(source, machines, limit_s, run)
@@ -112,6 +133,7 @@ def tco(
         stated,
         given_prices=prices,
         fixed=fixed,
+        region=region,
         samples=samples,
     )
     show(
@@ -125,16 +147,26 @@ def tco(
         note(line)
 
 
-def _prices(given: Sequence[str] | None) -> dict[str, float]:
-    """Prices in USD by CPU id."""
+#: What :data:`ranges.RENT` is per second.
+_PER_SECOND: Final = ranges.Range(ranges.RENT.least / 3600, ranges.RENT.most / 3600, " USD/s")
+
+
+def _prices(given: Sequence[str] | None, rented: Collection[str]) -> dict[str, float]:
+    """Prices by id: in USD of a CPU, in USD per hour of what is rented."""
     found = {}
     for text in given or ():
         cpu, equals, value = text.rpartition("=")
         if not equals or not cpu.strip():
             raise PerfmodelError(f"--price {text!r}: expected ID=PRICE, such as epyc_9654=9000")
-        found[cpu.strip()] = options.quantity(
-            "--price", value, "USD", "9000 USD", ranges.PRICE, bare="USD"
-        )
+        name = cpu.strip()
+        if name in rented:
+            found[name] = 3600 * options.quantity(
+                "--price", value, "USD/s", "1.2 USD/h", _PER_SECOND, bare="USD/h"
+            )
+        else:
+            found[name] = options.quantity(
+                "--price", value, "USD", "9000 USD", ranges.PRICE, bare="USD"
+            )
     return found
 
 
@@ -170,28 +202,43 @@ def _dollars(value: float) -> str:
 
 
 def table(result: Plans) -> Table:
-    """The CPUs, cheapest first."""
+    """The CPUs, cheapest first; what is bought or rented only where some is."""
+    from perfmodel.cost.tco import HOURS_PER_MONTH
+
     latency = result.max_latency_ms
     limit = "" if latency is None else f" within {significant(latency)} ms"
+    hours = result.demand.hours_per_month
+    rented = any(plan.rented for plan in result.plans)
+    bought = not all(plan.rented for plan in result.plans)
+    several = {plan.region for plan in result.plans if plan.region is not None}
+    fps = "tokens/s" if result.tokens else "FPS"
     table = Table(
         [
-            Column("CPU", "left"),
-            Column("sockets\n(servers)"),
+            Column("CPU", "left", key=True),
+            *([Column("paid", "left")] if rented else []),
+            Column("machines\n(servers)" if rented else "sockets\n(servers)"),
             Column("instances\nx cores"),
             Column("batch"),
-            Column("FPS per\nsocket"),
-            Column("W per\nsocket"),
-            Column("purchase\nUSD"),
-            Column("power\nUSD"),
+            Column(f"{fps} per\n{'machine' if rented else 'socket'}"),
+            *([Column("W per\nsocket")] if bought else []),
+            Column("idle\n%"),
+            *([Column("purchase\nUSD"), Column("power\nUSD")] if bought else []),
+            *([Column("rent\nUSD")] if rented else []),
             Column("total\nUSD"),
-            Column("USD per\nmillion"),
+            *([Column("USD per\nmonth")] if rented else []),
+            Column(f"USD per\nmillion{' tokens' if result.tokens else ''}"),
             Column("80 %\ninterval", "left"),
             Column("cheapest\n%"),
         ],
-        title=f"{result.model}: {result.precision.upper()}, {result.demand.rate:,g} samples/s"
-        f"{limit} over {result.demand.years:g} years",
-        caption="Total: purchase with interest, power with cooling, maintenance. W: package under "
-        "load, modelled. Cheapest: share of samples."
+        title=f"{result.model}: {result.precision.upper()}, {result.rate:,g} {result.unit}/s{limit}"
+        f" over {result.demand.years:g} years"
+        + ("" if hours == HOURS_PER_MONTH else f", {hours:g} hours a month"),
+        caption="Total: "
+        + ("purchase with interest, power with cooling, maintenance" if bought else "")
+        + ("; or " if rented and bought else "")
+        + (f"rent on demand ({', '.join(sorted(several)) or 'prices as given'})" if rented else "")
+        + ". Idle: of the time paid for. Cheapest: share of samples."
+        + (" W: package under load, modelled." if bought else "")
         + certainty([plan.served for plan in result.plans]),
     )
     for plan in result.plans:
@@ -199,16 +246,23 @@ def table(result: Plans) -> Table:
         low, high = (
             optional(bound, significant) for bound in (plan.per_million_low, plan.per_million_high)
         )
+        power = _dollars(float(paid.electricity) * result.demand.years)
+        own = ("-", "-") if plan.rented else (_dollars(float(paid.purchase)), power)
+        rent = _dollars(float(paid.rent) * result.demand.years) if plan.rented else "-"
+        servers = "" if plan.rented else f" ({int(paid.servers)})"
         table.add(
             plan.cpu,
-            f"{int(paid.sockets)} ({int(paid.servers)})",
+            *([plan.paid.partition(",")[0]] if rented else []),
+            f"{int(paid.sockets)}{servers}",
             f"{plan.served.instances} x {plan.served.cores_per_instance}",
             str(plan.served.batch),
-            significant(plan.served.throughput_fps),
-            f"{float(plan.power.package_w):.0f}",
-            _dollars(float(paid.purchase)),
-            _dollars(float(paid.electricity) * result.demand.years),
+            significant(plan.served.throughput_fps * max(1, result.tokens)),
+            *([f"{float(plan.power.package_w):.0f}"] if bought else []),
+            f"{float(paid.idle_share) * 100:.0f}",
+            *(own if bought else []),
+            *([rent] if rented else []),
             _dollars(float(paid.total)),
+            *([_dollars(float(paid.per_year) / 12)] if rented else []),
             significant(float(paid.per_million)),
             f"{low} to {high}",
             percent(plan.cheapest).removesuffix(" %"),
@@ -225,7 +279,7 @@ def _show_simple(
     format: str,
 ) -> None:
     """Price and rated power of one CPU each."""
-    from perfmodel.cost.plan import prices
+    from perfmodel.cost.prices import prices
     from perfmodel.cost.tco import simple_cost
 
     price_of, unpriced = prices(machines, given)

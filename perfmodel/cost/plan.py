@@ -11,8 +11,8 @@ import numpy as np
 from perfmodel.cost import power
 from perfmodel.cost.inputs import PREFIX, Inputs, check_inputs
 from perfmodel.cost.power import PackagePower, package_power
-from perfmodel.cost.tco import Cost, Demand, cost
-from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.cost.prices import SECONDS_PER_HOUR, price_path, prices
+from perfmodel.cost.tco import Cost, Demand, cost, rented_cost
 from perfmodel.machine import Machine
 from perfmodel.mapping.estimation import prepare
 from perfmodel.mapping.result import Result
@@ -21,11 +21,10 @@ from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.ranking import QUANTILES, SEED
 from perfmodel.ranking.unknowns import Samples, Unknown, machine_unknowns, sample, unknowns
 from perfmodel.scenario import Scenario
-from perfmodel.serving.partition import divided
+from perfmodel.serving.partition import on_group
 from perfmodel.serving.searching import Search, require_best
 from perfmodel.serving.sharing import instance, instance_columns, instance_values
 from perfmodel.software import Software
-from perfmodel.vocabulary import ranges
 from perfmodel.workload.workload import Workload
 
 #: Samples by default: the standard error of a probability is then under 1.6 %.
@@ -44,7 +43,8 @@ class Plan:
         served: partition and batch with the highest throughput within the latency.
         power: of one package while it serves at full throughput.
         cost: at typical figures.
-        price: of one CPU, in USD.
+        price: of one CPU, in USD; of an instance, in USD per hour.
+        region: where an instance is rented; None of what is bought, or where a price is given.
         per_million_low, per_million_high: 80 % interval of the cost per million, over the samples
             in which the CPU meets the latency at all; None where it does so in none.
         meets: share of samples in which it meets the latency.
@@ -60,6 +60,19 @@ class Plan:
     per_million_high: float | None
     meets: float
     cheapest: float
+    region: str | None = None
+
+    @property
+    def rented(self) -> bool:
+        """Whether it is an instance, paid by the hour."""
+        return self.served.machine is not None and self.served.machine.rental is not None
+
+    @property
+    def paid(self) -> str:
+        """How it is paid, in words."""
+        if not self.rented:
+            return "bought"
+        return "rented" if self.region is None else f"rented, {self.region}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python objects for JSON, units in the keys."""
@@ -73,7 +86,10 @@ class Plan:
         return {
             **served,
             "package_w": float(self.power.package_w),
-            "price_usd": self.price,
+            "rented": self.rented,
+            "region": self.region,
+            "price_usd": None if self.rented else self.price,
+            "price_usd_per_hour": self.price if self.rented else None,
             **self.cost.to_dict(),
             "per_million_low_usd": self.per_million_low,
             "per_million_high_usd": self.per_million_high,
@@ -88,6 +104,7 @@ class Plans:
 
     Attributes:
         samples: of the uncertain figures behind the probabilities.
+        tokens: of each sample of the demand; 0 of a model that generates none.
     """
 
     model: str
@@ -98,14 +115,26 @@ class Plans:
     excluded: tuple[str, ...]
     samples: int
     drawn: Samples = field(repr=False, compare=False)
+    tokens: int = 0
+
+    @property
+    def unit(self) -> str:
+        """What a million are counted in: "tokens" of a model that generates them, or "samples"."""
+        return "tokens" if self.tokens else "samples"
+
+    @property
+    def rate(self) -> float:
+        """The rate to serve, in :attr:`unit` per second."""
+        return self.demand.rate * max(1, self.tokens)
 
     def __repr__(self) -> str:
         lines = [
-            f"  {plan.cpu}: {float(plan.cost.per_million):.3g} USD per million samples, "
-            f"{int(plan.cost.sockets)} sockets, cheapest in {plan.cheapest:.0%}"
+            f"  {plan.cpu}: {float(plan.cost.per_million):.3g} USD per million {self.unit}, "
+            f"{int(plan.cost.sockets)} {'instances' if plan.rented else 'sockets'}, "
+            f"cheapest in {plan.cheapest:.0%}"
             for plan in self.plans
         ]
-        head = f"{self.model}: {self.precision}, {self.demand.rate:,g} samples/s over "
+        head = f"{self.model}: {self.precision}, {self.rate:,g} {self.unit}/s over "
         return "\n".join([f"{head}{self.demand.years:g} years", *lines, *self.excluded])
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,42 +143,15 @@ class Plans:
             "model": self.model,
             "precision": self.precision,
             "rate_per_s": self.demand.rate,
+            "unit": self.unit,
+            "tokens_per_sample": self.tokens or None,
+            "hours_per_month": self.demand.hours_per_month,
             "years": self.demand.years,
             "max_latency_ms": self.max_latency_ms,
             "samples": self.samples,
             "cpus": [plan.to_dict() for plan in self.plans],
             "excluded": list(self.excluded),
         }
-
-
-def prices(
-    machines: Sequence[Machine], given: Mapping[str, float]
-) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Price in USD by CPU id, as given or the list price, and a line for each CPU without one.
-
-    Raises:
-        UnknownName: a given price for a CPU that is none of ``machines``.
-        PerfmodelError: no CPU has a price, or one is not above zero.
-    """
-    ids = [machine.id for machine in machines]
-    for cpu, price in given.items():
-        if cpu not in ids:
-            raise UnknownName("CPU in --price", cpu, ids)
-        ranges.PRICE.check(f"price of {cpu}", price)
-    known = {
-        machine.id: given.get(
-            machine.id, machine.price.launch.typical if machine.price.launch else 0.0
-        )
-        for machine in machines
-    }
-    unpriced = [cpu for cpu, price in known.items() if not price]
-    lines = tuple(f"{cpu} is left out: it has no list price; state one" for cpu in unpriced)
-    if len(unpriced) == len(known):
-        raise PerfmodelError(
-            f"no CPU here has a list price ({', '.join(unpriced)}): state one, "
-            f"as in --price {unpriced[0]}=9000"
-        )
-    return {cpu: price for cpu, price in known.items() if price}, lines
 
 
 def plans(
@@ -161,6 +163,7 @@ def plans(
     *,
     given_prices: Mapping[str, float] | None = None,
     fixed: Mapping[str, float] | None = None,
+    region: str | None = None,
     samples: int = SAMPLES,
     seed: int = SEED,
 ) -> Plans:
@@ -170,8 +173,10 @@ def plans(
         workload: gives the model at a batch, as for :func:`perfmodel.serving.search`.
         found: what a search with the latency limit found on each machine, in their order.
         inputs: prices and rates, with ranges.
-        given_prices: of a CPU in USD by id, in place of list prices; exact.
+        given_prices: of a CPU in USD by id, or of an instance in USD per hour, in place of those
+            that are listed; exact.
         fixed: inputs by dotted path in SI that are exact, in place of ``inputs``.
+        region: where instances are rented; by default the first that has a price.
         samples, seed: of every figure with a range; 0 samples for typical figures alone.
 
     Raises:
@@ -179,7 +184,7 @@ def plans(
         PerfmodelError: no CPU meets the limit (with the best that each reaches), or none has a
             price.
     """
-    price_of, unpriced = prices(machines, given_prices or {})
+    price_of, unpriced = prices(machines, given_prices or {}, region)
     priced = [(m, f) for m, f in zip(machines, found, strict=True) if m.id in price_of]
     missed = require_best([result for _, result in priced])
     able = [(m, f) for m, f in priced if f.best is not None]
@@ -192,11 +197,23 @@ def plans(
 
     served, software = able[0][1].fastest, able[0][1].scenario.loaded
     drawn = _samples(
-        [m for m, _ in able], software, inputs, set(exact), given_prices or {}, samples, seed
+        [m for m, _ in able],
+        software,
+        inputs,
+        set(exact),
+        given_prices or {},
+        region,
+        samples,
+        seed,
     )
+    tokens = workload(served.batch).tokens
+    payments = [
+        _Payment(machine, price_of[machine.id], region, demand, max(1, tokens))
+        for machine, _ in able
+    ]
     sampled = [
-        _sampled_cost(workload, machine, result, demand, drawn, typical, price_of[machine.id])
-        for machine, result in able
+        _sampled_cost(workload, result, drawn, payment, typical)
+        for (_, result), payment in zip(able, payments, strict=True)
     ]
     totals = np.stack(
         [np.broadcast_to(each.total, drawn.unit.shape[:1]) for each in sampled], axis=1
@@ -215,15 +232,11 @@ def plans(
                 cpu=machine.id,
                 served=replace(result.best, energy_j=float(draw.energy_j)),
                 power=draw,
-                cost=cost(
-                    demand,
-                    result.best.throughput_fps,
-                    draw.package_w,
-                    draw.idle_w,
-                    price_of[machine.id],
-                    typical,
+                cost=payments[index].cost(
+                    result.best.throughput_fps, draw.package_w, draw.idle_w, {}, typical
                 ),
                 price=price_of[machine.id],
+                region=None if machine.id in (given_prices or {}) else _region(machine, region),
                 per_million_low=low,
                 per_million_high=high,
                 meets=float(np.mean(np.isfinite(totals[:, index]))),
@@ -239,7 +252,53 @@ def plans(
         excluded=(*unpriced, *missed),
         samples=len(drawn.unit),
         drawn=drawn,
+        tokens=tokens,
     )
+
+
+def _region(machine: Machine, region: str | None) -> str | None:
+    path = price_path(machine, region)
+    return path.rpartition(".")[2] if machine.rental is not None and path is not None else None
+
+
+@dataclass(frozen=True)
+class _Payment:
+    """How one machine is paid.
+
+    Attributes:
+        price: of one CPU in USD, or of an instance in USD per hour.
+        tokens: of one sample.
+    """
+
+    machine: Machine
+    price: float
+    region: str | None
+    demand: Demand
+    tokens: int
+
+    def cost(
+        self,
+        throughput_fps: Rate,
+        load_w: Rate,
+        idle_w: Rate,
+        values: Mapping[str, Rate],
+        inputs: Mapping[str, Rate],
+    ) -> Cost:
+        """The cost at this throughput and power, with ``values`` in place of the prices."""
+        path = price_path(self.machine, self.region)
+        if self.machine.rental is not None:
+            price = values.get(path or "", self.price / SECONDS_PER_HOUR)
+            return rented_cost(self.demand, throughput_fps, price, inputs, tokens=self.tokens)
+        return cost(
+            self.demand,
+            throughput_fps,
+            load_w,
+            idle_w,
+            values.get(path or "", self.price),
+            inputs,
+            together=self.machine.sockets,
+            tokens=self.tokens,
+        )
 
 
 def _samples(
@@ -248,15 +307,17 @@ def _samples(
     inputs: Inputs,
     exact: set[str],
     given_prices: Mapping[str, float],
+    region: str | None,
     count: int,
     seed: int,
 ) -> Samples:
     """Joint samples of what moves latency, power and cost; what machines share is drawn once."""
     wanted = list(unknowns(machines, software))
     wanted += machine_unknowns(machines, lambda path: path.startswith("power."))
-    wanted += machine_unknowns(
-        [m for m in machines if m.id not in given_prices], lambda path: path.startswith("price.")
-    )
+    for machine in machines:
+        path = price_path(machine, region)
+        if machine.id not in given_prices and path is not None:
+            wanted += machine_unknowns([machine], path.__eq__)
     common = {**power.figures(), **inputs.figures()}
     wanted += [
         Unknown((path,), figure, (), whole=path == f"{PREFIX}server.sockets")
@@ -268,14 +329,13 @@ def _samples(
 
 def _sampled_cost(
     workload: Callable[[int], Workload],
-    machine: Machine,
     result: Search,
-    demand: Demand,
     drawn: Samples,
+    payment: _Payment,
     typical: Mapping[str, Rate],
-    price: float,
 ) -> Cost:
     """The cost in each sample: with whichever choice then serves most within the latency."""
+    machine = payment.machine
     values = drawn.of(machine.id)
     limit_s = np.inf if result.max_latency_ms is None else result.max_latency_ms / 1e3
     best = np.zeros(len(drawn.unit))
@@ -288,7 +348,7 @@ def _sampled_cost(
         best = np.where(better, found.throughput_fps, best)
         load_w = np.where(better, found.package_w, load_w)
     own = {path: values.get(path, value) for path, value in typical.items()}
-    return cost(demand, best, load_w, idle_w, values.get("price.launch", price), own)
+    return payment.cost(best, load_w, idle_w, values, own)
 
 
 def choices(result: Search) -> list[Result]:
@@ -319,7 +379,7 @@ def _sampled_seconds(
     own = {
         path: value
         for path, value in instance_values(values, machine, served.partition).items()
-        if not path.startswith(("power.", "price.", PREFIX, power.PREFIX))
+        if not path.startswith(("power.", "price.", "rental.", PREFIX, power.PREFIX))
     }
     count = len(next(iter(values.values()))) if values else 1
     if not own:
@@ -330,7 +390,7 @@ def _sampled_seconds(
         workload,
         instance(machine, served.partition),
         own,
-        divided(run, served.partition),
+        on_group(machine, run, served.partition),
         every_core_count=False,
         table=table,
     )

@@ -245,6 +245,7 @@ TransferRate = Annotated[Figure, Expect("T/s", "4800 MT/s", plausible=(1e7, 1e12
 Duration = Annotated[Figure, Expect("s", "1.2 us", plausible=(1e-12, 1e2))]
 Power = Annotated[Figure, Expect("W", "360 W", plausible=(1e-3, 1e5))]
 Price = Annotated[Figure, Expect("USD", "11805 USD", plausible=(1e-2, 1e8))]
+Rent = Annotated[Figure, Expect("USD/s", "1.43 USD/h", plausible=(1e-4 / 3600, 1e5 / 3600))]
 Operations = Annotated[Figure, Expect("op", "1e6 op", plausible=(1, 1e18))]
 OpsPerCycle = Annotated[Figure, Expect("op/cycle", "128 op/cycle", plausible=(1e-2, 1e6))]
 BytesPerCycle = Annotated[Figure, Expect("B/cycle", "64 B/cycle", plausible=(1e-3, 1e5))]

@@ -61,7 +61,7 @@ def split(text: str) -> tuple[float, str]:
 
 
 def parse(text: str, si_unit: str) -> float:
-    """The value of ``text`` in ``si_unit`` (one of Hz, B, B/s, T/s, s, W, J, USD, op/cycle, ""...).
+    """The value of ``text`` in ``si_unit`` (Hz, B, B/s, T/s, s, W, J, USD, USD/s, op/cycle, ""...).
 
     Raises:
         QuantityError: not a quantity, no unit, unknown unit, or a unit of another dimension.
@@ -71,7 +71,20 @@ def parse(text: str, si_unit: str) -> float:
 
 
 #: SI units that figures are in, "" for plain numbers.
-SI_UNITS: Final = ("s", "Hz", "B", "B/s", "T/s", "W", "J", "USD", "op", "op/cycle", "B/cycle")
+SI_UNITS: Final = (
+    "s",
+    "Hz",
+    "B",
+    "B/s",
+    "T/s",
+    "W",
+    "J",
+    "USD",
+    "USD/s",
+    "op",
+    "op/cycle",
+    "B/cycle",
+)
 
 
 def si_unit(text: str) -> str:
@@ -103,6 +116,8 @@ def render(value: float, si_unit: str) -> str:
         return f"{value:.6g} {si_unit}"
     if si_unit == "T/s":
         return f"{value / 1e6:.6g} MT/s"
+    if si_unit == "USD/s":
+        return f"{value * 3600:.6g} USD/h"
     scales = _BINARY if si_unit == "B" else _SMALL if si_unit == "s" else _DECIMAL
     magnitude = abs(value) if math.isfinite(value) else 1.0
     scale, prefix = next((pair for pair in scales if magnitude >= pair[0]), scales[-1])

@@ -34,6 +34,7 @@ PREFIXES: Final[Mapping[str, float]] = {
 #: Name -> (base units in one, exponents of the dimensions).
 UNITS: Final[Mapping[str, tuple[float, Mapping[str, int]]]] = {
     **dict.fromkeys(("second", "s"), (1.0, {"time": 1})),
+    **dict.fromkeys(("hour", "h"), (3600.0, {"time": 1})),
     **dict.fromkeys(("byte", "B"), (1.0, {"information": 1})),
     "bit": (1 / 8, {"information": 1}),
     "cycle": (1.0, {"cycle": 1}),

@@ -3,7 +3,8 @@
 One TOML file describes one CPU; ``core`` in it names the microarchitecture it is made of (a file of
 ``catalog/cores``, or a path relative to the file), or is a whole table, or a table with
 ``base = "name"`` and only the fields that differ. A CPU file can rest on another in the same way;
-``without`` then lists the optional figures of the base that this CPU does not have.
+``without`` then lists the optional figures of the base that this CPU does not have. An instance of
+a cloud provider is a part of such a CPU (:mod:`perfmodel.machine.rented`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from perfmodel._files import read_toml
 from perfmodel.errors import MachineError
 from perfmodel.figures.files import extended, file_of, id_of, merged, read_description, referred
 from perfmodel.figures.record import tree_of, validated
+from perfmodel.machine import rented
+from perfmodel.machine.parts import joined
+from perfmodel.machine.rented import instances
 from perfmodel.machine.schema import BANDWIDTH_PARTS, Core, Machine
 
 _CATALOG: Final = Path(__file__).parent / "catalog"
@@ -24,6 +28,10 @@ _CORES: Final = _CATALOG / "cores"
 _ALIASES: Final = Path(__file__).parent / "aliases.toml"
 #: What a file should have been that is not there.
 _EXPECTED: Final = "a TOML file, see perfmodel cpus"
+#: Figures whose change makes another chip of a CPU: one without the list price of its base.
+IDENTITY: Final = (
+    "cores.count", "cores.threads_per_core", "clock.base", "clock.max", "cache.l2", "cache.l3",
+)  # fmt: skip
 
 
 @functools.cache
@@ -44,21 +52,59 @@ def aliases() -> dict[str, str]:
     return dict(read_toml(_ALIASES, _ALIASES.name, MachineError, "the catalogue's other ids"))
 
 
-def load_machine(machine: str | os.PathLike[str] | Machine) -> Machine:
+def load_machine(machine: str | os.PathLike[str] | Machine, *, sockets: int = 1) -> Machine:
     """Return a machine by catalogue id or alias, or from a TOML file; a Machine as it is.
+
+    Args:
+        machine: also the name of an instance (``c7i.8xlarge``), and a file of instances: by its
+            path where it has one size, else as ``FILE.toml:SIZE``.
+        sockets: as many of them as one machine (:func:`perfmodel.machine.parts.joined`).
 
     Raises:
         UnknownName: neither an id (the nearest is suggested) nor a path.
         MachineError: the file is not a valid description.
+        PerfmodelError: a number of sockets that is none.
     """
-    if isinstance(machine, Machine):
-        return machine
+    found = machine if isinstance(machine, Machine) else _found(machine)
+    return found if sockets == 1 else joined(found, sockets)
+
+
+def _found(machine: str | os.PathLike[str]) -> Machine:
     text = os.fspath(machine)
     if isinstance(machine, str) and text in catalogue():
         return _from_catalogue(text)
     if isinstance(machine, str) and text in aliases() and not Path(text).is_file():
         return _from_catalogue(aliases()[text])
-    return _load(file_of(machine, "CPU", catalogue()), text, ())
+    if isinstance(machine, str) and text in instances() and not Path(text).is_file():
+        return _instance(text)
+    named, size = rented.chosen(text)
+    path = file_of(named if size or isinstance(machine, str) else machine, "CPU", known())
+    family = rented.family_of(path, named)
+    if family is None:
+        if size is not None:
+            raise MachineError(f"{named} describes one machine: leave {size!r} out")
+        return _load(path, named, ())
+    return _of_family(family, rented.size_of(family, size, named), path, named)
+
+
+def known() -> tuple[str, ...]:
+    """Return all that a CPU can be called by: ids of the catalogue and names of instances."""
+    return (*catalogue(), *instances())
+
+
+@functools.cache
+def _instance(name: str) -> Machine:
+    family = instances()[name]
+    return _of_family(rented.family(family), name, Path(), f"{family}.toml")
+
+
+def _of_family(family: rented.Family, name: str, path: Path, shown: str) -> Machine:
+    if family.cpu in catalogue():
+        cpu = _from_catalogue(family.cpu)
+    else:
+        file = referred(path, family.cpu, shown, "cpu", "CPU", catalogue())
+        cpu = _load(file, str(file), ())
+    return rented.machine_of(family, name, cpu, shown)
 
 
 @functools.cache
@@ -85,6 +131,7 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
             # A listed peak would win over the new transfer rate.
             under["memory"].pop("bandwidth", None)
         _drop(under, without, shown)
+        stated = tree
         tree = merged(under, tree)
     elif without is not None:
         raise MachineError(f"{shown}: without: there is no base to leave figures out of")
@@ -97,6 +144,10 @@ def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Machine:
             "core": _core_tree(second["core"], None, path, shown, chain, field)
         }
     machine = validated(Machine, tree, origin)
+    if below is not None and "launch" not in stated.get("price", {}) and differing(machine, below):
+        # What another chip costs says nothing of this one.
+        tree["price"].pop("launch", None)
+        machine = validated(Machine, tree, origin)
     machine.check_clocks(shown)
     return machine
 
@@ -109,7 +160,9 @@ def _base(base: Any, path: Path, shown: str, chain: tuple[Path, ...]) -> Machine
         raise MachineError(f"{shown}: base: {base!r}; expected a CPU id or a path")
     if base in catalogue():
         return _from_catalogue(base)
-    file = referred(path, base, shown, "base", "CPU", catalogue())
+    if base in instances():
+        return _instance(base)
+    file = referred(path, base, shown, "base", "CPU", known())
     return _load(file, str(file), chain)
 
 
@@ -152,6 +205,12 @@ def _core_tree(
         file = referred(path, base, shown, field, "core", cores())
         below = _load_core(file, str(file), chain)
     return merged(tree_of(below), raw)
+
+
+def differing(machine: Machine, below: Machine) -> list[str]:
+    """Return the paths of :data:`IDENTITY` at which two machines are not the same chip."""
+    ours, theirs = machine.figures(), below.figures()
+    return [path for path in IDENTITY if ours[path].typical != theirs[path].typical]
 
 
 def _drop(tree: dict[str, Any], without: Any, shown: str) -> None:

@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfmodel.figures.figure import Figure
-from perfmodel.machine.catalog import base_of, load_machine
+from perfmodel.machine.catalog import IDENTITY, base_of, load_machine
 from perfmodel.machine.schema import BANDWIDTH_PARTS, Machine
 
-#: Figures that belong to one chip, and those whose change makes another chip of it.
-_OF_THE_CHIP: Final = ("price.launch", "power.tdp", "power.idle", "power.limit")
-_IDENTITY: Final = (
-    "cores.count", "cores.threads_per_core", "clock.base", "clock.max", "cache.l2", "cache.l3",
-)  # fmt: skip
+#: Figures that belong to one chip.
+_OF_THE_CHIP: Final = ("power.tdp", "power.idle", "power.limit")
 #: What the largest memory depends on; a part of the cores is a part of a machine.
 _MODULES: Final = ("cores.count", *(f"memory.{part}" for part in BANDWIDTH_PARTS))
 #: Those that a CPU may be without.
-_OPTIONAL: Final = ("price.launch", "power.limit", "memory.capacity")
+_OPTIONAL: Final = ("power.limit", "memory.capacity")
 
 
 @dataclass(frozen=True)
@@ -31,11 +28,13 @@ class Inheritance:
         base: id of the machine it rests on.
         figures: those it takes over, by dotted path.
         doubts: one line for each of them that cannot be meant.
+        left_out: the list price of the base, where this is another chip and states none.
     """
 
     base: str
     figures: Mapping[str, Figure]
     doubts: tuple[str, ...]
+    left_out: Figure | None = None
 
 
 def inheritance(file: str | os.PathLike[str]) -> Inheritance | None:
@@ -54,7 +53,14 @@ def inheritance(file: str | os.PathLike[str]) -> Inheritance | None:
         for figure, value in machine.figures().items()
         if figure in theirs and not _states(tree, figure)
     }
-    return Inheritance(below.id, taken, tuple(_doubts(machine, below, taken)))
+    without = tree.get("without", ())
+    price = below.price.launch if machine.price.launch is None else None
+    return Inheritance(
+        below.id,
+        taken,
+        tuple(_doubts(machine, below, taken)),
+        None if "price.launch" in without else price,
+    )
 
 
 def _states(tree: Mapping[str, Any], figure: str) -> bool:
@@ -78,7 +84,7 @@ def _doubts(machine: Machine, below: Machine, taken: Mapping[str, Figure]) -> li
     def differing(paths: tuple[str, ...]) -> list[str]:
         return [path for path in paths if ours[path].typical != theirs[path].typical]
 
-    causes = dict.fromkeys(_OF_THE_CHIP, differing(_IDENTITY))
+    causes = dict.fromkeys(_OF_THE_CHIP, differing(IDENTITY))
     causes["memory.capacity"] = differing(_MODULES)
     found = []
     for path, others in causes.items():

@@ -36,6 +36,7 @@ from perfmodel.figures.figure import (
     PartCount,
     Power,
     Price,
+    Rent,
     TransferRate,
     Width,
     nearest,
@@ -74,6 +75,8 @@ __all__ = [
 BANDWIDTH_PARTS: Final = ("channels", "transfer_rate", "channel_width")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+#: A region as its provider calls it; no dot, so that it can be a step of a dotted path.
+Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
 
 
 class Tile(Record):
@@ -285,14 +288,17 @@ class Memory(Record):
 
 
 class Topology(Record):
-    """Into which memory domains one socket is divided, as the firmware is set.
+    """Into which sockets and memory domains a machine is divided, as the firmware is set.
 
     Attributes:
-        numa_domains: NUMA domains of one socket, each with an equal part of its cores, its L3 and
-            its memory channels (sub-NUMA clustering, nodes per socket); absent means one.
+        sockets: among which all other figures are divided equally; absent means one
+            (:func:`perfmodel.machine.parts.joined` makes a machine of several).
+        numa_domains: NUMA domains, each with an equal part of the cores, the L3 and the memory
+            channels (sub-NUMA clustering, nodes per socket); absent means one on each socket.
         setting: what the firmware calls it, such as "SNC3" or "NPS4".
     """
 
+    sockets: PartCount | None = None
     numa_domains: PartCount | None = None
     setting: str = ""
 
@@ -324,6 +330,22 @@ class PriceFigures(Record):
     """Prices of one CPU; ``launch`` is the list price at launch, where one was published."""
 
     launch: Price | None = None
+
+
+class Rental(Record):
+    """That a machine is rented, by the hour, as a part of a host or as all of it.
+
+    Attributes:
+        provider: whose machine it is.
+        cpu: id of the CPU it is a part of.
+        vcpus: logical CPUs as the provider counts them.
+        price: on demand, by region.
+    """
+
+    provider: str = Field(min_length=1)
+    cpu: str
+    vcpus: CoreCount
+    price: Mapping[Region, Rent] = Field(default_factory=dict)
 
 
 class EfficiencyCores(Record):
@@ -362,9 +384,10 @@ class Calibration(Record):
 
 
 class Machine(Record):
-    """One CPU socket: a validated description in SI units, and what follows from it.
+    """One CPU socket, or a machine of several: a validated description in SI units.
 
     Attributes:
+        rental: of a machine that is rented by the hour; None of a CPU that is bought.
         mapper: the name of the mapper that knows such CPUs (:func:`perfmodel.mapping.mapper_for`).
         software: figures of software as measured on this CPU, in tables by its id; they replace
             those of the software's own description. What they may be is for that to say.
@@ -383,6 +406,7 @@ class Machine(Record):
     parallel_region: ParallelRegion
     power: PowerFigures
     price: PriceFigures = Field(default_factory=PriceFigures)
+    rental: Rental | None = None
     efficiency_cores: EfficiencyCores | None = None
     software: FigureTables = Field(default_factory=dict)
     calibration: Calibration | None = None
@@ -407,6 +431,9 @@ class Machine(Record):
 
     def _check_topology(self) -> None:
         """Every memory domain has a whole number of channels, and of L3 domains or the reverse."""
+        if self.cores.count.typical < self.sockets:
+            found = f"{self.sockets} sockets for {self.cores.count} cores"
+            raise fault_at(("topology", "sockets"), found, "at least one core in each")
         stated = self.topology.numa_domains
         if stated is None:
             return
@@ -414,6 +441,9 @@ class Machine(Record):
         if self.memory.channels.typical % domains:
             found = f"{domains} domains for {self.memory.channels} memory channels"
             raise fault_at(path, found, "as many channels in each domain")
+        if domains % self.sockets:
+            found = f"{domains} domains for {self.sockets} sockets"
+            raise fault_at(path, found, "as many domains in each socket")
         few, many = sorted((domains, int(self.cache.l3_domains.typical)))
         if many % few:
             found = f"{domains} domains for {self.cache.l3_domains} L3 domains"
@@ -521,10 +551,22 @@ class Machine(Record):
         return math.ceil(self.cores.count.typical / self.cache.l3_domains.typical)
 
     @property
+    def sockets(self) -> int:
+        """Sockets among which cores, caches and memory are divided equally."""
+        return 1 if self.topology.sockets is None else int(self.topology.sockets.typical)
+
+    @property
+    def cores_per_socket(self) -> int:
+        """Cores of one socket (of the fullest one, where they do not divide evenly)."""
+        return math.ceil(self.cores.count.typical / self.sockets)
+
+    @property
     def numa_domains(self) -> int:
-        """Memory domains of the socket that have cores."""
+        """Memory domains that have cores."""
         domains = self.topology.numa_domains
-        return 1 if domains is None else int(min(domains.typical, self.cores.count.typical))
+        if domains is None:
+            return self.sockets
+        return int(min(domains.typical, self.cores.count.typical))
 
     @property
     def cores_per_numa_domain(self) -> int:

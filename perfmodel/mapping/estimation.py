@@ -14,6 +14,7 @@ from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.columns import Columns, columns
 from perfmodel.mapping.kernel_table import KernelTable
 from perfmodel.mapping.mapper import Mapper
+from perfmodel.mapping.memory import require_memory
 from perfmodel.mapping.placement import placed
 from perfmodel.mapping.policies import effective
 from perfmodel.mapping.registry import mapper_for
@@ -45,15 +46,18 @@ def estimate(
         UnknownName: for a CPU, precision, state or software that does not exist.
         MachineError: for a machine file that is wrong.
         NoKernels: for a workload that neither computes nor moves anything.
+        NotEnoughMemory: for one that the machine's memory does not hold.
     """
     run = scenario_of(scenario, options)
     if isinstance(cpu, Mapper):
         prepared, table = prepare(workload, run, cpu.machine)
-        return _mapped(prepared, table, cpu, run)
+        need = require_memory(workload, cpu.machine, run)
+        return replace(_mapped(prepared, table, cpu, run), memory=need)
     whole = load_machine(cpu)
     machine = placed(whole, run)
     prepared, table = prepare(workload, run, machine)
-    return replace(estimate_columns(prepared, table, machine, run), machine=whole)
+    need = require_memory(workload, whole, run)
+    return replace(estimate_columns(prepared, table, machine, run), machine=whole, memory=need)
 
 
 def estimate_columns(workload: Workload, table: Columns, machine: Machine, run: Scenario) -> Result:

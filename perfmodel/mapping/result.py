@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas
 
     from perfmodel.machine import Machine
+    from perfmodel.mapping.memory import MemoryNeed
 
 
 #: Of a column that JSON leaves out while there is nothing to say.
@@ -65,6 +66,7 @@ class Result:
         calibration: "calibrated" where the machine's file was fitted to measurements, else
             "uncalibrated"; None of the published method.
         notes: what the reader must know, such as a precision this CPU runs in another format.
+        memory: what all instances keep in memory; None of the published method.
         machine: the whole socket; None where only the published method knows the CPU.
         parts: what the method made the result of: the roofline's
             :class:`~perfmodel.mapping.kernel_table.KernelTable` of one run of one instance, or the
@@ -102,6 +104,7 @@ class Result:
     energy_j: float | None = field(default=None, metadata=_IF_KNOWN)
     calibration: str | None = None
     notes: tuple[str, ...] = ()
+    memory: MemoryNeed | None = field(default=None, compare=False, metadata=_HIDDEN)
     machine: Machine | None = field(default=None, compare=False, metadata=_HIDDEN)
     parts: Any = field(default=None, compare=False, metadata=_HIDDEN)
 

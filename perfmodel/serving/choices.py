@@ -9,13 +9,14 @@ from typing import Final
 
 import numpy as np
 
+from perfmodel.errors import NotEnoughMemory
 from perfmodel.machine import Machine
 from perfmodel.mapping.result import Result
 from perfmodel.scenario import Scenario
 from perfmodel.serving.goal import Timings
 from perfmodel.serving.partition import divisions, partitions
 from perfmodel.serving.queueing import Steps, batched, generated, poisson_arrivals
-from perfmodel.serving.serving import NoRoom, serve
+from perfmodel.serving.serving import serve
 from perfmodel.vocabulary.partition import Partition
 from perfmodel.workload.workload import Workload
 
@@ -58,7 +59,7 @@ def batches_choices(
     for partition in _divisions(machine, run):
         try:
             found = [serve(workload(batch), machine, partition, run) for batch in batches]
-        except NoRoom as error:
+        except NotEnoughMemory as error:
             full.append(str(error))
             continue
         seconds = np.array([result.latency_ms / 1e3 for result in found])
@@ -103,7 +104,7 @@ def text_choices(
                 late.append(serve(decode(batch, last), machine, partition, run))
                 begin = serve(decode(batch, prompt + 1), machine, partition, run)
                 early.append(begin.latency_ms / 1e3)
-        except NoRoom as error:
+        except NotEnoughMemory as error:
             full.append(str(error))
         if not late:
             continue

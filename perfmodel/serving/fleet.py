@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, Unpack
 
 from perfmodel._text import significant
-from perfmodel.errors import PerfmodelError
+from perfmodel.errors import NotEnoughMemory, PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.result import Result
 from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
@@ -28,7 +28,6 @@ from perfmodel.serving.choices import (
     text_choices,
 )
 from perfmodel.serving.goal import DEFINITIONS, Goal, percentiles_ms
-from perfmodel.serving.serving import NoRoom
 from perfmodel.vocabulary.partition import Partition
 from perfmodel.workload.workload import Workload
 
@@ -151,7 +150,7 @@ def fleets(cpus: Sequence[Any], fleet: Callable[[Any], Fleet]) -> Fleets:
     for cpu in cpus:
         try:
             found.append(fleet(cpu))
-        except (Missed, NoRoom) as error:
+        except (Missed, NotEnoughMemory) as error:
             missed.append(str(error))
     if not found:
         raise Missed("; ".join(missed))
@@ -179,7 +178,7 @@ def requests_fleet(
 
     Raises:
         Missed: the limits are met at no rate.
-        NoRoom, UnknownName, MachineError: as :func:`perfmodel.serving.search`.
+        NotEnoughMemory, UnknownName, MachineError: as :func:`perfmodel.serving.search`.
     """
     run, machine = scenario_of(scenario, options), load_machine(cpu)
     choices, full = batches_choices(workload, machine, run, batches)
@@ -222,7 +221,7 @@ def _best(
 ) -> Fleet:
     """The choice that bears the highest rate, and its fleet."""
     if not choices:
-        raise NoRoom(full[0])
+        raise NotEnoughMemory(full[0])
     best, most_rate = None, 0.0
     for choice in sorted(choices, key=lambda choice: -choice.capacity):
         if choice.capacity <= most_rate:

@@ -1,8 +1,11 @@
-"""How a socket is divided into instances of equal size."""
+"""How a socket, or a machine of several, is divided into instances of equal size.
+
+On several sockets an instance stays on as few as hold it, and instances are spread evenly.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine
@@ -15,31 +18,79 @@ def divided(run: Scenario, partition: Partition) -> Scenario:
     return replace(run, instances=partition.instances, cores_per_instance=partition.cores)
 
 
+def on_group(machine: Machine, run: Scenario, partition: Partition) -> Scenario:
+    """Return ``run`` on the instances of one group of sockets: those that share its memory."""
+    here = group_of(machine, partition.cores).instances(partition)
+    return divided(run, Partition(here, partition.cores))
+
+
 def total_cores(machine: Machine) -> int:
-    """Cores of the socket that run kernels."""
+    """Cores of the machine that run kernels."""
     return int(machine.cores.count.typical)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The sockets that one instance spans, and what of the machine is one such group of them.
+
+    Attributes:
+        sockets: of one group.
+        groups: of them in the machine.
+    """
+
+    sockets: int
+    groups: int
+
+    def instances(self, partition: Partition) -> int:
+        """Instances in the fullest group."""
+        return -(-partition.instances // self.groups)
+
+
+def group_of(machine: Machine, cores: int) -> Group:
+    """The group of sockets that an instance of ``cores`` cores spans: as few as hold it."""
+    spanned = min(machine.sockets, -(-cores // machine.cores_per_socket))
+    return Group(spanned, machine.sockets // spanned)
+
+
+def _most(machine: Machine, cores: int) -> int:
+    """Instances of ``cores`` cores that fit."""
+    group = group_of(machine, cores)
+    return group.groups * (group.sockets * total_cores(machine) // machine.sockets // cores)
+
+
+def _largest(machine: Machine, instances: int) -> int:
+    """Cores of each of ``instances``: as many as fit."""
+    spanned = max(1, machine.sockets // instances)
+    in_group = -(-instances // (machine.sockets // spanned))
+    return spanned * total_cores(machine) // machine.sockets // in_group
 
 
 def partition_of(
     machine: Machine, instances: int | None = None, cores: int | None = None
 ) -> Partition:
-    """The partition with these counts; one that is left out is as large as the socket allows.
+    """The partition with these counts; one that is left out is as large as the machine allows.
 
     Raises:
-        PerfmodelError: a count below 1, or more cores than the socket has.
+        PerfmodelError: a count below 1, or more cores than there are on its sockets.
     """
     total = total_cores(machine)
     for name, value in (("instances", instances), ("cores per instance", cores)):
         if value is not None and value < 1:
             raise PerfmodelError(f"{name}: expected at least 1, found {value}")
     if cores is None:
-        cores = max(1, total // (instances or 1))
+        cores = max(1, _largest(machine, instances or 1))
     if instances is None:
-        instances = max(1, total // cores)
+        instances = max(1, _most(machine, cores))
     if instances * cores > total:
         raise PerfmodelError(
             f"{instances} instances of {cores} cores need {instances * cores}; "
             f"{machine.id} has {total}"
+        )
+    if instances > _most(machine, cores):
+        raise PerfmodelError(
+            f"{instances} instances of {cores} cores: the {machine.sockets} sockets of "
+            f"{machine.id} with {machine.cores_per_socket} cores each hold "
+            f"{_most(machine, cores)} such instances"
         )
     return Partition(instances, cores)
 
@@ -48,15 +99,21 @@ def partitions(machine: Machine) -> tuple[Partition, ...]:
     """The partitions a search tries, from one instance to one on each core.
 
     Cores per instance are the divisors of the socket's cores, the divisors of the cores in an L3
-    domain, and the powers of two, each with as many instances as fit; of sizes with the same number
-    of instances only the largest is kept.
+    domain, those of a memory domain, and the powers of two, each with as many instances as fit; of
+    sizes with the same number of instances only the largest is kept. On several sockets, they are
+    those of one on each of them, and instances that span as many sockets as divide their number.
     """
-    total, domain = total_cores(machine), machine.cores_per_domain
+    total, domain = machine.cores_per_socket, machine.cores_per_domain
     sizes = {size for count in (total, domain) for size in _divisors(count)}
     sizes |= {2**power for power in range(total.bit_length()) if 2**power <= total}
+    # One on each memory domain, where a socket has several.
+    sizes.add(max(1, total * machine.sockets // machine.numa_domains))
     largest: dict[int, int] = {}
     for size in sorted(sizes):
-        largest[total // size] = size
+        largest[_most(machine, size)] = size
+    for spanned in _divisors(machine.sockets):
+        if spanned > 1:
+            largest[machine.sockets // spanned] = spanned * total
     return tuple(Partition(count, size) for count, size in sorted(largest.items()))
 
 

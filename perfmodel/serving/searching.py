@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Unpack
 
 from perfmodel._text import significant
-from perfmodel.errors import PerfmodelError
+from perfmodel.errors import NotEnoughMemory, PerfmodelError
 from perfmodel.figures import quantity
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.result import Result
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
 from perfmodel.serving.partition import divisions, partitions
-from perfmodel.serving.serving import NoRoom, serve
+from perfmodel.serving.serving import serve
 from perfmodel.vocabulary import ranges
 from perfmodel.vocabulary.partition import Partition
 from perfmodel.workload.workload import Workload
@@ -90,10 +90,12 @@ class Search:
 
     def to_dict(self) -> dict[str, Any]:
         """The best, the fastest and the frontier as plain Python objects."""
+        need = None if self.best is None else self.best.memory
         return {
             "cpu": self.cpu,
             "max_latency_ms": self.max_latency_ms,
             "best": None if self.best is None else self.best.to_dict(),
+            "memory": None if need is None else need.to_dict(),
             "fastest": self.fastest.to_dict(),
             "frontier": [served.to_dict() for served in self.frontier],
             "tried": len(self.tried),
@@ -121,7 +123,7 @@ def search(
 
     Raises:
         PerfmodelError: a limit outside its plausible range.
-        NoRoom: no partition has room for the weights in the socket's memory.
+        NotEnoughMemory: the memory holds no partition's weights, KV caches and activations.
         UnknownName, MachineError: as :func:`serve`.
     """
     if max_latency_s is not None:
@@ -130,7 +132,7 @@ def search(
     machine = load_machine(cpu)
     chosen = divisions(machine, run.instances, run.cores_per_instance) or partitions(machine)
     tried: list[Result] = []
-    left_out: dict[str, None] = {}
+    left_out: dict[Partition, str] = {}
     for batch in batches:
         found = list(_at_batch(workload(batch), machine, chosen, run, left_out))
         tried += found
@@ -139,9 +141,20 @@ def search(
         if max_latency_s is not None and least_ms > max_latency_s * 1e3:
             break
     if not tried:
-        raise NoRoom(next(iter(left_out)))
+        # The first is of the fewest instances at the smallest batch.
+        raise NotEnoughMemory(next(iter(left_out.values())))
     limit = None if max_latency_s is None else max_latency_s * 1e3
-    return Search(machine.id, run, limit, tuple(tried), tuple(left_out))
+    return Search(machine.id, run, limit, tuple(tried), _left_out(left_out))
+
+
+def _left_out(found: Mapping[Partition, str]) -> tuple[str, ...]:
+    """One line for all divisions without room: of the fewest instances, and how many more."""
+    if not found:
+        return ()
+    first = found[min(found)]
+    more = len(found) - 1
+    also = f" (left out, as {more} more division{'s' if more > 1 else ''})" if more else ""
+    return (f"{first}{also or ' (left out)'}",)
 
 
 def require_best(found: Sequence[Search]) -> tuple[str, ...]:
@@ -173,10 +186,10 @@ def _at_batch(
     machine: Machine,
     chosen: Sequence[Partition],
     run: Scenario,
-    left_out: dict[str, None],
+    left_out: dict[Partition, str],
 ) -> Iterator[Result]:
     for partition in chosen:
         try:
             yield serve(workload, machine, partition, run)
-        except NoRoom as error:
-            left_out[str(error)] = None
+        except NotEnoughMemory as error:
+            left_out.setdefault(partition, str(error))

@@ -6,20 +6,16 @@ import os
 from dataclasses import replace
 from typing import Unpack
 
-from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimation import estimate_columns, prepare
+from perfmodel.mapping.memory import require_memory
 from perfmodel.mapping.placement import placed
 from perfmodel.mapping.result import Result
-from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
-from perfmodel.serving.partition import divided, partition_of, total_cores
+from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
+from perfmodel.serving.partition import divided, on_group, partition_of, total_cores
 from perfmodel.serving.sharing import instance, instance_columns
 from perfmodel.vocabulary.partition import Partition
 from perfmodel.workload.workload import Workload
-
-
-class NoRoom(PerfmodelError):
-    """The weights and states of all instances do not fit into the machine's memory."""
 
 
 def serve(
@@ -38,28 +34,18 @@ def serve(
     Raises:
         UnknownName, MachineError: as :func:`perfmodel.mapping.estimate`.
         PerfmodelError: more cores than the socket has.
-        NoRoom: more copies of the weights than its memory holds, where the machine states that.
+        NotEnoughMemory: more than its memory holds, where the machine states that.
     """
     run = divided(scenario_of(scenario, options), partition)
     machine = load_machine(cpu)
     partition_of(machine, partition.instances, partition.cores)
     prepared, table = prepare(workload, run, machine)
-    needed, capacity = memory_needed(workload, partition, run), machine.memory.capacity
-    if capacity is not None and needed > capacity.typical:
-        raise NoRoom(
-            f"{workload.name}: {partition} need {needed / 2**30:,.1f} GiB for weights and state; "
-            f"{machine.id} has at most {capacity}"
-        )
-    own = placed(instance(machine, partition), run)
+    need = require_memory(workload, machine, run, partition)
+    here = on_group(machine, run, partition)
+    own = placed(instance(machine, partition), here)
     table = instance_columns(workload, table, machine, partition, run.weights)
-    return _of_socket(estimate_columns(prepared, table, own, run), machine, partition, run.weights)
-
-
-def memory_needed(workload: Workload, partition: Partition, run: Scenario) -> float:
-    """Bytes of the weights and the state (KV caches) of all instances."""
-    copies = partition.instances if run.weights == "separate" else 1
-    state = workload.state_bytes(run.policy) * partition.instances
-    return workload.weight_bytes(run.policy) * copies + state
+    one = replace(estimate_columns(prepared, table, own, here), memory=need)
+    return _of_socket(one, machine, partition, run.weights)
 
 
 def _of_socket(one: Result, machine: Machine, partition: Partition, weights: str) -> Result:

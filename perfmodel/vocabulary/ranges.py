@@ -44,6 +44,10 @@ LATENCY: Final = Range(1e-9, 86_400, " s")
 RATE: Final = Range(1e-6, 1e12, " per second")
 #: Until a purchase is paid off.
 YEARS: Final = Range(0.01, 100, " years")
+#: Of a month, which has 730 on average, those in which a rate is served.
+HOURS_PER_MONTH: Final = Range(0.01, 730)
+#: Of an instance.
+RENT: Final = Range(1e-4, 1e5, " USD/h")
 #: Share of the throughput that is planned for.
 UTILIZATION: Final = Range(0.001, 1)
 #: Power of a data centre over that of its servers.

@@ -140,5 +140,14 @@ def test_an_early_interrupt_is_one_clean_exit(delay: float) -> None:
     assert (process.returncode, bool(out)) in ((130, False), (0, True))
 
 
-#: Tells when the command begins, before the command line is imported.
-STARTED = "from perfmodel.__main__ import main; print('ready', flush=True); main()"
+#: Tells when the command begins, before the command line is imported; what comes before or after
+#: the command itself is not its own.
+STARTED = """
+import sys
+from perfmodel.__main__ import main
+try:
+    print("ready", flush=True)
+    main()
+except KeyboardInterrupt:
+    sys.exit(130)
+"""

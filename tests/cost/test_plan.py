@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from perfmodel.cost.inputs import load_inputs
-from perfmodel.cost.plan import CHOICES, NEAR, Plans, choices, plans, prices
+from perfmodel.cost.plan import CHOICES, NEAR, Plans, choices, plans
+from perfmodel.cost.prices import prices
 from perfmodel.cost.tco import Demand
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.machine import Machine, load_machine

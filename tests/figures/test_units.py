@@ -29,6 +29,7 @@ DEFINITIONS = (
     "gibi- = 2**30 = Gi-",
     "tebi- = 2**40 = Ti-",
     "second = [time] = s",
+    "hour = 3600 * second = h",
     "byte = [information] = B",
     "cycle = [cycle]",
     "operation = [operation] = op",

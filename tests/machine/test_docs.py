@@ -8,6 +8,7 @@ from pathlib import Path
 from perfmodel.figures.figure import CONFIDENCES
 from perfmodel.machine import catalogue, load_machine
 from perfmodel.machine.catalog import _core_from_catalogue
+from perfmodel.machine.rented import Family, Prices, Size, families, family
 
 DOC = (Path(__file__).parents[2] / "docs" / "machines.md").read_text(encoding="utf-8")
 TOML = re.findall(r"```toml\n(.*?)```", DOC, flags=re.DOTALL)
@@ -63,3 +64,21 @@ def test_the_catalogue_is_listed_with_its_cores() -> None:
 def test_every_confidence_is_explained() -> None:
     for letter in CONFIDENCES.keys() - {"stated"}:
         assert f"| {letter} |" in DOC
+
+
+def test_instances_are_documented(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "instances.md").read_text(encoding="utf-8")
+    family_file, negotiated = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "ours.toml").write_text(family_file)
+    assert load_machine(f"{tmp_path}/ours.toml:our.small").cores.count.typical == 8
+    assert load_machine(f"{tmp_path}/ours.toml:our.large").sockets == 1
+    (tmp_path / "own.toml").write_text(negotiated)
+    assert load_machine(tmp_path / "own.toml").rental is not None
+    for name in families():
+        found = family(name)
+        assert name in text or found.name.removeprefix("Azure ") in text
+        assert f"`{found.cpu}`" in text
+    fields = {*Family.model_fields, *(f"sizes.NAME.{field}" for field in Size.model_fields)}
+    fields |= {f"price.REGION.{field}" for field in Prices.model_fields} - {"price.REGION.hour"}
+    written = set(re.findall(r"`([A-Za-z_.]+)`", text)) | {"sizes", "price"}
+    assert fields <= written

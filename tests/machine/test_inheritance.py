@@ -52,9 +52,9 @@ def test_a_file_without_a_base_inherits_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "doubted"),
     [
-        # A rented part of a socket: neither its price, nor its power, nor its memory.
-        ("cores.count = 16", ["price.launch", "power.tdp", "power.idle", "memory.capacity"]),
-        ('clock.base = "2.2 GHz"', ["price.launch", "power.tdp", "power.idle"]),
+        # A rented part of a socket: neither its power nor its memory.
+        ("cores.count = 16", ["power.tdp", "power.idle", "memory.capacity"]),
+        ('clock.base = "2.2 GHz"', ["power.tdp", "power.idle"]),
         ("memory.channels = 4", ["memory.capacity"]),
         # The same chip, told otherwise.
         ('name = "Ours"', []),
@@ -70,11 +70,29 @@ def test_a_file_without_a_base_inherits_nothing() -> None:
 def test_what_cannot_be_meant_is_doubted(tmp_path: Path, text: str, doubted: list[str]) -> None:
     found = taken(tmp_path, f'base = "xeon_8480plus"\n{text}\n')
     assert [doubt.partition(":")[0] for doubt in found.doubts] == doubted
-    if doubted[:1] == ["price.launch"] and "cores" in text:
+    if doubted[:1] == ["power.tdp"] and "cores" in text:
         assert found.doubts[0] == (
-            "price.launch: 10710 USD is that of xeon_8480plus, whose "
-            'cores.count differs: state it, or without = ["price.launch"]'
+            "power.tdp: 350 W is that of xeon_8480plus, whose cores.count differs: state it"
         )
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("cores.count = 16", None),
+        ('clock.max = "3.5 GHz"', None),
+        ('cores.count = 16\nprice.launch = "4000 USD"', 4000.0),
+        ('name = "Ours"', 10710.0),
+        ("cores.count = 56", 10710.0),
+    ],
+)
+def test_another_chip_never_has_the_list_price_of_its_base(
+    tmp_path: Path, text: str, price: float | None
+) -> None:
+    found = taken(tmp_path, f'base = "xeon_8480plus"\n{text}\n')
+    machine = load_machine(tmp_path / "own.toml")
+    assert (machine.price.launch and machine.price.launch.typical) == price
+    assert (found.left_out is not None) == (price is None)
 
 
 @pytest.mark.parametrize("cpu", catalogue())

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.errors import NotEnoughMemory, PerfmodelError, UnknownName
 from perfmodel.machine import catalogue, load_machine
+from perfmodel.mapping.memory import memory_need
 from perfmodel.scenario import Scenario
 from perfmodel.serving import (
     Partition,
@@ -23,7 +24,6 @@ from perfmodel.serving import (
     shares,
 )
 from perfmodel.serving.searching import require_best
-from perfmodel.serving.serving import NoRoom, memory_needed
 from perfmodel.vocabulary import families as f
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
@@ -191,11 +191,12 @@ def test_instances_hold_their_weights_together_or_each_and_always_their_own_stat
     workload, division = cached(), Partition(count, 1)
     weights, state = 1024 * 1024, 2 * 512 * 1024 * 2
     separate, shared = (
-        memory_needed(workload, division, Scenario("int8", weights=held))
+        memory_need(workload, load_machine(AMD), Scenario("int8", weights=held), division)
         for held in ("separate", "shared")
     )
-    assert separate == count * (weights + state)
-    assert shared == weights + count * state
+    own = state + separate.activations
+    assert separate.total == count * (weights + own)
+    assert shared.total == weights + count * own
 
 
 @pytest.mark.parametrize("cpu", [AMD, INTEL])
@@ -224,16 +225,20 @@ def test_a_limit_of_nothing_is_an_error(limit: float) -> None:
 
 def test_copies_that_the_memory_cannot_hold_are_left_out_and_said() -> None:
     machine = load_machine(AMD).with_values({"memory.capacity": "64 MiB"})
-    with pytest.raises(NoRoom, match=r"96 x 1 cores need .* GiB .* epyc_9654 has at most 64 MiB"):
+    with pytest.raises(
+        NotEnoughMemory, match=r"96 x 1 cores need .* GiB .* epyc_9654 has at most 64 MiB"
+    ):
         serve(layers(width=2048), machine, Partition(96, 1))
     found = search(lambda batch: layers(batch, width=2048), machine, batches=(1,))
-    assert max(served.partition.instances for served in found.tried) == 4
+    one = memory_need(layers(width=2048), machine, Scenario())
+    fit = [p.instances for p in partitions(machine) if p.instances * one.total <= 64 * 2**20]
+    assert max(served.partition.instances for served in found.tried) == max(fit) > 1
     assert found.left_out
     shared = search(
         lambda batch: layers(batch, width=2048), machine, weights="shared", batches=(1,)
     )
     assert not shared.left_out
-    with pytest.raises(NoRoom):
+    with pytest.raises(NotEnoughMemory):
         search(lambda batch: layers(batch, width=8192), machine, batches=(1,))
 
 

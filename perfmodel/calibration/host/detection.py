@@ -191,3 +191,13 @@ def machine_text(host: Host, identity: str, further: Mapping[str, object] | None
     for path, value in {**host.stated, **(further or {})}.items():
         lines.append(f'{path} = "{value}"' if isinstance(value, str) else f"{path} = {value}")
     return "\n".join(lines) + "\n"
+
+
+def brand() -> str:
+    """Return what the CPU calls itself, as far as the system says."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "an unnamed CPU")

@@ -43,12 +43,12 @@ def running(
     """
     runner = runner_for(software)
     runner.check(precision)
-    module, inputs = _real(name, batch)
+    module, inputs = materialised(name, batch)
     with threads(count), denormals_as_zero():
         yield runner.prepare(module, inputs, precision, count)
 
 
-def _real(name: str, batch: int) -> tuple[Any, tuple[Any, ...]]:
+def materialised(name: str, batch: int) -> tuple[Any, tuple[Any, ...]]:
     """The module with random weights, and inputs for it."""
     import torch
 

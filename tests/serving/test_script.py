@@ -1,0 +1,135 @@
+"""What to set, and the script that measures one point and writes what validate reads."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from perfmodel.calibration.host.instances import _document, cores_of_host, measure
+from perfmodel.errors import MeasurementError, PerfmodelError
+from perfmodel.evidence.cases import load_cases
+from perfmodel.machine import load_machine
+from perfmodel.mapping.result import Result
+from perfmodel.serving import Partition, serve
+from perfmodel.serving.script import RUNS, script
+from perfmodel.serving.settings import settings
+from perfmodel.software import catalogue
+from perfmodel.workload.workload import Workload
+from tests.builder import Builder
+
+MODEL = "mobilenet_v2"
+
+
+def network() -> Workload:
+    b = Builder(MODEL)
+    b.linear(b.input(512), 1, 512, 512)
+    return b.workload()
+
+
+def served(software: str = "eager", precision: str = "fp32", **options: str) -> Result:
+    machine = load_machine("epyc_9654", sockets=2)
+    run = {"precision": precision, "software": software} | options
+    return serve(network(), machine, Partition(24, 8), **run)
+
+
+def test_what_to_set_names_cores_nodes_and_threads() -> None:
+    found = settings(served())
+    assert found["first instance"] == "numactl --physcpubind=0-7 --membind=0"
+    assert found["instance 24, the last"] == "numactl --physcpubind=184-191 --membind=1"
+    assert found["environment"].startswith("OMP_NUM_THREADS=8 ")
+    assert found["eager"] == "torch.set_num_threads(8); torch.set_num_interop_threads(1)"
+
+
+def test_streams_of_one_process_have_all_cores() -> None:
+    found = settings(served("openvino", weights="shared"))
+    assert found["one process"] == "numactl --physcpubind=0-191 --interleave=0,1"
+    assert "NUM_STREAMS 24" in found["openvino"]
+    assert "INFERENCE_NUM_THREADS 192" in found["openvino"]
+    alone = settings(served("openvino"))
+    assert "NUM_STREAMS 1" in alone["openvino"]
+
+
+@pytest.mark.parametrize("software", catalogue())
+def test_every_software_can_be_asked(software: str) -> None:
+    for held in ("separate", "shared"):
+        assert "{" not in str(list(settings(served(software, weights=held)).values()))
+
+
+def test_the_script_is_a_program_with_the_point_in_it() -> None:
+    text = script(served(), MODEL, "epyc_9654", 2, "point.py")
+    names = {
+        target.id: ast.literal_eval(node.value)
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    point = names["POINT"]
+    assert (point["instances"], point["cores"], point["sockets"]) == (24, 8, 2)
+    assert (point["model"], point["machine"]) == (MODEL, "epyc_9654")
+    assert point["predicted_ms"] == served().latency_ms
+
+
+@pytest.mark.parametrize(
+    ("result", "model", "expected"),
+    [
+        (served("onednn"), MODEL, r"--script measures with eager, inductor, .*, not onednn"),
+        (served(precision="int8"), MODEL, r"--script measures in fp32 or bf16, not int8"),
+        (served(), "net.json", r"--script measures named models .*, not net.json"),
+        (
+            replace(served(), instances=1, cores_per_instance=192),
+            MODEL,
+            r"as many instances on each",
+        ),
+        (replace(served(), phase="decode at context 9"), MODEL, r"in decode at context 9"),
+    ],
+)
+def test_what_cannot_be_measured_so(result: Result, model: str, expected: str) -> None:
+    with pytest.raises(PerfmodelError, match=expected):
+        script(result, model, "epyc_9654", 2, "point.py")
+
+
+def point(**options: object) -> dict[str, object]:
+    return {
+        "model": MODEL,
+        "batch": 1,
+        "precision": "fp32",
+        "software": "eager",
+        "machine": "epyc_9654",
+        "sockets": 1,
+        "instances": 1,
+        "cores": 1,
+        "seconds": 0.2,
+        "predicted_ms": 10.0,
+        "predicted_per_s": 100.0,
+    } | options
+
+
+def test_the_file_it_writes_is_read_as_these_two_points(tmp_path: Path) -> None:
+    one = {"version": "PyTorch 2.13", "cpu": 'A "CPU"'}
+    file = tmp_path / "measured.toml"
+    file.write_text(_document(point(instances=24, cores=8, sockets=2), 123.4, 56.7, 0.01, one))
+    rate, time = load_cases([file])
+    assert (rate.measured, rate.is_rate, rate.split) == (123.4, True, "validation")
+    assert (time.measured, time.is_rate, time.split) == (pytest.approx(0.0567), False, "fit")
+    assert (rate.row.instances, rate.row.cores, rate.group.sockets) == (24, 8, 2)
+    assert (time.row.instances, time.row.cores, time.group.sockets) == (12, 8, 1)
+    assert rate.group.software in RUNS
+
+
+def test_instances_really_run_and_what_they_took_can_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "measured.toml"
+    measure(point(), file)
+    rate, time = load_cases([file])
+    # One instance, run after run: the mean of its times is the reciprocal of the rate.
+    assert 0.2 < rate.measured * time.measured < 5
+
+
+def test_more_cores_than_there_are_here(tmp_path: Path) -> None:
+    count = len(cores_of_host()) + 1
+    with pytest.raises(MeasurementError, match=rf"{count} instances of 1 cores need {count};"):
+        measure(point(instances=count), tmp_path / "none.toml")
+    assert not (tmp_path / "none.toml").exists()
