@@ -175,15 +175,10 @@ def _domains(base: str, cores: int) -> int:
 
 def machine_text(host: Host, identity: str) -> str:
     """The machine file of a computer before anything was measured."""
+    from perfmodel._toml import toml_text, tree_by_path
+
     how = "its own microarchitecture" if host.recognised else "its instruction sets only"
-    lines = [
-        f"# {host.brand}, described by {host.base}: {how}.",
-        "",
-        f'base = "{host.base}"',
-        f'id = "{identity}"',
-        f'name = "{host.brand}, {host.cores} cores"',
-        "",
-    ]
-    for path, value in host.stated.items():
-        lines.append(f"{path} = {value}" if isinstance(value, int) else f'{path} = "{value}"')
-    return "\n".join(lines) + "\n"
+    fields = {"base": host.base, "id": identity, "name": f"{host.brand}, {host.cores} cores"}
+    return toml_text(
+        tree_by_path(fields | host.stated), f"{host.brand}, described by {host.base}: {how}."
+    )

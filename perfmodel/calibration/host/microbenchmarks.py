@@ -10,7 +10,6 @@ these are points of a cold run.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -161,37 +160,37 @@ def measurements_text(points: Sequence[Point], machine: str, brand: str, day: st
 
     What was :func:`disturbed` is marked as not for fitting.
     """
+    from perfmodel._toml import lines_of, toml_text
+
     left_out = disturbed(points)
     versions = ", ".join(f"{name} {version}" for name, version in software().items())
-    how = "lower decile of calls by turns"
-    lines = [
-        "[sources]",
-        f"host = {json.dumps(f'Measured on {brand}, {day}, {how}; {versions}')}",
+    source = f"Measured on {brand}, {day}, lower decile of calls by turns; {versions}"
+    sets = [
+        {
+            "name": f"host_{precision}",
+            "machine": machine,
+            "family": "host",
+            "precision": precision,
+            "software": "eager",
+            "state": "cold",
+            "quantity": "latency",
+            "unit": "us",
+            "source": "host",
+            "rows": lines_of(
+                {
+                    "probe": point.step.probe,
+                    "cores": point.step.threads,
+                    "value": float(f"{point.seconds * 1e6:.5g}"),
+                    "spread": float(f"{point.timing.spread:.3g}"),
+                    "split": VALIDATION if point.step in left_out else FIT,
+                }
+                for point in points
+                if point.step.precision == precision
+            ),
+        }
+        for precision in dict.fromkeys(point.step.precision for point in points)
     ]
-    for precision in dict.fromkeys(point.step.precision for point in points):
-        lines += [
-            "",
-            "[[set]]",
-            f'name = "host_{precision}"',
-            f"machine = {json.dumps(machine)}",
-            'family = "host"',
-            f'precision = "{precision}"',
-            'software = "eager"',
-            'state = "cold"',
-            'quantity = "latency"',
-            'unit = "us"',
-            'source = "host"',
-            "rows = [",
-        ]
-        lines += [
-            f'  {{ probe = "{point.step.probe}", cores = {point.step.threads}, '
-            f"value = {point.seconds * 1e6:.5g}, spread = {point.timing.spread:.3g}, "
-            f'split = "{VALIDATION if point.step in left_out else FIT}" }},'
-            for point in points
-            if point.step.precision == precision
-        ]
-        lines.append("]")
-    return "\n".join(lines) + "\n"
+    return toml_text({"sources": {"host": source}, "set": sets})
 
 
 def keep_in(path: Path, machine: str, brand: str, day: str) -> Callable[[Sequence[Point]], None]:
