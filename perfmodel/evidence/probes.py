@@ -15,6 +15,7 @@ squeeze-and-excitation between two pointwise ones).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ _KINDS: Final = {
     "bottleneck": (4, True, False),
     "inverted_residual": (4, True, True),
 }
+#: Products of the largest microbenchmark: hours on any computer, and far from what 64 bits count.
+LARGEST: Final = 10**16
 
 
 @dataclass(frozen=True)
@@ -154,4 +157,9 @@ def probe(name: str) -> Probe:
         parts += ["by N"] if wants_by else []
         raise MeasurementError(f"probe {name!r}; expected {kind} with {' '.join(parts)}")
     to, by, stride = (int(match[part] or 0) for part in ("to", "by", "stride"))
+    work = math.prod(shape) * max(1, to) * max(1, by) ** 2
+    if work > LARGEST:
+        raise MeasurementError(
+            f"probe {name!r}: {work:.1g} products; expected at most {LARGEST:.1g}"
+        )
     return Probe(name, kind, shape, to, by, max(1, stride))
