@@ -238,6 +238,9 @@ def _require_torch() -> None:
 
 def _import(text: str, place: str) -> ModuleType:
     """The module or file that ``place`` names, as if Python ran in its folder."""
+    from perfmodel.models._torchvision import make_importable
+
+    make_importable()
     path = Path(place)
     by_file = place.endswith(".py")
     if by_file and not path.is_file():
@@ -263,12 +266,6 @@ def _import(text: str, place: str) -> ModuleType:
 
 
 def _run_file(path: Path) -> ModuleType:
-    source = path.read_text("utf-8", errors="replace")
-    if "transformers" in source and importlib.util.find_spec("torchvision") is not None:
-        # It imports torchvision, whose compiled part may not be there.
-        from perfmodel.models._torchvision import import_torchvision
-
-        import_torchvision()
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
