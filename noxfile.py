@@ -33,10 +33,10 @@ def install(session: nox.Session, group: str, package: str) -> None:
     )
 
 
-def pytest(session: nox.Session, folder: str, *options: str) -> None:
-    """Run pytest on ``folder``, or on the paths among the options where there are any."""
+def pytest(session: nox.Session, folders: str, *options: str) -> None:
+    """Run pytest on ``folders``, or on the paths among the options where there are any."""
     named = any(Path(option.partition("::")[0]).exists() for option in session.posargs)
-    session.run("pytest", *options, *([] if named else [folder]), *session.posargs)
+    session.run("pytest", *options, *([] if named else folders.split()), *session.posargs)
 
 
 @nox.session
@@ -104,6 +104,29 @@ def browser(session: nox.Session) -> None:
     """The report in Chromium, which has to be installed: charts, filters, accessibility."""
     install(session, "browser", ".[torch,report]")
     pytest(session, "browser")
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "release"),
+    [("3.11", "oldest"), ("3.11", "newest"), ("3.12", "newest"), ("3.13", "newest")],
+    ids=["oldest", "newest", "3.12", "3.13"],
+)
+def compat(session: nox.Session, release: str) -> None:
+    """Tracing and counting with the oldest and the newest PyTorch. Options go to pytest.
+
+    ``nox -s "compat(newest)"`` is one of them; docs/compatibility.md has what they printed. PyPI's
+    builds take gigabytes.
+    """
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = {*extras["torch"], *extras["transformers"]}
+    if release == "oldest":
+        wanted = {requirement.replace(">=", "==") + ".*" for requirement in wanted}
+    groups = nox.project.dependency_groups(PROJECT, "test", "conformance")
+    session.install("--upgrade", *groups, *sorted(wanted), "--editable", ".[pandas]")
+    session.run("python", "-m", "pip", "list", "--format=freeze")
+    session.env["OMP_NUM_THREADS"] = "1"
+    pytest(session, "tests/tracing tests/models tests/workload conformance/test_torchvision.py")
 
 
 @nox.session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -21,21 +21,6 @@ def significant(value: float, digits: int = 3) -> str:
 def percent(share: float) -> str:
     """A share of 1 as whole percent, for example "78 %"; under half of one it says "<1 %"."""
     return "<1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
-
-
-def markdown_table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[bool] = ()
-) -> str:
-    """A table as Markdown (GitHub's dialect), with a newline at its end.
-
-    Args:
-        left: by column, whether it is aligned to the left; by default all are.
-    """
-    lines = [[escaped_markdown(cell) for cell in cells] for cells in (header, *rows)]
-    head, *body = [f"| {' | '.join(cells)} |" for cells in lines]
-    sides = left or [True] * len(header)
-    rule = "|".join("---" if side else "--:" for side in sides)
-    return "\n".join([head, f"|{rule}|", *body]) + "\n"
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -58,3 +43,20 @@ def common_name(names: Sequence[str]) -> str:
     """Names that differ in numbers alone, as one: a number that differs becomes ``*``."""
     parts = [re.split(r"(\d+)", name) for name in names]
     return "".join(same[0] if len(set(same)) == 1 else "*" for same in zip(*parts, strict=True))
+
+
+def markdown_table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    left: Sequence[bool] = (),
+    escape: Callable[[str], str] = escaped_markdown,
+) -> str:
+    """Return a table in GitHub's Markdown, with a newline at its end.
+
+    Args:
+        left: by column, whether it is aligned to the left; by default all are.
+        escape: what is done to each cell; ``str`` where cells are Markdown.
+    """
+    head, *body = [f"| {' | '.join(map(escape, cells))} |" for cells in (header, *rows)]
+    rule = "|".join("---" if side else "--:" for side in left or [True] * len(header))
+    return "\n".join([head, f"|{rule}|", *body]) + "\n"

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
+from typing import TYPE_CHECKING, TypeAlias, Unpack
 
-from perfmodel.errors import PerfmodelError, TraceError, UnknownName, WorkloadFormatError
+from perfmodel.errors import PerfmodelError, TraceError, UnknownName
 from perfmodel.scenario import Options, ScenarioLike, scenario_of
 
 if TYPE_CHECKING:
@@ -169,22 +169,9 @@ def resolve_model(
             ),
         )
     if own.is_program(text) or own.is_factory(text) or own.is_config(text):
-        if own.is_program(text):
-            if phase is not None or tokens is not None or context is not None:
-                raise PerfmodelError(
-                    f"{text}: phase, tokens and context choose a run of a named model; here the "
-                    "inputs do, so leave these options out"
-                )
-            found = own.program(text, allow_unmodelled=allow_unmodelled)
-        else:
-            find = own.config if own.is_config(text) else own.factory
-            found = find(
-                text,
-                phase=phase,
-                tokens=tokens,
-                context=context,
-                allow_unmodelled=allow_unmodelled,
-            )
+        kinds = (own.is_program, own.program), (own.is_config, own.config)
+        find = next((find for is_one, find in kinds if is_one(text)), own.factory)
+        found = find(text, own.Wanted(phase, tokens, context, allow_unmodelled))
         source = ModelSource(
             name=found.name,
             origin=text,
@@ -198,7 +185,6 @@ def resolve_model(
         remedy = f"give it a parameter, as in def {function}(batch=1), and return inputs of so many"
         return replace(source, fixed_by="returns inputs of", remedy=remedy)
     own.refuse(text)
-    _check_kind(text)
     path = Path(text)
     named_as_file = text.endswith((".json", ".json.gz")) or len(path.parts) > 1 or path.is_file()
     if isinstance(model, str) and not named_as_file:
@@ -212,27 +198,6 @@ def resolve_model(
         saved = ParametricWorkload.from_dict(document, source=text)
         return _parametric(saved, text, phase, tokens, context)
     return _traced(Workload.from_dict(document, source=text), text, phase, tokens, context)
-
-
-#: What files that are no workload are, by the end of their names, and what helps.
-_OTHER_FILES: Final = {
-    ".toml": "describes a CPU or a software, not a model: it goes with --cpu or --software",
-    ".onnx": "is an ONNX model, which perfmodel does not read: name a factory that makes the "
-    "PyTorch module, or save it by torch.export.save as a .pt2",
-    ".py": "is Python: name the function in it that makes the model, as in {file}:encoder",
-    **dict.fromkeys(
-        (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".gguf"),
-        "holds weights, and a model is traced without: name a factory that makes the module "
-        "(docs/tracing.md)",
-    ),
-}
-
-
-def _check_kind(text: str) -> None:
-    """Raise :class:`~perfmodel.errors.WorkloadFormatError` for a file of a known other kind."""
-    kind = _OTHER_FILES.get(Path(text).suffix.lower())
-    if kind is not None:
-        raise WorkloadFormatError(f"{text} {kind.format(file=text)}")
 
 
 def _traced(

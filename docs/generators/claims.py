@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from perfmodel import estimate, load_machine, published
-from perfmodel._text import percent, significant
+from perfmodel._text import markdown_table, percent, significant
 from perfmodel.mapping import Result
 from perfmodel.models import zoo
 from perfmodel.ranking import Pair, Ranking, rank
@@ -319,11 +319,11 @@ def render() -> str:
     """The document."""
     parts = [HEADER]
     for number, claim in enumerate(CLAIMS, 1):
-        parts.append(
-            f"## {number}. {claim.title}\n\n"
-            f"| | |\n|---|---|\n"
-            f"| published method | {claim.published()} |\n"
-            f"| perfmodel | {claim.ours()} |\n"
-            f"| why | {claim.why()} |\n"
-        )
+        rows = [
+            ("published method", claim.published()),
+            ("perfmodel", claim.ours()),
+            ("why", claim.why()),
+        ]
+        table = markdown_table(("", ""), rows, escape=str)
+        parts.append(f"## {number}. {claim.title}\n\n{table}")
     return "\n".join(parts)

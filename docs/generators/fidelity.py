@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from docs.generators import certainty
-from perfmodel._text import percent, significant
+from perfmodel._text import markdown_table, percent, significant
 from perfmodel.calibration.crossvalidation import left_out
 from perfmodel.calibration.fitting import Fit, fit, predicted
 from perfmodel.calibration.parameters import parameters_for
@@ -108,9 +108,8 @@ def factor(ratio: float) -> float:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is text, the rest figures."""
-    rule = ["---", *["--:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)) + "\n"
+    """Return a Markdown table of cells in Markdown; the first column is text, the rest figures."""
+    return markdown_table(header, rows, [True] + [False] * (len(header) - 1), escape=str)
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import date
 from importlib import metadata
@@ -92,29 +91,21 @@ def render(
         identity: its id, by default its file's name.
         stated: further fields by dotted path, as TOML values or figures.
     """
-    head = [f"# {line}" for line in (comment or "A machine fitted to measured points.").split("\n")]
-    lines = [*head, "", f"base = {_text(base)}", f"name = {_text(name)}"]
-    lines += [f"id = {_text(identity)}"] if identity else []
-    lines += ["", f"sources.calibration = {_text(_source(record))}"]
-    own = {
-        path: figure.source for path, figure in figures.items() if figure.source != "calibration"
+    from perfmodel._toml import toml_text, tree_by_path
+
+    own = dict.fromkeys(figure.source for figure in figures.values())
+    keys = {
+        source: f"kept_{number}"
+        for number, source in enumerate(source for source in own if source != "calibration")
     }
-    keys = {source: f"kept_{number}" for number, source in enumerate(dict.fromkeys(own.values()))}
-    lines += [f"sources.{key} = {_text(source)}" for source, key in keys.items()]
-    if stated:
-        lines += ["", *(f"{path} = {_value(value)}" for path, value in stated.items())]
-    lines += [""]
-    for path, figure in figures.items():
-        lines.append(f"{path} = {_figure(figure, keys.get(figure.source, 'calibration'))}")
-    lines += ["", "[calibration]"]
-    tables = []
-    for field, value in record.model_dump().items():
-        if isinstance(value, Mapping):
-            tables += ["", f"[calibration.{field}]"]
-            tables += [f"{_text(key)} = {_value(entry)}" for key, entry in value.items()]
-        else:
-            lines.append(f"{field} = {_value(value)}")
-    return "\n".join([*lines, *tables]) + "\n"
+    sources = {"calibration": _source(record), **{key: source for source, key in keys.items()}}
+    fields: dict[str, object] = {"base": base, "name": name}
+    fields |= {"id": identity} if identity else {}
+    fields["sources"] = sources
+    fields |= {path: _value(value, {}) for path, value in (stated or {}).items()}
+    fields |= {path: _value(figure, keys) for path, figure in figures.items()}
+    fields["calibration"] = record.model_dump()
+    return toml_text(tree_by_path(fields), comment or "A machine fitted to measured points.")
 
 
 def write(path: Path, text: str) -> None:
@@ -133,28 +124,19 @@ def _source(record: Calibration) -> str:
     return f"Fitted on {record.date} to {record.rows} measured points of {record.measurements}"
 
 
-def _figure(figure: Figure, source: str) -> str:
-    bounds = {"value": figure.typical}
-    if figure.is_range:
-        bounds = {"low": figure.low, "typical": figure.typical, "high": figure.high}
-    parts = [f"{key} = {_quantity(value, figure.unit)}" for key, value in bounds.items()]
-    if figure.confidence != "stated":
-        parts += [f"confidence = {_text(figure.confidence)}", f"source = {_text(source)}"]
-    return "{ " + ", ".join(parts) + " }"
+def _value(value: object, keys: Mapping[str, str]) -> object:
+    """A figure as a table on one line, its source by key; anything else as it is."""
+    from perfmodel._toml import inline
 
-
-def _quantity(value: float, unit: str) -> str:
-    return _text(quantity.render(value, unit)) if unit else f"{value:.6g}"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, Figure):
-        return _figure(value, "calibration")
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_value(entry) for entry in value) + "]"
-    return _text(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _text(text: str) -> str:
-    """A TOML basic string; JSON escapes are a subset of its own, but for DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if not isinstance(value, Figure):
+        return value
+    bounds = {"value": value.typical}
+    if value.is_range:
+        bounds = {"low": value.low, "typical": value.typical, "high": value.high}
+    fields: dict[str, object] = {
+        key: quantity.render(bound, value.unit) if value.unit else float(f"{bound:.6g}")
+        for key, bound in bounds.items()
+    }
+    if value.confidence != "stated":
+        fields |= {"confidence": value.confidence, "source": keys.get(value.source, "calibration")}
+    return inline(fields)

@@ -115,7 +115,12 @@ def table(calibrated: Calibrated) -> Table:
     fit = calibrated.fit
     machines = {case.machine.id: case.machine for case in fit.cases}
     table = Table(
-        [Column("figure", "left"), Column("before"), Column("fitted"), Column("90 %", "left")],
+        [
+            Column("figure", "left"),
+            Column("before"),
+            Column("fitted"),
+            Column("90 %", "left", wraps=True),
+        ],
         title=f"{calibrated.machine.id}: {len(calibrated.record.parameters)} parameters from "
         f"{len(fit.cases)} points of {', '.join(machines)}",
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from perfmodel._text import significant
 from perfmodel.cli import options
 from perfmodel.cli.rendering import emit, note, progress
 
@@ -37,4 +38,5 @@ def trace(
     else:
         workload.save(output)
     where = "to standard output" if output == STDOUT else output
-    note(f"wrote {where}: {len(workload)} kernels, {workload.flops / 1e9:,.1f} GFLOP")
+    count = f"{len(workload)} kernel{'s' * (len(workload) != 1)}"
+    note(f"wrote {where}: {count}, {significant(workload.flops / 1e9)} GFLOP")

@@ -19,6 +19,7 @@ the other, each with weights of its own, as they are within a network.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -58,6 +59,8 @@ _KINDS: Final = {
     "feed_forward": (2, True, False),
     "encoder": (2, False, True),
 }
+#: Products of the largest microbenchmark: hours on any computer, and far from what 64 bits count.
+LARGEST: Final = 10**16
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,11 @@ def probe(name: str) -> Probe:
         parts += ["by N"] if wants_by else []
         raise MeasurementError(f"probe {name!r}; expected {kind} with {' '.join(parts)}")
     to, by, stride = (int(match[part] or 0) for part in ("to", "by", "stride"))
+    work = math.prod(shape) * max(1, to) * max(1, by) ** 2
+    if work > LARGEST:
+        raise MeasurementError(
+            f"probe {name!r}: {work:.1g} products; expected at most {LARGEST:.1g}"
+        )
     found = Probe(name, kind, shape, to, by, max(1, stride), int(match["layers"] or 1))
     if found.layers > 1 and not found.keeps_shape:
         raise MeasurementError(f"probe {name!r}; only what keeps the shape can follow itself")

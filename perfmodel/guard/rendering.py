@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from perfmodel._text import significant
+from perfmodel._text import markdown_table, significant
 from perfmodel.guard.report import FIGURE, KINDS, MAPPING, MODEL, TRACER, Move, RecordShift, Report
 from perfmodel.guard.tolerance import RELATIVE_TOLERANCE
 
@@ -93,10 +93,11 @@ def markdown(report: Report, *, accept: str = "", updated: bool = False) -> str:
         lines += ["", f"**{title}**", "", *(f"- {escaped(item)}" for item in items)]
     table = _rows(report)
     if table:
-        rule = "|".join("--:" if number else ":--" for _, number in COLUMNS)
-        body = [_row(c for c, _ in COLUMNS), f"|{rule}|", *map(_row, table)]
+        body = markdown_table(
+            [name for name, _ in COLUMNS], table, [not number for _, number in COLUMNS], escaped
+        )
         count = f"<summary>Effects: {_rows_said(report)}</summary>"
-        lines += ["", "<details open>", count, "", *body, "", *filter(None, [_more(report)])]
+        lines += ["", "<details open>", count, "", body, *filter(None, [_more(report)])]
         lines += ["</details>"]
     if said := _advice(report, f"`{accept}`" if accept else "", updated):
         lines += ["", said]
@@ -262,10 +263,6 @@ def _signed(value: float) -> str:
 
 def _align(number: bool) -> str:
     return " class=number" if number else ""
-
-
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(map(escaped, cells)) + " |"
 
 
 def escaped(cell: str) -> str:

@@ -13,6 +13,8 @@ import importlib
 import re
 import sys
 from contextlib import AbstractContextManager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,6 +59,39 @@ def import_torchvision() -> ModuleType:
         return importlib.import_module("torchvision")
     except (ImportError, RuntimeError) as error:
         raise _misfit(error) from error
+
+
+def make_importable() -> None:
+    """See that ``import torchvision`` works from here on, whoever says it; import nothing yet."""
+    known = "torchvision" in sys.modules
+    if not known and not any(isinstance(finder, _OnDemand) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _OnDemand())
+
+
+class _OnDemand(MetaPathFinder):
+    """Asked for torchvision, imports it by :func:`import_torchvision`, once."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> Any:
+        if fullname != "torchvision":
+            return None
+        sys.meta_path.remove(self)
+        try:
+            return ModuleSpec(fullname, _Imported(import_torchvision()))
+        except PerfmodelError:  # Python's own error says it to whoever imports it.
+            return None
+
+
+class _Imported(Loader):
+    """A module that is there already, with what it is found by."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module, self.spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.spec
 
 
 def build_model(name: str, **options: Any) -> torch.nn.Module:

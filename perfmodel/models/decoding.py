@@ -16,6 +16,7 @@ asked for, not what a flexible library does:
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final, TypeAlias
@@ -32,6 +33,8 @@ CacheTensors: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 #: Attention as transformers' "sdpa", without the mask that it builds in an exported program where
 #: the causal flag, or a single query, says the same.
 ATTENTION: Final = "perfmodel_sdpa"
+#: What forwards call their cache: of attention before transformers 5.24 and since, of state spaces.
+_CACHES: Final = ("past_key_values", "cache", "cache_params", "state")
 
 
 def import_transformers() -> ModuleType:
@@ -52,6 +55,12 @@ def import_transformers() -> ModuleType:
         ) from error
     module: ModuleType = transformers
     return module
+
+
+def cache_argument(model: nn.Module) -> str | None:
+    """Return the argument of the forward of ``model`` that is its cache; None if it has none."""
+    parameters = inspect.signature(model.forward).parameters
+    return next((name for name in _CACHES if name in parameters), None)
 
 
 def encoder(model: str, config: Mapping[str, Any]) -> nn.Module:
@@ -82,9 +91,9 @@ class CausalLM(nn.Module):  # type: ignore[misc]
 
     def forward(self, input_ids: torch.Tensor, cache: Sequence[CacheTensors]) -> torch.Tensor:
         """Token ids (batch, tokens) to logits (batch, 1, vocabulary); appends to the cache."""
-        past = _cache(cache, self.start, fresh=self.prefill)
+        past = _past(self.model, _cache(cache, self.start, fresh=self.prefill))
         output: torch.Tensor = self.model(
-            input_ids=input_ids, past_key_values=past, use_cache=True, logits_to_keep=1
+            input_ids=input_ids, use_cache=True, logits_to_keep=1, **past
         ).logits
         return output
 
@@ -109,8 +118,9 @@ class _Whisper(nn.Module):  # type: ignore[misc]
             _cache(cache[:layers], self.start, fresh=not encoded),
             _cache(cache[layers:], cache[layers][0].shape[-2] if encoded else 0, fresh=True),
         )
-        hidden = self.model.model.decoder(
-            input_ids=text, encoder_hidden_states=speech, past_key_values=past, use_cache=True
+        decoder = self.model.model.decoder
+        hidden = decoder(
+            input_ids=text, encoder_hidden_states=speech, use_cache=True, **_past(decoder, past)
         ).last_hidden_state
         output: torch.Tensor = self.model.proj_out(hidden[:, -1:])
         return output
@@ -219,6 +229,13 @@ def _attention() -> str:
 
     transformers.AttentionInterface.register(ATTENTION, sdpa_attention_forward)
     return ATTENTION
+
+
+def _past(model: nn.Module, cache: Any) -> dict[str, Any]:
+    """The cache as the argument that ``model`` takes it by."""
+    name = cache_argument(model)
+    assert name is not None
+    return {name: cache}
 
 
 def _start(run: Run) -> int:

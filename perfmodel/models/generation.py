@@ -21,7 +21,7 @@ from typing import Any, Final
 import torch
 
 from perfmodel.errors import PerfmodelError
-from perfmodel.models.decoding import import_transformers
+from perfmodel.models.decoding import cache_argument, import_transformers
 from perfmodel.models.huggingface import DEFAULT_CONTEXT, DEFAULT_TOKENS
 from perfmodel.tracing.tracing import returned, trace
 from perfmodel.workload.workload import Workload
@@ -34,8 +34,6 @@ _STORED: Final = (
     "the format in which the weights are stored ({method}) is left out; the precision of an "
     "estimate says in what they run"
 )
-#: The argument of a forward that is its cache.
-_CACHES: Final = ("past_key_values", "cache_params", "state")
 #: Tokens that a decoder starts from, where an encoder reads the prompt.
 _START: Final = 1
 
@@ -209,7 +207,7 @@ def workload(
 
 def generates(model: torch.nn.Module) -> bool:
     """Whether a forward of ``model`` takes a cache, so that it has two phases."""
-    return _cache_argument(model) is not None
+    return cache_argument(model) is not None
 
 
 def example_inputs(model: torch.nn.Module, tokens: int | None, batch: int) -> dict[str, Any]:
@@ -241,11 +239,6 @@ def _longest(config: Any) -> int:
     return 1 << 30
 
 
-def _cache_argument(model: torch.nn.Module) -> str | None:
-    parameters = inspect.signature(model.forward).parameters
-    return next((name for name in _CACHES if name in parameters), None)
-
-
 def _ids(batch: int, length: int) -> torch.Tensor:
     return torch.empty(batch, length, dtype=torch.long, device="meta")
 
@@ -254,7 +247,7 @@ def _step(
     model: torch.nn.Module, name: str, phase: str, length: int, batch: int
 ) -> tuple[dict[str, Any], str]:
     """Arguments of the forward of one step, and which of them is the cache."""
-    cache = _cache_argument(model)
+    cache = cache_argument(model)
     if cache is None:
         raise PerfmodelError(f"{name}: its forward takes no cache, so it does not generate text")
     parameters = inspect.signature(model.forward).parameters

@@ -18,7 +18,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, Final
 from perfmodel.errors import PerfmodelError, UnknownName
 
 if TYPE_CHECKING:
+    import torch
+
     from perfmodel.workload.workload import Workload
 
 _FACTORY: Final = re.compile(
@@ -55,6 +57,35 @@ _RETURNS: Final = "it must return (module, example_inputs) or (module, args, kwa
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """How a model of the user's is to be run, where its inputs do not say it.
+
+    Attributes:
+        phase, tokens, context: of a model of transformers that comes without inputs.
+        allow_unmodelled: as for :func:`perfmodel.trace`.
+    """
+
+    phase: str | None = None
+    tokens: int | None = None
+    context: int | None = None
+    allow_unmodelled: bool = False
+
+    def generated(self, module: torch.nn.Module, name: str, batch: int) -> Workload:
+        """Return the workload of a model of transformers, run so."""
+        from perfmodel.models import generation
+
+        return generation.workload(module, name, batch, **asdict(self))
+
+    def refuse_phase(self, text: str) -> None:
+        """Raise :class:`~perfmodel.errors.PerfmodelError` if a phase or a length is asked for."""
+        if any(choice is not None for choice in (self.phase, self.tokens, self.context)):
+            raise PerfmodelError(
+                f"{text}: phase, tokens and context choose a run of a named model; here the inputs "
+                "do, so leave these options out"
+            )
+
+
+@dataclass(frozen=True)
 class OwnModel:
     """A model of the user's that has been found, but not traced.
 
@@ -79,11 +110,14 @@ def is_factory(text: str) -> bool:
     return _FACTORY.fullmatch(text) is not None
 
 
-def program(path: str, *, allow_unmodelled: bool = False) -> OwnModel:
+def program(path: str, wanted: Wanted) -> OwnModel:
     """The model in the saved program at ``path``.
 
-    Raises :class:`~perfmodel.errors.TraceError` where it cannot be loaded.
+    Raises:
+        PerfmodelError: a phase or a length is wanted.
+        TraceError: it cannot be loaded.
     """
+    wanted.refuse_phase(path)
     _require_torch()
     from perfmodel.tracing import exported
 
@@ -93,7 +127,7 @@ def program(path: str, *, allow_unmodelled: bool = False) -> OwnModel:
 
     @functools.cache
     def trace(batch: int) -> Workload:
-        return exported.from_exported(loaded, name=name, allow_unmodelled=allow_unmodelled)
+        return exported.from_exported(loaded, name=name, allow_unmodelled=wanted.allow_unmodelled)
 
     return OwnModel(name, batch, trace)
 
@@ -104,14 +138,7 @@ def is_config(text: str) -> bool:
     return path.name == "config.json" or (path.is_dir() and (path / "config.json").is_file())
 
 
-def config(
-    text: str,
-    *,
-    phase: str | None = None,
-    tokens: int | None = None,
-    context: int | None = None,
-    allow_unmodelled: bool = False,
-) -> OwnModel:
+def config(text: str, wanted: Wanted) -> OwnModel:
     """The model, without weights, that a configuration of transformers describes, in a phase.
 
     Raises :class:`~perfmodel.errors.PerfmodelError` where it describes none.
@@ -123,19 +150,7 @@ def config(
     folder = (path if path.is_dir() else path.parent).resolve()
     module = generation.from_config(path)
     name = folder.name or type(module).__name__
-
-    @functools.cache
-    def trace(batch: int) -> Workload:
-        return generation.workload(
-            module,
-            name,
-            batch,
-            phase=phase,
-            tokens=tokens,
-            context=context,
-            allow_unmodelled=allow_unmodelled,
-        )
-
+    trace = functools.cache(functools.partial(wanted.generated, module, name))
     return OwnModel(name, None, trace)
 
 
@@ -155,47 +170,23 @@ def refuse(text: str) -> None:
         )
 
 
-def factory(
-    text: str,
-    *,
-    phase: str | None = None,
-    tokens: int | None = None,
-    context: int | None = None,
-    allow_unmodelled: bool = False,
-) -> OwnModel:
+def factory(text: str, wanted: Wanted) -> OwnModel:
     """The model that the factory ``text`` makes; the factory is called if it takes no ``batch``.
-
-    ``phase``, ``tokens`` and ``context`` are of a factory that returns a model of transformers
-    alone, without inputs.
 
     Raises:
         UnknownName: the module has no such function; the nearest is suggested.
         PerfmodelError: it cannot be imported, called, or returns something else.
     """
     name, function = named_function(text)
-
-    def generation(module: Any, batch: int) -> Workload:
-        from perfmodel.models import generation
-
-        return generation.workload(
-            module,
-            name,
-            batch,
-            phase=phase,
-            tokens=tokens,
-            context=context,
-            allow_unmodelled=allow_unmodelled,
-        )
-
     if _takes_batch(function):
 
         @functools.cache
         def trace(batch: int) -> Workload:
             made = _make(text, functools.partial(function, batch=batch))
             if not isinstance(made, tuple):
-                return generation(made, batch)
-            _no_phase(text, phase, tokens, context)
-            return _trace(name, made, batch, allow_unmodelled)
+                return wanted.generated(made, name, batch)
+            wanted.refuse_phase(text)
+            return _trace(name, made, batch, wanted.allow_unmodelled)
 
         return OwnModel(name, None, trace)
 
@@ -203,13 +194,14 @@ def factory(
 
     made = _make(text, function)
     if not isinstance(made, tuple):
-        return OwnModel(name, None, functools.cache(functools.partial(generation, made)))
-    _no_phase(text, phase, tokens, context)
+        generated = functools.cache(functools.partial(wanted.generated, made, name))
+        return OwnModel(name, None, generated)
+    wanted.refuse_phase(text)
     fixed = batch_of(name, None, [made[1], made[2]])
 
     @functools.cache
     def trace_made(batch: int) -> Workload:
-        return _trace(name, made, batch, allow_unmodelled)
+        return _trace(name, made, batch, wanted.allow_unmodelled)
 
     return OwnModel(name, fixed, trace_made)
 
@@ -238,6 +230,9 @@ def _require_torch() -> None:
 
 def _import(text: str, place: str) -> ModuleType:
     """The module or file that ``place`` names, as if Python ran in its folder."""
+    from perfmodel.models._torchvision import make_importable
+
+    make_importable()
     path = Path(place)
     by_file = place.endswith(".py")
     if by_file and not path.is_file():
@@ -263,12 +258,6 @@ def _import(text: str, place: str) -> ModuleType:
 
 
 def _run_file(path: Path) -> ModuleType:
-    source = path.read_text("utf-8", errors="replace")
-    if "transformers" in source and importlib.util.find_spec("torchvision") is not None:
-        # It imports torchvision, whose compiled part may not be there.
-        from perfmodel.models._torchvision import import_torchvision
-
-        import_torchvision()
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -306,14 +295,6 @@ def _takes_batch(function: Callable[..., Any]) -> bool:
         return "batch" in inspect.signature(function).parameters
     except (TypeError, ValueError):  # a callable without a signature
         return False
-
-
-def _no_phase(text: str, phase: str | None, tokens: int | None, context: int | None) -> None:
-    if phase is not None or tokens is not None or context is not None:
-        raise PerfmodelError(
-            f"{text}: phase, tokens and context choose a run of a named model; here the inputs "
-            "do, so leave these options out"
-        )
 
 
 def _make(text: str, function: Callable[[], Any]) -> tuple[Any, Any, Any] | Any:

@@ -40,7 +40,7 @@ def first_order_index(unknown: FloatArray, output: FloatArray) -> float:
     """
     rising = np.argsort(unknown)
     period = output[np.concatenate([rising[::2], rising[1::2][::-1]])]
-    power = np.abs(np.fft.rfft(period - period.mean())) ** 2
+    power = np.abs(np.fft.rfft(period)) ** 2
     # One side of the spectrum: every frequency counts twice but the highest of an even number.
     power[1 : None if len(output) % 2 else -1] *= 2
     share = float(power[1 : _HARMONICS + 1].sum() / power[1:].sum())

@@ -46,7 +46,9 @@ _ADVICE: Final = (
     (
         re.compile(
             rf"(linked|compiled) with ({_INSTALLED})|support for ({_INSTALLED})|NVIDIA driver|"
-            rf"({_INSTALLED}) (is not available|driver)|device type ({_INSTALLED})\b"
+            rf"({_INSTALLED}) (is not available|driver)|device type ({_INSTALLED})\b|"
+            # Where PyTorch is built for it, a tensor without contents may be there.
+            rf"at least two devices.*\b({_INSTALLED})\b"
         ),
         "The forward asks for a device that is not here, and a trace runs as on a CPU: leave out "
         ".cuda() and .to('cuda'), or take the device from a tensor (x.device)",

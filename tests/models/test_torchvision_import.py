@@ -8,13 +8,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 IMPORT = "from perfmodel.models._torchvision import import_torchvision as get\n"
 
-#: Stand for torchvision's own outcome of loading its C++ operators: here its binary part is absent,
-#: or (a build that fits) something else has declared them before.
+#: Stand for torchvision's own outcome of loading its C++ operators: its binary part does not fit;
+#: with operators, something else has declared them before.
 WITHOUT_OPERATORS = """
 import torch
 load = torch.ops.load_library
@@ -24,17 +25,19 @@ def refuse(path):
     load(path)
 torch.ops.load_library = refuse
 """
-WITH_OPERATORS = """
-import torch
+WITH_OPERATORS = (
+    WITHOUT_OPERATORS
+    + """
 library = torch.library.Library("torchvision", "FRAGMENT")
 for name in ("nms", "qnms"):
     if not hasattr(torch.ops.torchvision, name):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 """
+)
 
 
-def python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+def python(code: str, folder: Path | None = None) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -79,6 +82,43 @@ get()
 assert _torchvision._fragment is None
 """
     )
+
+
+@pytest.mark.parametrize("name", ["nets.py:net", "nets:net"])
+def test_a_file_of_the_user_s_may_import_it_and_need_not(name: str, tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text("import helper\ndef net(): return helper.net()\n")
+    (tmp_path / "plain.py").write_text("def net(): pass\n")
+    (tmp_path / "helper.py").write_text(
+        "import importlib.util, torchvision, torchvision.models\n"
+        "from torchvision.ops import nms\n"
+        "assert importlib.util.find_spec('torchvision').submodule_search_locations\n"
+        "def net(): return torchvision.models.resnet18()\n"
+    )
+    python(
+        WITHOUT_OPERATORS
+        + f"""
+import sys
+from perfmodel.models.own import named_function
+named_function("plain.py:net")
+assert "torchvision" not in sys.modules
+found, function = named_function({name!r})
+assert found == "nets:net" and len(list(function().parameters()))
+""",
+        tmp_path,
+    )
+
+
+def test_nothing_is_declared_where_the_plain_import_works() -> None:
+    plain = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True)
+    declared = python(
+        IMPORT
+        + """
+from perfmodel.models import _torchvision
+get()
+print(_torchvision._fragment is not None)
+"""
+    )
+    assert declared.strip() == str(plain.returncode != 0)
 
 
 if find_spec("transformers") is not None:  # an optional library that imports torchvision itself

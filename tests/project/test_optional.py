@@ -15,7 +15,9 @@ from perfmodel.errors import NotInstalled
 from perfmodel.mapping import Results
 from tests.builder import Builder
 
-OPTIONAL = {"matplotlib", "cpuinfo", "pandas", "SALib", "pint", "scipy", "torch", "transformers"}
+OPTIONAL = {
+    "matplotlib", "cpuinfo", "pandas", "SALib", "pint", "scipy", "tomlkit", "torch", "transformers",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ PACKAGE = Path(perfmodel.__file__).parent
 
 #: Lowest first. A module may import from its own row and from those above it in this list.
 ROOMS = (
-    ("errors", "_collecting", "_lazy", "_text", "_version"),
+    ("errors", "_collecting", "_lazy", "_text", "_toml", "_version"),
     ("_files", "charts"),
     ("cache",),
     ("vocabulary", "figures"),

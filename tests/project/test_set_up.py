@@ -18,6 +18,8 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 ACTION = ROOT / "action.yml"
 #: The one workflow that may write, and so runs no code of a pull request.
 COMMENT = ROOT / ".github" / "workflows" / "latency-comment.yml"
+#: The one that nobody's change starts.
+WEEKLY = ROOT / ".github" / "workflows" / "compatibility.yml"
 LATENCY = ROOT / ".github" / "workflows" / "latency.yml"
 SESSIONS = {"lint", "tests", "benchmarks", "conformance"}
 
@@ -43,23 +45,25 @@ def steps() -> Iterator[dict[str, Any]]:
 def nox_sessions() -> set[str]:
     """Names of the functions that noxfile.py registers."""
     source = (ROOT / "noxfile.py").read_text(encoding="utf-8")
-    return set(re.findall(r"^@nox\.session[^\n]*\ndef (\w+)\(", source, flags=re.MULTILINE))
+    return set(re.findall(r"^@nox\.session\n(?:[@ )].*\n)*def (\w+)\(", source, flags=re.MULTILINE))
 
 
 def checks() -> set[str]:
     """The sessions that judge every change.
 
     ``docs`` writes, and the benchmarks judge what it wrote; ``mutants`` judges the tests, by hand;
-    ``browser`` needs Chromium; ``host_software`` installs what other people run models with.
+    ``browser`` needs Chromium; ``host_software`` installs what other people run models with;
+    ``compat`` judges what others release, once a week.
     """
-    return nox_sessions() - {"docs", "mutants", "browser", "host_software"}
+    return nox_sessions() - {"docs", "mutants", "browser", "host_software", "compat"}
 
 
 def called_sessions(command: str, matrix: dict[str, list[str]]) -> set[str]:
     """Session names that a shell text passes to ``nox -s``, the matrix's put in."""
     found: set[str] = set()
     for name in re.findall(r"nox -s \"?([$\w]+)\"?", command):
-        found |= set(matrix["session"]) if name == "$SESSION" else {name}
+        called = matrix["session"] if name == "$SESSION" else [name]
+        found |= {session.partition("(")[0] for session in called}
     return found
 
 
@@ -67,7 +71,9 @@ def test_the_noxfile_has_the_sessions_each_documented() -> None:
     assert nox_sessions() >= SESSIONS
     source = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     for name in nox_sessions():
-        assert re.search(rf'def {name}\(session: nox.Session\) -> None:\n    """\w', source), name
+        assert re.search(rf'def {name}\(session: nox.Session[^)]*\) -> None:\n    """\w', source), (
+            name
+        )
 
 
 def test_ci_runs_every_session_and_none_that_does_not_exist() -> None:
@@ -78,7 +84,7 @@ def test_ci_runs_every_session_and_none_that_does_not_exist() -> None:
             called |= called_sessions(step.get("run", ""), matrix)
             if "$SESSION" in step.get("run", ""):
                 assert step["env"]["SESSION"] == "${{ matrix.session }}"
-    assert called == checks()
+    assert called == checks() | {"compat"}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +95,8 @@ def test_ci_can_only_read(path: Path) -> None:
     assert workflow["permissions"] == {"contents": "read"}
     assert all("permissions" not in job for job in workflow["jobs"].values())
     assert "pull_request_target" not in workflow["on"]
-    assert {"push", "pull_request"} <= set(workflow["on"])
+    often = {"schedule", "workflow_dispatch"} if path == WEEKLY else {"push", "pull_request"}
+    assert often <= set(workflow["on"])
     assert "secrets." not in path.read_text(encoding="utf-8")
 
 

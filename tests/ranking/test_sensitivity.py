@@ -7,8 +7,9 @@ import pytest
 from SALib.analyze import rbd_fast
 from scipy import stats
 
-from perfmodel.ranking.sensitivity import first_order_index
-from perfmodel.ranking.unknowns import latin_hypercube, triangular_quantile
+from perfmodel.figures.figure import Figure
+from perfmodel.ranking.sensitivity import first_order_index, influences
+from perfmodel.ranking.unknowns import Samples, Unknown, latin_hypercube, triangular_quantile
 
 
 def ishigami(x: np.ndarray) -> np.ndarray:
@@ -31,6 +32,22 @@ def test_the_indices_of_a_sum_are_the_shares_of_its_variance() -> None:
     y = 3 * x[:, 0] + 1 * x[:, 1] + 100
     found = [first_order_index(x[:, column], y) for column in range(3)]
     assert found == pytest.approx([0.9, 0.1, 0.0], abs=0.02)
+
+
+def test_a_constant_factor_on_a_ratio_decides_nothing() -> None:
+    """Of thirty unknowns, three move the ratio: those are found, by whatever it is multiplied."""
+    figure = Figure(low=1.0, typical=2.0, high=3.0, unit="")
+    unit = latin_hypercube(256, 30, seed=3)
+    named = tuple(Unknown((f"figure{i}",), figure, ()) for i in range(30))
+    samples = Samples(named, unit, unit)
+    ratio = unit[:, 4] + 0.5 * unit[:, 17] - 0.25 * unit[:, 29]
+    plain = influences(samples, ratio, ("a", "b"))
+    assert [found.unknown.paths[0] for found in plain] == ["figure4", "figure17", "figure29"]
+    for offset in (1e6, -1e6):
+        shifted = influences(samples, ratio + offset, ("a", "b"))
+        assert [found.unknown for found in shifted] == [found.unknown for found in plain]
+        shares = [found.share for found in shifted]
+        assert shares == pytest.approx([found.share for found in plain], rel=1e-6)
 
 
 @pytest.mark.parametrize(("count", "dimensions"), [(2, 1), (64, 7), (1000, 30)])

@@ -357,7 +357,7 @@ def test_what_was_compiled_runs_as_it_was_written() -> None:
     assert trace(module, X).kernels.operator == ("aten.linear", "aten.relu", "aten.add")
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 def test_vmap_and_scripted_parts_are_run() -> None:
     assert trace(linear(lambda layer, x: torch.vmap(layer)(x)), X).flops == FLOPS
     scripted = Function(lambda x: scripted.part(x), part=torch.jit.script(nn.Linear(6, 7)))

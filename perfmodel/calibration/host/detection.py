@@ -179,18 +179,14 @@ def machine_text(host: Host, identity: str, further: Mapping[str, object] | None
     Args:
         further: fields that it states beside those of the host, by dotted path.
     """
+    from perfmodel._toml import toml_text, tree_by_path
+
     how = "its own microarchitecture" if host.recognised else "its instruction sets only"
-    lines = [
-        f"# {host.brand}, described by {host.base}: {how}.",
-        "",
-        f'base = "{host.base}"',
-        f'id = "{identity}"',
-        f'name = "{host.brand}, {host.cores} cores"',
-        "",
-    ]
-    for path, value in {**host.stated, **(further or {})}.items():
-        lines.append(f'{path} = "{value}"' if isinstance(value, str) else f"{path} = {value}")
-    return "\n".join(lines) + "\n"
+    fields = {"base": host.base, "id": identity, "name": f"{host.brand}, {host.cores} cores"}
+    return toml_text(
+        tree_by_path({**fields, **host.stated, **(further or {})}),
+        f"{host.brand}, described by {host.base}: {how}.",
+    )
 
 
 def brand() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -52,9 +51,9 @@ def disturbed(points: Sequence[Point]) -> set[Step]:
 
 
 def source(software: str, brand: str, day: str, how: str) -> str:
-    """How the points of a software came about, as a TOML string."""
+    """How the points of a software came about."""
     found = ", ".join(f"{n} {v}" for n, v in versions(RUNNERS[software].libraries).items())
-    return json.dumps(f"Measured on {brand}, {day}, {how}; {found}")
+    return f"Measured on {brand}, {day}, {how}; {found}"
 
 
 def measurements_text(points: Sequence[Point], machine: str, brand: str, day: str) -> str:
@@ -65,37 +64,40 @@ def measurements_text(points: Sequence[Point], machine: str, brand: str, day: st
 
     What was :func:`disturbed` is marked as not for fitting.
     """
+    from perfmodel._toml import lines_of, toml_text
+
     left_out = disturbed(points)
     software = points[0].step.software
     how = "lower decile of calls by turns"
     if software != EAGER:
         how += ", processor time of one thread"
-    lines = ["[sources]", f"host = {source(software, brand, day, how)}"]
-    for precision in dict.fromkeys(point.step.precision for point in points):
-        lines += [
-            "",
-            "[[set]]",
-            f'name = "host_{precision}"',
-            f"machine = {json.dumps(machine)}",
-            'family = "host"',
-            f'precision = "{precision}"',
-            f'software = "{software}"',
+    sets = [
+        {
+            "name": f"host_{precision}",
+            "machine": machine,
+            "family": "host",
+            "precision": precision,
+            "software": software,
             # Layers are measured within networks that run again and again.
-            f'state = "{"cold" if software == EAGER else "steady"}"',
-            'quantity = "latency"',
-            'unit = "us"',
-            'source = "host"',
-            "rows = [",
-        ]
-        lines += [
-            f'  {{ probe = "{point.step.probe}", cores = {point.step.threads}, '
-            f"value = {point.seconds * 1e6:.5g}, spread = {point.timing.spread:.3g}, "
-            f'split = "{VALIDATION if point.step in left_out else FIT}" }},'
-            for point in points
-            if point.step.precision == precision
-        ]
-        lines.append("]")
-    return "\n".join(lines) + "\n"
+            "state": "cold" if software == EAGER else "steady",
+            "quantity": "latency",
+            "unit": "us",
+            "source": "host",
+            "rows": lines_of(
+                {
+                    "probe": point.step.probe,
+                    "cores": point.step.threads,
+                    "value": float(f"{point.seconds * 1e6:.5g}"),
+                    "spread": float(f"{point.timing.spread:.3g}"),
+                    "split": VALIDATION if point.step in left_out else FIT,
+                }
+                for point in points
+                if point.step.precision == precision
+            ),
+        }
+        for precision in dict.fromkeys(point.step.precision for point in points)
+    ]
+    return toml_text({"sources": {"host": source(software, brand, day, how)}, "set": sets})
 
 
 def keep_in(path: Path, machine: str, brand: str, day: str) -> Callable[[Sequence[Point]], None]:
@@ -128,28 +130,31 @@ def keep_models(
     Raises:
         MeasurementError: it cannot be written.
     """
+    from perfmodel._toml import lines_of, toml_text
+
     described = path.with_name(f"{path.stem}.detected.toml")
     write(described, machine_text(host, machine))
     how = "lower decile of runs; of one thread, its processor time"
-    lines = [
-        "[sources]",
-        f"host = {source(software, host.brand, date.today().isoformat(), how)}",
-        "",
-        "[[set]]",
-        f'name = "host_{precision}"',
-        f"machine = {json.dumps(described.name)}",
-        'family = "host"',
-        f'precision = "{precision}"',
-        f'software = "{software}"',
-        'quantity = "latency"',
-        'unit = "ms"',
-        'source = "host"',
-        "rows = [",
-    ]
-    lines += [
-        f"  {{ model = {json.dumps(run.model)}, batch = {run.batch}, cores = {run.threads}, "
-        f"value = {run.timing.decile * 1e3:.5g}, spread = {run.timing.spread:.3g}, "
-        f'split = "{VALIDATION}" }},'
-        for run in runs
-    ]
-    write(path, "\n".join([*lines, "]"]) + "\n")
+    measured = {
+        "name": f"host_{precision}",
+        "machine": described.name,
+        "family": "host",
+        "precision": precision,
+        "software": software,
+        "quantity": "latency",
+        "unit": "ms",
+        "source": "host",
+        "rows": lines_of(
+            {
+                "model": run.model,
+                "batch": run.batch,
+                "cores": run.threads,
+                "value": float(f"{run.timing.decile * 1e3:.5g}"),
+                "spread": float(f"{run.timing.spread:.3g}"),
+                "split": VALIDATION,
+            }
+            for run in runs
+        ),
+    }
+    sources = {"host": source(software, host.brand, date.today().isoformat(), how)}
+    write(path, toml_text({"sources": sources, "set": [measured]}))
