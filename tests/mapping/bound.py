@@ -23,7 +23,7 @@ EAGER = _FULL.model_copy(
         "threads": "best",
         **dict.fromkeys(("join", "grain", "stragglers", "touching", "moving")),
         "efficiency": {
-            "any": {"pooling": _FULL.efficiency["any"]["pooling"]},
+            "vector": _FULL.efficiency["vector"],
             "bf16": _FULL.efficiency["bf16"],
         },
     }
