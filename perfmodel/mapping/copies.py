@@ -99,13 +99,11 @@ def copies(
     rule = stated.precision.get(columns.precision.name)
     packed = rule is not None and rule.packed
     if stated.packing is not None and not packed:
+        weight, read, _ = traffic.bandwidth
+        if stated.packing_bandwidth is not None:
+            weight = software.value("packing_bandwidth") * cores
         first, second = columns.second
-        if stated.touching is None:
-            weight, read, _ = traffic.bandwidth
-            seconds = software.value("packing") * (first / weight + second / read)
-        else:
-            copied = software.value("touching") * cores
-            seconds = software.value("packing") * (first + second) / copied
+        seconds = software.value("packing") * (first / weight + second / read)
     if stated.relayout is not None and not packed:
         changed = _CONVOLUTION[family] & ~native(columns, software, threads)
         elements = np.where(changed, columns.elements(INPUT) + columns.elements(OUTPUT), 0.0)

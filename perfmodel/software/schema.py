@@ -154,9 +154,9 @@ class Software(Record):
         moving: bytes per cycle and core at which operators that only move data read and write.
         touching: bandwidth of one thread, beside the kernel, on all that a kernel reads and writes;
             absent where operands stay where the kernel wants them.
-        packing: how often the second operand of a product of several rows is copied into the
-            kernel's layout on every call, at the bandwidth of ``touching`` or, without one, through
-            memory; absent where that is done once.
+        packing: how often the second operand of a product of several rows passes through memory for
+            being copied into the kernel's layout on every call; absent where that is done once.
+        packing_bandwidth: of one thread that copies weights so; absent where the memory limits.
         relayout: operations on each element that a convolution of the kernel library reads or
             writes, to bring it into that library's layout and back; absent where that is done once.
         conversion: operations on each element of a kernel without products, to bring it from a
@@ -191,6 +191,7 @@ class Software(Record):
     moving: BytesPerCycle | None = None
     touching: Bandwidth | None = None
     packing: Factor | None = None
+    packing_bandwidth: Bandwidth | None = None
     relayout: Factor | None = None
     conversion: Factor | None = None
     native_convolution: NativeConvolution | None = None

@@ -21,7 +21,7 @@ _FULL = load_software("eager")
 EAGER = _FULL.model_copy(
     update={
         "threads": "best",
-        **dict.fromkeys(("join", "grain", "stragglers", "touching", "moving")),
+        **dict.fromkeys(("join", "grain", "stragglers", "touching", "moving", "packing_bandwidth")),
         "efficiency": {
             "vector": _FULL.efficiency["vector"],
             "bf16": _FULL.efficiency["bf16"],

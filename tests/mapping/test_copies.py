@@ -63,10 +63,10 @@ def test_packing_takes_as_long_however_many_instances_share_the_memory() -> None
     """The threads of an instance copy, so that a share of the memory makes them no slower."""
     eager, whole = load_software("eager"), load_machine("epyc_9654")
     assert eager.packing is not None
-    assert eager.touching is not None
+    assert eager.packing_bandwidth is not None
     half = whole.with_values({"memory.sustained": whole.memory.sustained.typical / 2})
     weights, other = layer(64, 4096, 4096), eager.model_copy(update={"packing": None})
-    copied = eager.packing.typical * 4096 * 4096 * 4 / (96 * eager.touching.typical) * 1e6
+    copied = eager.packing.typical * 4096 * 4096 * 4 / (96 * eager.packing_bandwidth.typical) * 1e6
     for cpu in (whole, half):
         packing = overhead_us(weights, cpu, eager) - overhead_us(weights, cpu, other)
         assert packing == pytest.approx(copied)
@@ -85,8 +85,8 @@ def test_a_model_that_was_quantised_ahead_is_neither_packed_nor_laid_out_anew() 
         estimate(b.workload(), "epyc_9654", "int8", software=s).latency_ms for s in (eager, other)
     )
     assert eager.packing is not None
-    assert eager.touching is not None
-    copied = eager.packing.typical * 4096 * 4096 / (96 * eager.touching.typical) * 1e3
+    assert eager.packing_bandwidth is not None
+    copied = eager.packing.typical * 4096 * 4096 / (96 * eager.packing_bandwidth.typical) * 1e3
     assert packing - prepared == pytest.approx(copied, rel=1e-6)
 
 
