@@ -141,8 +141,8 @@ class Fit:
         """
         names = list(dict.fromkeys(groups))
         member = np.array([[group == name for group in groups] for name in names])
-        many = [np.repeat(x[None], len(names), 0) for x in (self.log_value, self.log_ratio)]
-        ratio = _minimum(self.points, *many, self.slope[None], ~member)[1]
+        logs, start = (np.repeat(x[None], len(names), 0) for x in (self.log_value, self.log_ratio))
+        ratio = _minimum(self.points, logs, start, self.slope[None], ~member)[1]
         return np.array([ratio[names.index(group), row] for row, group in enumerate(groups)])
 
 
