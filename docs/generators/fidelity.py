@@ -31,17 +31,6 @@ from perfmodel.evidence.validation import (
 
 TEXT: Final = Path(__file__).with_name("fidelity.md")
 
-#: Exact refits of the prototype: kind, points, and by what was left out MAPE %, shares within
-#: 1.25x, 1.35x, 1.5x, and median ratio.
-EXACT = (
-    ("all", "592", "24 (57/70/83) 1.02", "22 (65/76/86) 1.02"),
-    ("single server", "158", "23 (55/70/84) 0.98", "23 (58/70/84) 1.02"),
-    ("single desktop", "61", "20 (70/84/92) 1.10", "15 (80/89/93) 1.01"),
-    ("throughput", "164", "24 (63/72/85) 1.03", "26 (62/73/82) 1.02"),
-    ("prefill", "93", "32 (37/49/65) 0.95", "19 (70/82/92) 1.05"),
-    ("decode", "116", "21 (59/77/89) 1.01", "20 (65/79/87) 1.00"),
-)
-
 #: What each kind is to reach on machines and models that no fit saw: within 1.25x and 1.5x.
 BARS = {
     "single server": (0.55, 0.80),
@@ -287,18 +276,12 @@ def _servers() -> str:
     )
 
 
-def _exact() -> str:
-    found = table(("kind", "points", "machine left out", "model left out"), EXACT)
-    return "".join(f"  {line}\n" for line in found.splitlines())
-
-
 def render() -> str:
     """The whole document."""
     return TEXT.read_text(encoding="utf-8").format(
         targets=_targets(),
         parts=_parts(),
         noise=_noise(),
-        exact=_exact(),
         desktops=_desktops(),
         products=_matmul(),
         servers=_servers(),

@@ -2,19 +2,20 @@
 
 What is minimised is the logarithm of predicted over measured, with the weights of a soft L1 loss,
 by Gauss-Newton steps; a parameter's spread holds it to where it was. Errors on points left out come
-from the same derivatives: leaving rows out of the normal equations gives the parameters of a fit
-that did not see them, to first order, so that every machine and every model can be left out at once
-for the price of one fit (Cook and Weisberg, Residuals and Influence in Regression, 1982, ch. 2).
+from fits that did not see them, each carried to its own minimum: all machines, or all models, are
+left out at once, as variants of one evaluation.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from perfmodel.evidence.parameters import Factor, moved
+from perfmodel.evidence.parameters import Factor
 from perfmodel.evidence.prediction import Setting
 from perfmodel.figures.figure import Figure
 from perfmodel.mapping.roofline import FloatArray
@@ -24,9 +25,90 @@ from perfmodel.mapping.roofline import FloatArray
 MODEL_ERROR = 0.2
 #: Logarithmic step of the derivatives: above the kinks that whole waves make, below curvature.
 _STEP = 0.02
-_STEPS = 8
+_STEPS = 20
 #: No step of a parameter is longer, so that a poor start does not overshoot.
 _LONGEST = 0.5
+#: A fit is at its minimum where no parameter's logarithm would move by more.
+_SETTLED = 2e-3
+#: Nor if its loss falls by no more: a small part of the half that a standard deviation costs.
+_GAIN = 2e-2
+#: Slopes are those of where the last longer step ended.
+_CURVED = 0.1
+#: Variants of a point evaluated at once: more do not stay in the caches.
+_AT_ONCE = 96
+
+
+class Points:
+    """Measured points as functions of factors: N points and F factors.
+
+    No efficiency is above 1, wherever a factor would move it.
+    """
+
+    def __init__(self, settings: Sequence[Setting], factors: Sequence[Factor]) -> None:
+        self.settings = tuple(settings)
+        self.factors = tuple(factors)
+        moves: dict[str, tuple[int, ...]] = {}
+        self._figures = []
+        for point in self.settings:
+            own = []
+            for path, figure in figures_of(point).items():
+                if path not in moves:
+                    moves[path] = tuple(i for i, f in enumerate(self.factors) if f.moves(path))
+                if moves[path]:
+                    most = 1.0 if ".efficiency." in path else np.inf
+                    own.append((path, figure.typical, most, list(moves[path])))
+            self._figures.append(own)
+        #: No factor goes above: where an efficiency that it alone moves is 1.
+        self.most = np.full(len(self.factors), np.inf)
+        for _, typical, most, moving in itertools.chain.from_iterable(self._figures):
+            if len(moving) == 1:
+                self.most[moving] = np.minimum(self.most[moving], np.log(most / typical))
+        self._own = [
+            np.array(sorted({i for *_, moving in own for i in moving}), dtype=np.intp)
+            for own in self._figures
+        ]
+
+    def ratios(self, number: int, log_values: FloatArray) -> FloatArray:
+        """Return the logarithm of predicted over measured time of one point, shape (variants,).
+
+        Args:
+            number: of the point.
+            log_values: logarithms of the factors, shape (variants, F).
+        """
+        point, found = self.settings[number], np.empty(len(log_values))
+        for start in range(0, len(log_values), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            values = {
+                path: np.minimum(typical * np.exp(log_values[part, moving].sum(axis=1)), most)
+                for path, typical, most, moving in self._figures[number]
+            }
+            found[part] = np.log(point.value(values) / point.case.measured)
+        return -found if point.case.is_rate else found
+
+    def all_ratios(self, log_values: FloatArray) -> FloatArray:
+        """Return log ratios of every point, shape (variants, N)."""
+        rows = range(len(self.settings))
+        return np.stack([self.ratios(number, log_values) for number in rows], axis=1)
+
+    def changes(self, log_values: FloatArray, ratio: FloatArray, steps: FloatArray) -> FloatArray:
+        """Return by what ratios change as each factor alone takes its step, (variants, N, F).
+
+        Args:
+            ratio: at these values, shape (variants, N).
+            steps: of each factor, shape (variants, F).
+        """
+        count, width = log_values.shape
+        changed = np.zeros((count, len(self.settings), width))
+        for number, own in enumerate(self._own):
+            tried = np.repeat(log_values[:, None], len(own), axis=1)
+            tried[:, np.arange(len(own)), own] += steps[:, own]
+            found = self.ratios(number, tried.reshape(-1, width)).reshape(count, -1)
+            changed[:, number, own] = found - ratio[:, number, None]
+        return changed
+
+    def slopes(self, log_values: FloatArray, ratio: FloatArray) -> FloatArray:
+        """Return derivatives by the logarithm of each factor, shape (variants, N, F)."""
+        return self.changes(log_values, ratio, np.full_like(log_values, -_STEP)) / -_STEP
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +120,18 @@ class Fit:
         log_spread: its standard deviation after the fit, shape (F,).
         log_ratio: of predicted over measured time of each point, shape (N,).
         slope: derivative of that by the logarithm of each factor, shape (N, F).
-        weight: of each point, 0 to 1, shape (N,).
     """
 
-    factors: tuple[Factor, ...]
+    points: Points
     log_value: FloatArray
     log_spread: FloatArray
     log_ratio: FloatArray
     slope: FloatArray
-    weight: FloatArray
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """What was fitted."""
+        return self.points.factors
 
     def left_out(self, groups: Sequence[Hashable]) -> FloatArray:
         """Return log ratios of each point by a fit that saw none of its group, shape (N,).
@@ -54,37 +139,11 @@ class Fit:
         Args:
             groups: of each point, N of them.
         """
-        found = np.array(self.log_ratio)
-        group_of = np.array([hash(group) for group in groups])
-        prior, centre = _priors(self.factors)
-        for group in np.unique(group_of):
-            rows = group_of == group
-            seen = self.weight * ~rows / MODEL_ERROR**2
-            normal = self.slope.T @ (seen[:, None] * self.slope) + np.diag(prior)
-            pull = self.slope.T @ (seen * self.log_ratio) + prior * (self.log_value - centre)
-            step = np.clip(np.linalg.solve(normal, pull), -1.5, 1.5)
-            found[rows] = self.log_ratio[rows] - self.slope[rows] @ step
-        return found
-
-
-def log_ratios(setting: Setting, factors: Sequence[Factor], log_values: FloatArray) -> FloatArray:
-    """Return the logarithm of predicted over measured time, shape (variants,).
-
-    Args:
-        log_values: logarithms of the factors, shape (variants, factors).
-    """
-    values = moved(
-        figures_of(setting), {f: np.exp(log_values[:, i]) for i, f in enumerate(factors)}
-    )
-    alone = np.repeat(setting.value(), len(log_values)) if not values else None
-    predicted = setting.value(values) if alone is None else alone
-    ratio: FloatArray = np.log(predicted / setting.case.measured)
-    return -ratio if setting.case.is_rate else ratio
-
-
-def figures_of(setting: Setting) -> Mapping[str, Figure]:
-    """Return every figure that a prediction reads, by path in a run."""
-    return {**setting.run.loaded.figures(), **setting.machine.figures()}
+        names = list(dict.fromkeys(groups))
+        member = np.array([[group == name for group in groups] for name in names])
+        logs, start = (np.repeat(x[None], len(names), 0) for x in (self.log_value, self.log_ratio))
+        ratio = _minimum(self.points, logs, start, self.slope[None], ~member)[1]
+        return np.array([ratio[names.index(group), row] for row, group in enumerate(groups)])
 
 
 def fit(
@@ -96,60 +155,159 @@ def fit(
     """Return the factors that fit best.
 
     Args:
-        progress: told the mean absolute log ratio before each step.
+        progress: told the mean absolute log ratio after each step.
         steps: Gauss-Newton steps at most; 0 evaluates the files' own figures.
     """
-    prior, centre = _priors(factors)
-    own = [
-        np.array([any(factor.moves(path) for path in figures_of(s)) for factor in factors])
-        for s in settings
-    ]
+    points = Points(settings, factors)
+    start = np.zeros((1, len(points.factors)))
+    ratio = points.all_ratios(start)
+    everything = np.ones((1, len(points.settings)), dtype=np.bool_)
+    slope = points.slopes(start, ratio)
+    logs, ratio, slope = _minimum(points, start, ratio, slope, everything, steps, progress)
+    normal, _ = _normal(points.factors, logs[0], ratio[0], slope[0], everything[0])
+    spread = np.sqrt(np.diag(np.linalg.inv(normal)))
+    return Fit(points, logs[0], spread, ratio[0], slope[0])
 
-    def evaluate(logs: FloatArray) -> tuple[FloatArray, FloatArray]:
-        ratio, slope = np.empty(len(settings)), np.zeros((len(settings), len(factors)))
-        for row, (point, mine) in enumerate(zip(settings, own, strict=True)):
-            wanted = np.flatnonzero(mine)
-            variants = np.repeat(logs[None], len(wanted) + 1, axis=0)
-            variants[1 + np.arange(len(wanted)), wanted] += _STEP
-            found = log_ratios(point, factors, variants)
-            ratio[row] = found[0]
-            slope[row, wanted] = (found[1:] - found[0]) / _STEP
-        return ratio, slope
 
-    logs = np.zeros(len(factors))
-    ratio, slope = evaluate(logs)
+def _minimum(
+    points: Points,
+    logs: FloatArray,
+    ratio: FloatArray,
+    slope: FloatArray,
+    seen: npt.NDArray[np.bool_],
+    steps: int = _STEPS,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Factors (G, F), log ratios (G, N) and slopes (G, N, F) of fits to what each has seen.
+
+    Where a step does not lower the loss, factors that would not lower it alone are held where they
+    are, for a while: an efficiency of 1, or a kernel that would go to another engine, makes a kink
+    that a fit may come to lie in. A step that still does not lower it is made shorter.
+
+    Args:
+        logs, ratio, slope: where to start: of each fit, or slopes of all.
+        seen: the points of each fit, shape (G, N).
+    """
+    logs, ratio = logs.copy(), ratio.copy()
+    slope = np.repeat(slope, len(logs), 0) if len(slope) < len(logs) else slope.copy()
+    damping, open_ = np.ones(len(logs)), np.arange(len(logs))
+    held = np.zeros(logs.shape, dtype=np.bool_)
+    loss = [_loss(points.factors, *row) for row in zip(logs, ratio, seen, strict=True)]
     for _ in range(steps):
+        step = np.empty((len(open_), logs.shape[1]))
+        for place, row in enumerate(open_):
+            normal, pull = _normal(points.factors, logs[row], ratio[row], slope[row], seen[row])
+            step[place] = _step(normal, pull, points.most - logs[row], held[row])
+        step *= damping[open_, None]
+        tried = logs[open_] - step
+        found = points.all_ratios(tried)
+        moved, settled, kinked = [], [], []
+        for place, row in enumerate(open_):
+            now = _loss(points.factors, tried[place], found[place], seen[row])
+            better = now < loss[row]
+            far = float(np.max(np.abs(step[place]), initial=0.0))
+            if far < _SETTLED or (better and loss[row] - now < _GAIN):
+                settled.append(row)
+            if better:
+                logs[row], ratio[row], loss[row] = tried[place], found[place], now
+                damping[row] = min(1.0, 2 * damping[row])
+                if far > _CURVED:
+                    moved.append(row)
+                    held[row] = False
+            elif not held[row].any():
+                kinked.append(place)
+            else:
+                damping[row] /= 4
+                if damping[row] < _SETTLED:
+                    settled.append(row)
+        if kinked:
+            rows = open_[kinked]
+            alone = points.changes(logs[rows], ratio[rows], -step[kinked])
+            for place, row, change in zip(kinked, rows, alone, strict=True):
+                held[row] = _worse(
+                    points.factors, logs[row], ratio[row], step[place], change, seen[row], loss[row]
+                )
+                if not held[row].any():
+                    damping[row] /= 4
+        if moved:
+            slope[moved] = points.slopes(logs[moved], ratio[moved])
         if progress is not None:
             progress(float(np.mean(np.abs(ratio))))
-        weight = _weights(ratio)
-        rows = weight / MODEL_ERROR**2
-        normal = slope.T @ (rows[:, None] * slope) + np.diag(prior)
-        pull = slope.T @ (rows * ratio) + prior * (logs - centre)
-        step = np.clip(np.linalg.solve(normal, pull), -_LONGEST, _LONGEST)
-        logs = logs - step
-        ratio, slope = evaluate(logs)
-        if np.max(np.abs(step), initial=0.0) < 1e-3:
+        open_ = np.setdiff1d(open_, settled)
+        if not len(open_):
             break
-    weight = _weights(ratio)
-    rows = weight / MODEL_ERROR**2
-    normal = slope.T @ (rows[:, None] * slope) + np.diag(prior)
-    return Fit(
-        factors=tuple(factors),
-        log_value=logs,
-        log_spread=np.sqrt(np.diag(np.linalg.inv(normal))),
-        log_ratio=ratio,
-        slope=slope,
-        weight=weight,
-    )
+    return logs, ratio, slope
 
 
-def _priors(factors: Sequence[Factor]) -> tuple[FloatArray, FloatArray]:
-    """Weight of what was known before, and its logarithm, each of shape (F,)."""
+def _worse(
+    factors: Sequence[Factor],
+    logs: FloatArray,
+    ratio: FloatArray,
+    step: FloatArray,
+    change: FloatArray,
+    seen: npt.NDArray[np.bool_],
+    loss: float,
+) -> npt.NDArray[np.bool_]:
+    """Which factors, each alone at the end of its ``step``, do not lower the ``loss``, (F,).
+
+    Args:
+        change: of the ratios by each step, shape (N, F).
+    """
+    found = np.zeros(len(factors), dtype=np.bool_)
+    for index in np.flatnonzero(step):
+        moved = logs.copy()
+        moved[index] -= step[index]
+        found[index] = _loss(factors, moved, ratio + change[:, index], seen) >= loss
+    return found
+
+
+def _step(
+    normal: FloatArray, pull: FloatArray, room: FloatArray, held: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """What to subtract from each factor, shape (F,): nothing from those ``held``.
+
+    None is raised by more than its ``room``.
+    """
+    step, free = np.zeros(len(pull)), ~held
+    while True:
+        rest = pull[free] - normal[np.ix_(free, ~free)] @ step[~free]
+        step[free] = np.clip(np.linalg.solve(normal[np.ix_(free, free)], rest), -_LONGEST, _LONGEST)
+        beyond = free & (-step > room)
+        if not beyond.any():
+            return step
+        step[beyond] = -room[beyond]
+        free &= ~beyond
+
+
+def _loss(
+    factors: Sequence[Factor],
+    logs: FloatArray,
+    ratio: FloatArray,
+    seen: npt.NDArray[np.bool_],
+) -> float:
+    """What a fit minimises: soft L1 of the points it has seen, and how far factors were moved."""
+    soft = np.sum(seen * (np.sqrt(1 + (ratio / MODEL_ERROR) ** 2) - 1))
     spread = np.array([factor.spread for factor in factors])
-    return 1 / spread**2, np.log([factor.centre for factor in factors])
+    centre = np.log([factor.centre for factor in factors])
+    return float(soft + 0.5 * np.sum(((logs - centre) / spread) ** 2))
 
 
-def _weights(ratio: FloatArray) -> FloatArray:
-    """Weights of the soft L1 loss (Huber, Robust Statistics, 1981): 1 for a point that fits."""
-    weight: FloatArray = 1 / np.sqrt(1 + (ratio / MODEL_ERROR) ** 2)
-    return weight
+def _normal(
+    factors: Sequence[Factor],
+    logs: FloatArray,
+    ratio: FloatArray,
+    slope: FloatArray,
+    seen: npt.NDArray[np.bool_],
+) -> tuple[FloatArray, FloatArray]:
+    """Matrix (F, F) and right side (F,) of the normal equations, with what was known before."""
+    # Weights of the soft L1 loss (Huber, Robust Statistics, 1981): 1 for a point that fits.
+    rows = seen / np.sqrt(1 + (ratio / MODEL_ERROR) ** 2) / MODEL_ERROR**2
+    known = 1 / np.array([factor.spread for factor in factors]) ** 2
+    centre = np.log([factor.centre for factor in factors])
+    normal = slope.T @ (rows[:, None] * slope) + np.diag(known)
+    return normal, slope.T @ (rows * ratio) + known * (logs - centre)
+
+
+def figures_of(setting: Setting) -> Mapping[str, Figure]:
+    """Return every figure that a prediction reads, by path in a run."""
+    return {**setting.run.loaded.figures(), **setting.machine.figures()}

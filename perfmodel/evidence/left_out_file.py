@@ -1,47 +1,27 @@
 """``python -m perfmodel.evidence.left_out_file`` writes left_out.json: every measured network or
 language model, predicted by fits that saw nothing of its machine, or of its model.
 
-The figures of the software are as its files have them; what leaving points out does to them follows
-from the derivatives of the fit, priors included (:meth:`perfmodel.evidence.fit.Fit.left_out`).
+Each is a fit of its own, from the figures as the files have them to its minimum
+(:meth:`perfmodel.evidence.fit.Fit.left_out`).
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from perfmodel.evidence.cases import Case, load_cases
+from perfmodel.evidence.cases import Case
 from perfmodel.evidence.fit import fit
+from perfmodel.evidence.groups import machine_group, model_group
 from perfmodel.evidence.left_out import FILE
 from perfmodel.evidence.parameters import software_factors
 from perfmodel.evidence.prediction import kind_of, setting
+from perfmodel.evidence.validation import networks
 
-#: Models that are one network under another name.
-_SAME: Final = {
-    "hf_bert": "bert_base",
-    "hf_bert_large": "bert_large",
-    "deit_base_distilled_patch16": "vit_base",
-    "beit_base_patch16": "vit_base",
-    "vit_base_patch16": "vit_base",
-    "vit_b": "vit_base",
-    "hf_gpt2": "gpt2",
-    "hf_albert": "albert",
-    "pytorch_unet": "unet",
-    "unet_camvid": "unet",
-    "efficientnet_lite1": "efficientnet_lite",
-    "efficientnet_lite3": "efficientnet_lite",
-    "efficientnet_lite4": "efficientnet_lite",
-    "vgg19": "vgg16",
-}
-#: Machines that are variants of one CPU, for leaving out; its figures are their own.
-_VARIANTS: Final = {"ampereone_a192_32x": "ampereone_192"}
-#: Software of which single products are measured, not models.
-_PRODUCTS: Final = ("onednn", "onednn_acl")
 _ABOUT: Final = (
     "Predicted over measured time of public points (perfmodel/evidence/measurements), by fits that "
     "saw no point of the same machine (machine_out) or of the same model (model_out) on any "
@@ -66,30 +46,16 @@ _COLUMNS: Final = (
 )
 
 
-def model_of(name: str) -> str:
-    """Return the network that a model is, whatever its name and size of input."""
-    bare = re.sub(r"_\d+(x\d+)?$", "", name)
-    return _SAME.get(bare, bare)
-
-
-def machine_of(case: Case) -> str:
-    """Return the machine that is left out together with a point."""
-    return _VARIANTS.get(case.machine.id, case.machine.id)
-
-
 def rows() -> list[list[Any]]:
     """Return every row of the table, sorted."""
-    points = [
-        case for case in load_cases() if case.row.model and case.group.software not in _PRODUCTS
-    ]
+    points = networks()
     settings = []
-    for number, case in enumerate(points):
+    for case in points:
         settings.append(setting(case))
-        if number % 50 == 0:
-            print(f"{number} of {len(points)} points prepared", file=sys.stderr)
+        print(f"\r{len(settings)} of {len(points)} points prepared", end="", file=sys.stderr)
     found = fit(settings, software_factors(), steps=0)
-    machine_out = np.exp(found.left_out([machine_of(case) for case in points]))
-    model_out = np.exp(found.left_out([model_of(case.row.subject) for case in points]))
+    machine_out = np.exp(found.left_out([machine_group(case) for case in points]))
+    model_out = np.exp(found.left_out([model_group(case) for case in points]))
     table = [
         _row(case, float(machine), float(model))
         for case, machine, model in zip(points, machine_out, model_out, strict=True)
@@ -105,9 +71,9 @@ def _row(case: Case, machine_out: float, model_out: float) -> list[Any]:
     return [
         group.software,
         kind_of(group, row),
-        machine_of(case),
+        machine_group(case),
         ", ".join([row.subject, *lengths]),
-        model_of(row.subject),
+        model_group(case),
         group.precision,
         row.stated_batch or 0,
         row.all_cores or 0,

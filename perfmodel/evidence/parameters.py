@@ -8,17 +8,14 @@ deviation of the logarithm) that may be off. What the points say nothing of stay
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pydantic import Field
 
-from perfmodel.figures.figure import Figure
 from perfmodel.figures.files import read_description
 from perfmodel.figures.record import Record, validated
-from perfmodel.mapping.roofline import FloatArray
 
 
 @dataclass(frozen=True)
@@ -66,20 +63,3 @@ def software_factors() -> tuple[Factor, ...]:
         Factor(row.name, row.meaning, row.patterns, row.spread, row.prior / row.value)
         for row in validated(_Factors, tree, origin).factor
     )
-
-
-def moved(
-    figures: Mapping[str, Figure], factors: Mapping[Factor, FloatArray]
-) -> dict[str, FloatArray]:
-    """Return figures by path at values of the factors.
-
-    Args:
-        figures: by path in a run.
-        factors: each an array of shape (variants,).
-    """
-    found: dict[str, FloatArray] = {}
-    for path, figure in figures.items():
-        for factor, values in factors.items():
-            if factor.moves(path):
-                found[path] = found.get(path, figure.typical) * values
-    return found

@@ -1,8 +1,9 @@
 """Whether stated certainty comes true: intervals and orders, on machines that were left out.
 
 Each point is judged by a prediction that did not see its machine (or its model), and by an error
-model of its software that did not either; of a pair, neither machine. What is drawn from all
-software of a kind is not fitted anew for each: it is a few numbers from many points.
+model of its software, and a factor on all intervals, that did not either; of a pair, neither
+machine. What is drawn from all software of a kind is not fitted anew for each: it is a few numbers
+from many points.
 """
 
 from __future__ import annotations
@@ -75,29 +76,54 @@ def _errors(
     return fitted(own, pool) if own else None
 
 
+@functools.cache
+def _there(software: str, kind: Kind, model: bool) -> frozenset[str]:
+    """The machines, or models, that a software was measured on."""
+    own = [p for p in left_out() if (p.software, p.kind) == (software, kind)]
+    return frozenset(p.model if model else p.machine for p in own)
+
+
+@functools.cache
+def _unseen(without: frozenset[str] = frozenset()) -> ErrorModel:
+    """The error model with the factor on its intervals that these machines' points did not set."""
+    whole = _unscaled()
+    return replace(whole, scale=scale(whole, without))
+
+
+@functools.cache
+def _unscaled() -> ErrorModel:
+    return replace(error_model(), scale=1.0)
+
+
 def _stated(
     whole: ErrorModel, point: LeftOut, without: Iterable[str], *, models: bool = False
 ) -> Interval:
     """The interval that would be stated without these machines, or models."""
     software, kind = point.software, point.kind
-    found = _errors(whole.pool[kind], software, kind, frozenset(without), models)
+    there = _there(software, kind, models)
+    found = _errors(whole.pool[kind], software, kind, there & frozenset(without), models)
     other = {name: kinds for name, kinds in whole.software.items() if name != software}
     errors = replace(whole, software=other | ({software: {kind: found}} if found else {}))
     return interval(software, kind, known_machine(point.machine), point.precision, errors=errors)
 
 
-def scale(whole: ErrorModel) -> float:
+@functools.cache
+def scale(whole: ErrorModel, without: frozenset[str] = frozenset()) -> float:
     """Return the factor on intervals with which those of left-out machines hold what they state.
 
-    Hierarchical conformal prediction (arXiv:2306.06342): the score of a point is its error over the
-    stated half width; each machine under each software and kind weighs the same, and the level is
-    that of one more of them.
+    After hierarchical conformal prediction (arXiv:2306.06342): the score of a point is its error
+    over the stated half width, and each machine under each software and kind weighs the same. Its
+    allowance for one more machine is left out: software of few machines takes the wider interval of
+    all software, so that more than what is stated is held without it.
 
     Args:
         whole: an error model at a scale of 1.
+        without: machines whose points have no part in it.
     """
     scores: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for point in left_out():
+        if point.machine in without:
+            continue
         stated = _stated(whole, point, [point.machine])
         if stated.provenance != "datasheet":
             width = stated.spread.total * NORMAL
@@ -105,7 +131,7 @@ def scale(whole: ErrorModel) -> float:
             scores[group].append(abs(point.new_machine - math.log(stated.bias)) / width)
     flat = sorted((score, 1 / len(own)) for own in scores.values() for score in own)
     reached = np.cumsum([weight for _, weight in flat])
-    level = COVERAGE * (len(scores) + 1)
+    level = COVERAGE * len(scores)
     return round(flat[int(np.searchsorted(reached, level))][0], 4)
 
 
@@ -115,7 +141,7 @@ def coverage(*, models: bool = False) -> tuple[Covered, ...]:
     found = []
     for point in left_out():
         without = [point.model if models else point.machine]
-        stated = _stated(error_model(), point, without, models=models)
+        stated = _stated(_unseen(frozenset([point.machine])), point, without, models=models)
         error = math.exp(point.new_model if models else point.new_machine)
         inside = stated.low <= error <= stated.high
         found.append(Covered(point, max(stated.high, 1 / stated.low), inside))
@@ -129,7 +155,8 @@ def orders() -> tuple[Order, ...]:
     for pair in _pairs():
         without = [point.machine for point in pair]
         a, b = sorted(pair, key=_predicted)
-        first, second = (_stated(error_model(), point, without) for point in (a, b))
+        whole = _unseen(frozenset(without))
+        first, second = (_stated(whole, point, without) for point in (a, b))
         who, other = known_machine(a.machine), known_machine(b.machine)
         log_ratio = math.log(_predicted(b) / _predicted(a))
         likely = probability(
@@ -196,3 +223,8 @@ def bins(found: Sequence[Order]) -> list[Bin]:
 def brier(found: Sequence[Order]) -> float:
     """Return the mean squared difference of stated probability and outcome."""
     return float(np.mean([(o.probability - o.right) ** 2 for o in found]))
+
+
+def expected_brier(found: Sequence[Order]) -> float:
+    """Return what the score is on average if the stated probabilities are right."""
+    return float(np.mean([o.probability * (1 - o.probability) for o in found]))

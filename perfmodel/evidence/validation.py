@@ -2,8 +2,8 @@
 
 The second is of whole networks under the figures that come with perfmodel, in three columns: as
 shipped, which is how well a fit to the points describes them; and by fits that saw no point of the
-machine, or of the model, which is how well it predicts (:meth:`perfmodel.evidence.fit.Fit.left_out`
-to first order).
+machine, or of the model (:meth:`perfmodel.evidence.fit.Fit.left_out`), which is how well it
+predicts.
 """
 
 from __future__ import annotations

@@ -96,11 +96,15 @@ def copies(
     narrow = (columns.precision.input_bits == 16)[family]
     stated = software.software
     converted = np.where(narrow, software.value("conversion"), 0.0)
-    if stated.packing is not None:
+    rule = stated.precision.get(columns.precision.name)
+    packed = rule is not None and rule.packed
+    if stated.packing is not None and not packed:
         weight, read, _ = traffic.bandwidth
+        if stated.packing_bandwidth is not None:
+            weight = software.value("packing_bandwidth") * cores
         first, second = columns.second
         seconds = software.value("packing") * (first / weight + second / read)
-    if stated.relayout is not None:
+    if stated.relayout is not None and not packed:
         changed = _CONVOLUTION[family] & ~native(columns, software, threads)
         elements = np.where(changed, columns.elements(INPUT) + columns.elements(OUTPUT), 0.0)
         seconds = seconds + (software.value("relayout") + converted) * elements / (rate * cores)

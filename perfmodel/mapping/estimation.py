@@ -81,7 +81,8 @@ def prepare(workload: Workload, run: Scenario, machine: Machine) -> tuple[Worklo
     kept: dict[tuple[Precision, frozenset[str]], tuple[Workload, Columns]]
     kept = workload.memo.setdefault("prepared", {})
     software = run.loaded
-    rules = frozenset((*software.fusion, *(["constants"] if software.folds else [])))
+    fusion = software.rules(run.policy.name)
+    rules = frozenset((*fusion, *(["constants"] if software.folds else [])))
     policy = effective(run.policy, software, machine)
     key = (policy, rules)
     if key not in kept:
@@ -90,7 +91,7 @@ def prepare(workload: Workload, run: Scenario, machine: Machine) -> tuple[Worklo
             folded = without_constants(workload) if software.folds else workload
             if not len(folded):
                 raise NoKernels(workload.name)
-            fused = fuse(folded, software.fusion) if software.fusion else folded
+            fused = fuse(folded, fusion) if fusion else folded
         kept[key] = (fused, columns(fused, policy))
     return kept[key]
 

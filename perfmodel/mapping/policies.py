@@ -22,8 +22,8 @@ def effective(precision: Precision, software: Software, machine: Machine) -> Pre
     """Return ``precision`` as ``software`` runs it on ``machine``; the same object every time.
 
     A rule of the software replaces formats and stored sizes by family. Where the software widens,
-    16-bit storage becomes 32-bit storage on a CPU of which no engine that the software uses
-    multiplies in a 16-bit format.
+    activations stored in 16 bits are stored in 32 on a CPU of which no engine that the software
+    uses multiplies in a 16-bit format. Weights stay as they are and are widened in the registers.
     """
     rule = software.precision.get(precision.name)
     wide = software.widens and not _has_half(software, machine)
@@ -57,7 +57,8 @@ def _changed(precision: Precision, rule: PrecisionRule | None, wide: bool) -> Pr
         ):
             bits[role] = _replaced(bits[role], stated)
     if wide:
-        bits = {role: np.where(b == _NARROW, 2.0 * _NARROW, b) for role, b in bits.items()}
+        for role in ("input_bits", "output_bits"):
+            bits[role] = np.where(bits[role] == _NARROW, 2.0 * _NARROW, bits[role])
     for array in bits.values():
         array.setflags(write=False)
     return replace(

@@ -74,8 +74,13 @@ class PrecisionRule(Record):
     Attributes:
         arithmetic: the format that products of a family are asked for in.
         weight, read, write: stored bits per floating-point element by family, and by role.
+        fusion: which operators become one kernel, in place of the software's own rules.
+        packed: whether a model in it was prepared ahead of all runs: its weights are packed, and
+            its activations are in the kernels' layout.
     """
 
+    fusion: tuple[str, ...] | None = None
+    packed: bool = False
     arithmetic: Mapping[str, str] = Field(default_factory=dict)
     weight: Mapping[str, float] = Field(default_factory=dict)
     read: Mapping[str, float] = Field(default_factory=dict)
@@ -123,7 +128,8 @@ class Software(Record):
             those not listed; all where absent. Products in others run in the next wider one.
         precision: what a precision means in it, where that differs from the general meaning
             (:mod:`perfmodel.vocabulary.precision`).
-        widens: whether 16-bit storage is 32-bit storage on a CPU without arithmetic in that format.
+        widens: whether activations of 16 bits are stored in 32 on a CPU without arithmetic in
+            16 bits.
         launch: time on the critical path to launch one kernel, by operator family; ``default`` for
             those not listed.
         efficiency: share of the rate that an engine of the core can reach, by family, in tables for
@@ -150,6 +156,7 @@ class Software(Record):
             absent where operands stay where the kernel wants them.
         packing: how often the second operand of a product of several rows passes through memory for
             being copied into the kernel's layout on every call; absent where that is done once.
+        packing_bandwidth: of one thread that copies weights so; absent where the memory limits.
         relayout: operations on each element that a convolution of the kernel library reads or
             writes, to bring it into that library's layout and back; absent where that is done once.
         conversion: operations on each element of a kernel without products, to bring it from a
@@ -184,6 +191,7 @@ class Software(Record):
     moving: BytesPerCycle | None = None
     touching: Bandwidth | None = None
     packing: Factor | None = None
+    packing_bandwidth: Bandwidth | None = None
     relayout: Factor | None = None
     conversion: Factor | None = None
     native_convolution: NativeConvolution | None = None
@@ -194,13 +202,9 @@ class Software(Record):
         _known(("launch",), self.launch, ("default", *families.FAMILIES))
         if "default" not in self.launch:
             raise fault_at(("launch", "default"), "missing", "one for all other families")
-        for rule in self.fusion:
-            if rule not in RULES:
-                raise fault_at(
-                    ("fusion",),
-                    f"unknown rule {rule!r}{nearest(rule, RULES)}",
-                    f"rules out of {', '.join(RULES)}",
-                )
+        _fusable(("fusion",), self.fusion)
+        for name, own in self.precision.items():
+            _fusable(("precision", name, "fusion"), own.fusion or ())
         for key, beside in self.beside.items():
             _known(("beside", key), beside, families.FAMILIES)
         _known(("formats",), self.formats, ("default", *families.GEMM_FAMILIES))
@@ -229,6 +233,11 @@ class Software(Record):
         found = dict(settable(self, f"{PREFIX}.{self.id}"))
         return {path: found[path] for path in self.figures()}
 
+    def rules(self, precision: str) -> tuple[str, ...]:
+        """Return which operators become one kernel in a precision."""
+        own = self.precision.get(precision)
+        return self.fusion if own is None or own.fusion is None else own.fusion
+
     def overlaid(self, tree: Mapping[str, Any], file: str) -> Software:
         """Return this description with the figures of ``tree`` in place of its own.
 
@@ -242,6 +251,16 @@ class Software(Record):
         if not tree:
             return self
         return validated(Software, merged(tree_of(self), tree), Origin(file, {}))
+
+
+def _fusable(path: tuple[str, ...], rules: tuple[str, ...]) -> None:
+    for rule in rules:
+        if rule not in RULES:
+            raise fault_at(
+                path,
+                f"unknown rule {rule!r}{nearest(rule, RULES)}",
+                f"rules out of {', '.join(RULES)}",
+            )
 
 
 def _known(path: tuple[str, ...], table: Mapping[str, object], known: tuple[str, ...]) -> None:

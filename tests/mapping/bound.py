@@ -21,9 +21,9 @@ _FULL = load_software("eager")
 EAGER = _FULL.model_copy(
     update={
         "threads": "best",
-        **dict.fromkeys(("join", "grain", "stragglers", "touching", "moving")),
+        **dict.fromkeys(("join", "grain", "stragglers", "touching", "moving", "packing_bandwidth")),
         "efficiency": {
-            "any": {"pooling": _FULL.efficiency["any"]["pooling"]},
+            "vector": _FULL.efficiency["vector"],
             "bf16": _FULL.efficiency["bf16"],
         },
     }

@@ -49,19 +49,51 @@ def overhead_us(workload: Workload, cpu: object = "epyc_9654", software: Any = E
 
 
 def test_weights_are_packed_on_every_eager_call_with_several_rows() -> None:
-    machine = load_machine("epyc_9654")
-    dispatch_us, times = 5.2, 3
-    bandwidth = machine.sustained_bandwidth
+    assert EAGER.packing is not None
+    bandwidth = load_machine("epyc_9654").sustained_bandwidth
     # 64 MB of weights, cold: from memory, at what all cores draw.
+    dispatch_us, times = 5.2, EAGER.packing.typical
     expected = dispatch_us + times * 4096 * 4096 * 4 / bandwidth * 1e6
     assert overhead_us(layer(64, 4096, 4096)) == pytest.approx(expected)
     assert overhead_us(layer(1, 4096, 4096)) == pytest.approx(dispatch_us)
     assert overhead_us(layer(64, 4096, 4096), software="ideal") == pytest.approx(1.5)
 
 
+def test_packing_takes_as_long_however_many_instances_share_the_memory() -> None:
+    """The threads of an instance copy, so that a share of the memory makes them no slower."""
+    eager, whole = load_software("eager"), load_machine("epyc_9654")
+    assert eager.packing is not None
+    assert eager.packing_bandwidth is not None
+    half = whole.with_values({"memory.sustained": whole.memory.sustained.typical / 2})
+    weights, other = layer(64, 4096, 4096), eager.model_copy(update={"packing": None})
+    copied = eager.packing.typical * 4096 * 4096 * 4 / (96 * eager.packing_bandwidth.typical) * 1e6
+    for cpu in (whole, half):
+        packing = overhead_us(weights, cpu, eager) - overhead_us(weights, cpu, other)
+        assert packing == pytest.approx(copied)
+
+
+def test_a_model_that_was_quantised_ahead_is_neither_packed_nor_laid_out_anew() -> None:
+    eager = load_software("eager")
+    rule = eager.precision["int8"]
+    assert rule.packed
+    unprepared = rule.model_copy(update={"packed": False})
+    table = {**eager.precision, "int8": unprepared}
+    other = eager.model_copy(update={"precision": table})
+    b = Builder()
+    b.linear(b.input(64 * 4096), 64, 4096, 4096)
+    prepared, packing = (
+        estimate(b.workload(), "epyc_9654", "int8", software=s).latency_ms for s in (eager, other)
+    )
+    assert eager.packing is not None
+    assert eager.packing_bandwidth is not None
+    copied = eager.packing.typical * 4096 * 4096 / (96 * eager.packing_bandwidth.typical) * 1e3
+    assert packing - prepared == pytest.approx(copied, rel=1e-6)
+
+
 def test_the_second_activation_of_a_product_is_packed_too() -> None:
     wide, tall = overhead_us(product(64, 8192, 512)), overhead_us(product(8192, 64, 512))
-    assert wide > 5 * tall
+    dispatch = 1.2
+    assert wide - dispatch > 5 * (tall - dispatch)
 
 
 def test_outputs_that_are_mapped_anew_fault_when_written() -> None:
@@ -121,5 +153,5 @@ def test_an_eager_runtime_says_what_it_copies() -> None:
     eager, compiled = load_software("eager"), load_software("ideal")
     assert eager.packing is not None
     assert eager.fresh_output is not None
-    assert (eager.packing.typical, eager.fresh_output.threshold.typical) == (3, 32 * 2**20)
+    assert (eager.packing.typical, eager.fresh_output.threshold.typical) == (2, 32 * 2**20)
     assert (compiled.packing, compiled.fresh_output) == (None, None)

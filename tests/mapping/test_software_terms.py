@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from perfmodel.figures.figure import Figure
 from perfmodel.machine import Machine, load_machine
@@ -201,6 +202,9 @@ def test_16_bit_storage_is_widened_where_nothing_calculates_in_it(cpu: str, bits
     found = effective(int8, software(widens=True), machine)
     assert found.output_bits[f.CODE[f.NORM]] == bits
     assert found.weight_bits[f.CODE[f.LINEAR]] == 8
+    # Weights are widened in the registers: memory holds them as they were asked for.
+    half = effective(get_precision("fp16"), software(widens=True), machine)
+    assert half.weight_bits[f.CODE[f.LINEAR]] == 16
     assert effective(int8, software(), machine) is int8
 
 
@@ -291,3 +295,15 @@ def test_every_figure_of_a_software_varies_as_one_at_a_time(name: str) -> None:
                 found = estimate(workload, "epyc_9654", precision, software=changed)
                 alone.append(found.latency_ms)
             np.testing.assert_allclose(swept, alone, rtol=1e-12, err_msg=path)
+
+
+def test_a_precision_may_have_fusion_rules_of_its_own() -> None:
+    b = Builder()
+    hidden = b.linear(b.input(64 * 64), 64, 64, 64)
+    b.kernel("relu", f.ACTIVATION, [hidden], elements=64 * 64, vector_ops=64 * 64)
+    workload = b.workload()
+    chosen = software(precision={"int8": {"fusion": ["linear_activation"]}})
+    assert len(estimate(workload, EPYC, "fp32", software=chosen).kernels) == 2
+    assert len(estimate(workload, EPYC, "int8", software=chosen).kernels) == 1
+    with pytest.raises(ValidationError, match="unknown rule 'linear_activatoin'"):
+        software(precision={"int8": {"fusion": ["linear_activatoin"]}})
