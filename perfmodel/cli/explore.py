@@ -79,6 +79,8 @@ def explore(
 
     if Path(space).is_dir():
         results = open_results(space)
+    elif not Path(space).exists():
+        raise PerfmodelError(f"{space}: no such file, and no folder of results")
     elif output is None:
         raise PerfmodelError("--output: say in which folder results go")
     else:
@@ -93,7 +95,15 @@ def explore(
                 tell=tell,
             )
     front = results.front(minimise, maximise)
-    show(format, lambda: front, lambda: [_facts(results), _front(results, front), _moves(results)])
+    objectives = (
+        results.minimise if minimise is None else minimise,
+        results.maximise if maximise is None else maximise,
+    )
+    show(
+        format,
+        lambda: front,
+        lambda: [_facts(results), _front(results, front, *objectives), *_moves(results)],
+    )
     if len(front) > _SHOWN and format in ("table", "markdown"):
         note(f"{len(front) - _SHOWN} more rows of the front: --format json or csv")
 
@@ -129,16 +139,19 @@ def _facts(results: Results) -> Facts:
     return Facts([("results", str(results.folder)), ("space", kept)])
 
 
-def _front(results: Results, front: Sequence[Mapping[str, Any]]) -> Table:
-    cell = ("model", "cpu", "software", "precision", "batch")
-    varying = [name for name in cell if len({row[name] for row in front}) > 1]
-    objectives = [*results.minimise, *results.maximise]
-    numbers = list(dict.fromkeys([*objectives, *results.figures]))
+def _front(
+    results: Results,
+    front: Sequence[Mapping[str, Any]],
+    minimise: Sequence[str],
+    maximise: Sequence[str],
+) -> Table:
+    numbers = list(dict.fromkeys([*minimise, *maximise, *results.figures]))
+    varying = results.varying
     table = Table(
         [*(Column(name, "left") for name in varying), *(Column(n) for n in numbers)],
         title="Pareto front",
         caption="Figures are in SI units. Low is good: "
-        f"{', '.join(results.minimise) or '-'}; high: {', '.join(results.maximise) or '-'}.",
+        f"{', '.join(minimise) or '-'}; high: {', '.join(maximise) or '-'}.",
     )
     for row in front[:_SHOWN]:
         table.add(
@@ -148,12 +161,15 @@ def _front(results: Results, front: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _moves(results: Results) -> Table:
+def _moves(results: Results) -> Iterator[Table]:
+    moved = results.tornado()
+    if not moved:
+        return
     table = Table(
         [Column("figure", "left"), Column("low"), Column("high"), Column("high/low")],
         title="What moves the latency",
         caption="Median latency in ms where the figure is in its lowest and its highest tenth.",
     )
-    for figure, low, high in results.tornado():
+    for figure, low, high in moved:
         table.add(figure, significant(low), significant(high), f"{high / low:.3f}")
-    return table
+    yield table

@@ -12,17 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.errors import NotInstalled
+from perfmodel.errors import NotInstalled, PerfmodelError
 from perfmodel.exploration.expressions import Expression
-from perfmodel.exploration.space import Drawn, variant_values
+from perfmodel.exploration.space import RESULTS, Drawn, variant_values
 from perfmodel.machine import Machine
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.scenario import Scenario
 from perfmodel.workload.workload import Workload
-
-#: Columns that every row has after those of its cell and its figures.
-RESULTS = ("latency_ms", "throughput_fps", "tokens_per_s", "fps_per_watt")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +50,7 @@ def columns(work: Work, start: int, stop: int) -> dict[str, Any]:
     Raises:
         UnknownName: an expression of a column that is not there.
         MachineError: a value that a figure cannot have.
+        PerfmodelError: an expression without a finite value.
     """
     values = variant_values(work.grid, work.drawn, work.samples, work.seed, start, stop)
     count = stop - start
@@ -63,13 +61,8 @@ def columns(work: Work, start: int, stop: int) -> dict[str, Any]:
     rate = work.workload.batch / latency * 1e3
     tokens = work.workload.tokens if work.workload.phase else 0
     rating = values.get("power.tdp", work.machine.power.tdp.typical)
-    found: dict[str, Any] = {
-        **values,
-        "latency_ms": latency,
-        "throughput_fps": rate,
-        "tokens_per_s": rate * tokens,
-        "fps_per_watt": rate / rating,
-    }
+    results = (latency, rate, rate * tokens, rate / rating)
+    found: dict[str, Any] = {**values, **dict(zip(RESULTS, results, strict=True))}
     typical = {path: figure.typical for path, figure in work.machine.figures().items()}
     for name, expression in work.derived.items():
         known = {**typical, "batch": float(work.workload.batch), **found}
@@ -78,7 +71,16 @@ def columns(work: Work, start: int, stop: int) -> dict[str, Any]:
     kept = np.ones(count, bool)
     for constraint in work.constraints:
         kept &= np.broadcast_to(np.asarray(constraint.value(known), bool), (count,))
-    return {name: np.asarray(column)[kept] for name, column in found.items()}
+    found = {name: np.asarray(column)[kept] for name, column in found.items()}
+    for name, expression in work.derived.items():
+        faults = np.flatnonzero(~np.isfinite(found[name]))
+        if len(faults):
+            at = ", ".join(f"{path} {found[path][faults[0]]:g}" for path in values)
+            raise PerfmodelError(
+                f"{name} = {expression.text!r} has no finite value{at and f' at {at}'}: leave such "
+                "points out by a constraint"
+            )
+    return found
 
 
 def parquet(work: Work, start: int, stop: int) -> bytes:

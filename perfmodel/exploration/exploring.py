@@ -16,9 +16,9 @@ from perfmodel._files import write_atomically
 from perfmodel._version import __version__
 from perfmodel.errors import NotInstalled, PerfmodelError
 from perfmodel.exploration import chunks
-from perfmodel.exploration.chunks import RESULTS, Work
+from perfmodel.exploration.chunks import Work
 from perfmodel.exploration.results import MANIFEST, Results, open_results
-from perfmodel.exploration.space import Cell, Space, check_columns, read_space
+from perfmodel.exploration.space import RESULTS, Cell, Space, check_columns, read_space
 from perfmodel.machine import load_machine
 from perfmodel.resolve import resolve_model
 
@@ -79,9 +79,12 @@ def explore(
     # Faults of expressions and objectives show before anything is written.
     first = next(iter(work.values()))
     probed = time.perf_counter()
-    found = chunks.columns(first, 0, min(_PROBE, space.variants(space.cells[0])))
-    seconds = (time.perf_counter() - probed) / len(found["latency_ms"] if len(found) else [1])
-    check_columns(space, [*first.cell, *found])
+    count = min(_PROBE, space.variants(space.cells[0]))
+    found = chunks.columns(first, 0, count)
+    seconds = (time.perf_counter() - probed) / count
+    check_columns(space, list(found))
+    for each in work.values():
+        chunks.columns(each, 0, 1)
     if space.points > FREE and not yes:
         raise PerfmodelError(
             f"{space.points:,} points take some {_duration(space.points * seconds)} on one core: "
@@ -159,7 +162,12 @@ def _prepare(folder: Path, space: Space, resume: bool) -> None:
     """Make the folder this space's, or refuse it."""
     manifest = folder / MANIFEST
     if manifest.exists():
-        stated = json.loads(manifest.read_text(encoding="utf-8"))
+        try:
+            stated = json.loads(manifest.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            stated = None
+        if not isinstance(stated, dict):
+            raise PerfmodelError(f"{manifest}: cannot be read; choose another folder")
         if stated.get("digest") != space.digest or stated.get("version") != __version__:
             raise PerfmodelError(
                 f"{folder}: holds results of another space, catalogue or version; choose another "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -78,7 +79,8 @@ class Expression:
     def _value(self, node: ast.expr, columns: Mapping[str, Any]) -> Any:
         match node:
             case ast.Constant(value=value):
-                return value
+                # As a float: powers of integers have no bound, and none of negative ones.
+                return np.float64(value)
             case ast.Name() | ast.Attribute():
                 return columns[_dotted(node) or ""]
             case ast.BinOp(left=left, op=op, right=right):
@@ -103,7 +105,8 @@ class Expression:
         """Yield the columns below ``node``; refuse what is no arithmetic."""
         match node:
             case ast.Constant(value=value) if isinstance(value, (int, float)):
-                return
+                if not abs(value) <= sys.float_info.max:
+                    raise self._refused("holds a number that is too large")
             case ast.Name() | ast.Attribute():
                 if (name := _dotted(node)) is None:
                     raise self._refused("names no column")

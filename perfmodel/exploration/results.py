@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.exploration.chunks import arrow
+from perfmodel.exploration.space import CELL
 from perfmodel.mapping.roofline import FloatArray
 
 #: The file that says what a folder holds.
@@ -33,6 +35,8 @@ class Results:
         columns: everything a row has, but for its cell.
         minimise, maximise: what the space says is good.
         points: of the whole space.
+        varying: what distinguishes its cells: of model, CPU, software, precision and batch, those
+            that have several values.
     """
 
     folder: Path
@@ -41,19 +45,21 @@ class Results:
     minimise: tuple[str, ...]
     maximise: tuple[str, ...]
     points: int
+    varying: tuple[str, ...]
     files: tuple[Path, ...] = field(repr=False)
 
     @property
     def rows(self) -> int:
         """Return the rows within the constraints."""
         _, pq = arrow()
-        return sum(pq.read_metadata(file).num_rows for file in self.files)
+        return sum(_read(file, pq.read_metadata).num_rows for file in self.files)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
         """Yield one :class:`pyarrow.Table` for each file, in the order of the space."""
         _, pq = arrow()
         for file in self.files:
-            yield pq.read_table(file, columns=None if columns is None else list(columns))
+            wanted = None if columns is None else list(columns)
+            yield _read(file, functools.partial(pq.read_table, columns=wanted))
 
     def to_pandas(self) -> Any:
         """Return every row as one data frame: as large as the results."""
@@ -70,9 +76,12 @@ class Results:
 
         Raises:
             UnknownName: a column that is not there.
+            PerfmodelError: no objective at all.
         """
         low = self.minimise if minimise is None else tuple(minimise)
         high = self.maximise if maximise is None else tuple(maximise)
+        if not (low or high):
+            raise PerfmodelError("nothing to minimise or maximise: name a column")
         for name in (*low, *high):
             if name not in self.columns:
                 raise UnknownName("column to minimise or maximise", name, self.columns)
@@ -107,7 +116,7 @@ class Results:
                 float(np.median(wanted[values >= high])),
             )
             found.append((figure, *ends))
-        return sorted(found, key=lambda row: -abs(np.log(row[2] / row[1])))
+        return sorted(found, key=lambda row: -abs(row[2] - row[1]))
 
     def _pairs(self, figure: str, column: str) -> tuple[FloatArray, FloatArray]:
         pairs = [
@@ -122,11 +131,14 @@ class Results:
     def leaders(self, x: str, y: str, column: str = "latency_ms") -> list[Row]:
         """Return which CPU has the least of a column at each pair of values of two figures.
 
-        The median over everything else counts. Raises UnknownName for a figure that does not vary.
+        The median over everything else counts. Raises UnknownName for a figure that does not vary,
+        and for a column that is not there.
         """
         for name in (x, y):
             if name not in self.figures:
                 raise UnknownName("figure", name, self.figures)
+        if column not in self.columns:
+            raise UnknownName("column", column, self.columns)
         groups: dict[tuple[float, float], dict[str, list[float]]] = {}
         for table in self.tables(["cpu", x, y, column]):
             columns = (table.column(name).to_pylist() for name in (x, y, "cpu", column))
@@ -136,7 +148,7 @@ class Results:
         for (at_x, at_y), by_cpu in sorted(groups.items()):
             medians = {cpu: float(np.median(values)) for cpu, values in by_cpu.items()}
             first, *others = sorted(medians, key=lambda cpu: medians[cpu])
-            lead = medians[others[0]] / medians[first] if others else None
+            lead = medians[others[0]] / medians[first] if others and medians[first] else None
             rows.append({x: at_x, y: at_y, "cpu": first, column: medians[first], "lead": lead})
         return rows
 
@@ -162,10 +174,22 @@ def open_results(folder: str | os.PathLike[str]) -> Results:
             minimise=tuple(stated["minimise"]),
             maximise=tuple(stated["maximise"]),
             points=int(stated["points"]),
+            varying=tuple(
+                name for name in CELL if len({cell[name] for cell in stated["cells"]}) > 1
+            ),
             files=tuple(sorted(path.glob("part-*.parquet"))),
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise PerfmodelError(f"{path}: holds no results of perfmodel explore") from None
+
+
+def _read(file: Path, read: Callable[[Path], Any]) -> Any:
+    try:
+        return read(file)
+    except (OSError, ValueError):
+        raise PerfmodelError(
+            f"{file}: cannot be read; delete it, and explore that space again with --resume"
+        ) from None
 
 
 def non_dominated(scores: FloatArray) -> npt.NDArray[np.bool_]:

@@ -16,10 +16,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import Field, StrictInt
+from pydantic import Discriminator, Field, StrictFloat, StrictInt, Tag
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, UnknownName
@@ -36,10 +36,17 @@ from perfmodel.software.schema import PREFIX
 
 #: Samples that are drawn together: a Latin hypercube each, so that none is larger than memory.
 BLOCK: Final = 8192
-#: Points of a range on a grid.
+#: Points of a range on a grid, and the most.
 _STEPS: Final = 10
+_MOST_STEPS: Final = 100_000
+#: Figures that count something whose lowest and highest values are tried together.
+_CORNERS: Final = 6
 
-Number = StrictInt | float | str
+#: Columns that the rows of a cell share, and those of every row after its figures.
+CELL: Final = ("model", "cpu", "software", "precision", "batch")
+RESULTS: Final = ("latency_ms", "throughput_fps", "tokens_per_s", "fps_per_watt")
+
+Number = StrictInt | StrictFloat | str
 
 
 class Range(Record):
@@ -51,25 +58,36 @@ class Range(Record):
 
     low: Number
     high: Number
-    count: StrictInt = Field(default=_STEPS, ge=2)
+    count: StrictInt = Field(default=_STEPS, ge=2, le=_MOST_STEPS)
     scale: Literal["linear", "log"] = "linear"
+
+
+def _form(stated: Any) -> str:
+    return "range" if isinstance(stated, (Mapping, Range)) else "list"
+
+
+#: Told apart before it is read, so that an error is of the form that was meant.
+Crossed = Annotated[
+    Annotated[tuple[Number, ...], Tag("list")] | Annotated[Range, Tag("range")],
+    Discriminator(_form),
+]
 
 
 class _File(Record):
     models: tuple[str, ...] = Field(min_length=1)
     cpus: tuple[str, ...] = Field(min_length=1)
-    software: tuple[str, ...] = ("openvino",)
-    precisions: tuple[str, ...] = ("int8",)
-    batches: tuple[StrictInt, ...] = (1,)
+    software: tuple[str, ...] = Field(default=("openvino",), min_length=1)
+    precisions: tuple[str, ...] = Field(default=("int8",), min_length=1)
+    batches: tuple[StrictInt, ...] = Field(default=(1,), min_length=1)
     phase: str | None = None
     tokens: StrictInt | None = None
     context: StrictInt | None = None
     state: str = "steady"
-    figures: Mapping[str, tuple[Number, ...] | Range] = Field(default_factory=dict)
+    figures: Mapping[str, Crossed] = Field(default_factory=dict)
     sampled: Mapping[str, Range] = Field(default_factory=dict)
     file_ranges: bool = False
     samples: StrictInt = Field(default=1000, ge=1)
-    seed: StrictInt = 0
+    seed: StrictInt = Field(default=0, ge=0)
     derived: Mapping[str, str] = Field(default_factory=dict)
     constraints: tuple[str, ...] = ()
     minimise: tuple[str, ...] = ("latency_ms",)
@@ -226,14 +244,19 @@ def read_space(given: str | os.PathLike[str] | Mapping[str, Any]) -> Space:
     drawn: dict[str, tuple[Drawn, ...]] = {}
     for cpu, machine in machines.items():
         expected = _expected(machine, cells[0].scenario)
+        for other in {cell.scenario.loaded.id: cell.scenario for cell in cells}.values():
+            known = _expected(machine, other)
+            for path in (*file.figures, *file.sampled):
+                _check_path(path, known, machine, other)
         grid = {
-            path: _grid(stated, _of(path, expected, machine), f"{shown}: {path}")
+            path: _grid(stated, expected[path], f"{shown}: {path}")
             for path, stated in file.figures.items()
         }
         drawn[cpu] = tuple(
-            _drawn(path, stated, _of(path, expected, machine), f"{shown}: {path}")
+            _drawn(path, stated, expected[path], f"{shown}: {path}")
             for path, stated in file.sampled.items()
         )
+        _check_corners(machine, grid, drawn[cpu], expected)
         if file.file_ranges:
             taken = {*grid, *file.sampled}
             drawn[cpu] += tuple(
@@ -244,6 +267,12 @@ def read_space(given: str | os.PathLike[str] | Mapping[str, Any]) -> Space:
                 and not path.startswith(("power.", "price."))
                 and path in expected
             )
+    if not (file.minimise or file.maximise):
+        raise MachineError(f"{shown}: nothing to minimise or maximise: name a column")
+    columns = {*CELL, *RESULTS, *grid, *(each.path for of in drawn.values() for each in of)}
+    for name in file.derived:
+        if name in columns:
+            raise MachineError(f"{shown}: derived.{name} is a column already: choose another name")
     return Space(
         cells=cells,
         grid=grid,
@@ -283,12 +312,27 @@ def _expected(machine: Machine, scenario: Scenario) -> dict[str, Expect]:
     }
 
 
-def _of(path: str, expected: Mapping[str, Expect], machine: Machine) -> Expect:
+def _check_path(path: str, expected: Mapping[str, Expect], machine: Machine, run: Scenario) -> None:
     if path not in expected:
-        raise UnknownName(f"figure of {machine.id}", path, expected)
+        whose = run.loaded.id if path.startswith(f"{PREFIX}.") else machine.id
+        raise UnknownName(f"figure of {whose}", path, expected)
     if path.startswith(("price.", "memory.capacity")):
         raise MachineError(f"{machine.id}: {path} moves no time: leave it out, or derive from it")
-    return expected[path]
+
+
+def _check_corners(
+    machine: Machine,
+    grid: Mapping[str, FloatArray],
+    drawn: Sequence[Drawn],
+    expected: Mapping[str, Expect],
+) -> None:
+    """Raise MachineError where the ends of what counts, such as cores and caches, do not fit."""
+    ends = {path: {float(values.min()), float(values.max())} for path, values in grid.items()}
+    ends |= {each.path: {each.low, each.high} for each in drawn}
+    counts = [path for path in ends if expected[path].kind == "count"][:_CORNERS]
+    own = [path for path in counts if path in machine.settable()]
+    for corner in itertools.product(*(ends[path] for path in own)):
+        machine.with_values(dict(zip(own, corner, strict=True)))
 
 
 def _grid(stated: tuple[Number, ...] | Range, expect: Expect, shown: str) -> FloatArray:

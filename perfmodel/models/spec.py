@@ -109,7 +109,7 @@ class ModelSpec:
         if phase is not None and phase not in self.phases:
             raise PerfmodelError(
                 f"{self.name} has no {phase} phase: it takes its input at once and generates no "
-                "tokens; leave the phase out"
+                "tokens; leave the phase (or --output) out"
             )
         if phase is None and self.phases:
             phase = self.phases[0]

@@ -168,9 +168,64 @@ def test_what_is_wrong_shows_before_anything_is_written(
     for change in ({"minimise": ["latncy_ms"]}, {"derived": {"x": "cores.cuont * 2"}}):
         with pytest.raises(UnknownName):
             explore(space | change, folder)
+    for change, expected in (
+        ({"minimise": ["cpu"]}, "unknown column"),
+        (
+            {"derived": {"x": "log(latency_ms - 1e9)"}, "constraints": []},
+            r"x = .* no finite value at cores\.count 16",
+        ),
+    ):
+        with pytest.raises(PerfmodelError, match=expected):
+            explore(space | change, folder)
     with pytest.raises(PerfmodelError, match=r"points take some .* days .*--yes"):
         explore(space | {"samples": 10**12}, folder)
     assert not folder.exists()
+    with pytest.raises(PerfmodelError, match="holds no results"):
+        open_results(tmp_path)
+
+
+def test_constraints_that_nothing_meets_leave_an_empty_result(
+    space: dict[str, Any], tmp_path: Path
+) -> None:
+    results = explore(space | {"constraints": ["latency_ms < 0"]}, tmp_path / "results")
+    assert results.rows == 0
+    assert results.front() == []
+    assert results.tornado() == []
+
+
+def test_a_constraint_keeps_points_out_whose_derived_figures_are_not_finite(
+    space: dict[str, Any], tmp_path: Path
+) -> None:
+    change = {
+        "derived": {"spare": "log(cores.count - 16)", "power": "2 ** -1 * cores.count"},
+        "constraints": ["cores.count > 16"],
+    }
+    table = explore(space | change, tmp_path / "results").to_pandas()
+    assert np.allclose(table["spare"], np.log(32))
+    assert np.allclose(table["power"], 24)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"not a table"])
+def test_a_file_that_was_cut_is_named(
+    space: dict[str, Any], tmp_path: Path, content: bytes
+) -> None:
+    folder = tmp_path / "results"
+    results = explore(space, folder)
+    results.files[0].write_bytes(content)
+    for read in (lambda: results.rows, results.front, results.tornado):
+        with pytest.raises(PerfmodelError, match=f"{results.files[0].name}: cannot be read"):
+            read()
+    results.files[0].unlink()
+    assert explore(space, folder, resume=True).rows == 480
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{"])
+def test_a_manifest_that_was_cut_is_named(
+    space: dict[str, Any], tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "space.json").write_text(content)
+    with pytest.raises(PerfmodelError, match=r"space\.json: cannot be read"):
+        explore(space, tmp_path, resume=True)
     with pytest.raises(PerfmodelError, match="holds no results"):
         open_results(tmp_path)
 
@@ -236,6 +291,17 @@ def test_a_tornado_has_what_moves_most_first(results: Results) -> None:
     # The rating moves no time.
     by_name = {name: (low, high) for name, low, high in rows}
     assert by_name["power.tdp"][0] == by_name["power.tdp"][1]
+
+
+def test_a_column_that_is_nought_has_leaders_and_a_tornado(results: Results) -> None:
+    """Of a model that generates nothing, tokens per second are."""
+    assert {row[1:] for row in results.tornado("tokens_per_s")} == {(0.0, 0.0)}
+    rows = results.leaders("cores.count", "power.tdp", "tokens_per_s")
+    assert {row["lead"] for row in rows} == {None}
+    with pytest.raises(UnknownName, match="fps_per_watt"):
+        results.leaders("cores.count", "power.tdp", "fps_per_wat")
+    with pytest.raises(PerfmodelError, match="nothing to minimise"):
+        results.front([], [])
 
 
 def test_leaders_are_the_fastest_cpu_at_each_pair(results: Results) -> None:

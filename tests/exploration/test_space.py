@@ -67,7 +67,7 @@ def test_counts_are_whole_and_logarithmic_steps_are_equal_factors() -> None:
         SPACE
         | {
             "figures": {
-                "cores.count": {"low": 8, "high": 96, "count": 7},
+                "cores.count": {"low": 16, "high": 96, "count": 7},
                 "cache.l3": {"low": "64 MiB", "high": "1 GiB", "count": 5, "scale": "log"},
             }
         }
@@ -100,6 +100,30 @@ def test_the_digest_is_of_all_that_decides_the_points() -> None:
         ({"constraints": ["import os"]}, "arithmetic"),
         ({"samples": 0}, "samples"),
         ({"batches": [0]}, "batch"),
+        ({"batches": []}, "batches: .*at least one"),
+        ({"precisions": []}, "precisions: .*at least one"),
+        ({"software": []}, "software: .*at least one"),
+        ({"seed": -1}, "seed: -1"),
+        ({"figures": {"cores.count": {"low": 8, "high": 64, "count": 1}}}, "count: 1; expected"),
+        (
+            {"figures": {"cache.l3": {"low": "1 MiB", "high": "1 GiB", "count": 10**12}}},
+            "count: 10",
+        ),
+        ({"figures": {"cache.l1d": [True]}}, "True"),
+        # Twelve domains of a cache need as many cores, whichever value of the list is first.
+        ({"figures": {"cores.count": [64, 8]}}, "12 domains for 8 cores"),
+        (
+            {"figures": {}, "sampled": {"cores.count": {"low": 8, "high": 64}}},
+            "domains for 8 cores",
+        ),
+        # A figure of one software, in a space that has two.
+        (
+            {"software": ["openvino", "eager"], "figures": {"software.openvino.join": ["1 us"]}},
+            "figure of eager",
+        ),
+        ({"derived": {"latency_ms": "1"}}, "derived.latency_ms is a column already"),
+        ({"derived": {"cores.count": "1"}}, "derived.cores.count is a column already"),
+        ({"minimise": []}, "nothing to minimise"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(change: dict[str, Any], expected: str) -> None:
