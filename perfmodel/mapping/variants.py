@@ -151,7 +151,7 @@ def _latencies(
         cores = _best_counts(
             pilots.times(table, run.loaded, run.state, alone=not run.several).cores
         )
-    tried = mapper_for(machine).cores if cores is None else len(cores)
+    tried = len(mapper_for(machine).candidates(run.loaded) if cores is None else cores)
     step = max(1, _CHUNK_ELEMENTS // (tried * max(1, len(table.family))))
     milliseconds = np.empty(count)
     for start in range(0, count, step):
