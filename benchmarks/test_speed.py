@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 from typing import Any, Final
 
 import numpy as np
@@ -20,10 +21,15 @@ import pytest
 from benchmarks.support.cpus import AMD, CPUS
 from benchmarks.support.ledger import Hold, seconds
 from perfmodel import estimate, load_machine, published
+from perfmodel.exploration import explore, read_space
+from perfmodel.exploration.space import Space
 from perfmodel.mapping.columns import columns
+from perfmodel.mapping.estimation import prepare
+from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.models import zoo
 from perfmodel.ranking import rank
+from perfmodel.resolve import resolve_model
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.fusion import fuse
 from perfmodel.workload.workload import Workload
@@ -129,19 +135,7 @@ def test_machine_variants_against_bare_arithmetic(benchmark: Any, hold: Hold) ->
         )
     }
     kernels = len(columns(fuse(workload), get_precision("int8")).family)
-    cores = np.arange(1.0, machine.cores.count.typical + 1)[:, None]
-    step = 80_000 // (kernels * len(cores))
-    rate = rng.uniform(1e9, 2e9, (step, 1, kernels))
-    tiles, tile_work, vector, moved = rng.uniform(100, 1e4, (4, kernels))
-
-    def bare() -> None:
-        for _ in range(0, 10_000, step):
-            compute = np.ceil(tiles / cores) * tile_work / rate + np.ceil(vector / cores) / rate
-            bandwidth = np.minimum(cores * rate, 1e11)
-            memory = moved / bandwidth + moved / bandwidth + moved / bandwidth
-            overhead = 1e-6 + 1e-6 * np.log2(cores) * rate[..., :1]
-            (np.maximum(compute, memory) + overhead).min(axis=-2).sum(axis=-1)
-
+    bare = bare_arithmetic(kernels, machine.cores.count.typical, 10_000)
     times: list[float] = []
     plain: list[float] = []
 
@@ -152,6 +146,80 @@ def test_machine_variants_against_bare_arithmetic(benchmark: Any, hold: Hold) ->
 
     benchmark.pedantic(variants, setup=lambda: plain.append(seconds(bare)), rounds=3)
     hold("10,000 machine variants / bare arithmetic", min(times) / min(plain), 3, "x", limit=6)
+
+
+def bare_arithmetic(kernels: int, cores: float, variants: int) -> Callable[[], None]:
+    """The formula at every core count of every kernel, on arrays that are ready, and no more."""
+    rng = np.random.default_rng(1)
+    counts = np.arange(1.0, cores + 1)[:, None]
+    step = max(1, 80_000 // (kernels * len(counts)))
+    rate = rng.uniform(1e9, 2e9, (step, 1, kernels))
+    tiles, tile_work, vector, moved = rng.uniform(100, 1e4, (4, kernels))
+
+    def bare() -> None:
+        for _ in range(0, variants, step):
+            compute = np.ceil(tiles / counts) * tile_work / rate + np.ceil(vector / counts) / rate
+            bandwidth = np.minimum(counts * rate, 1e11)
+            memory = moved / bandwidth + moved / bandwidth + moved / bandwidth
+            overhead = 1e-6 + 1e-6 * np.log2(counts) * rate[..., :1]
+            (np.maximum(compute, memory) + overhead).min(axis=-2).sum(axis=-1)
+
+    return bare
+
+
+# -- exploring -----------------------------------------------------------------------------------
+
+#: What is explored: models by the phase that they run, and one figure of each kind.
+EXPLORED: Final = {"resnet50": None, "vit_l_16": None, "llama_7b": "decode"}
+SAMPLED: Final = {
+    "memory.sustained": {"low": 0.6, "high": 0.9},
+    "clock.sustained": {"low": "2 GHz", "high": "2.6 GHz"},
+    "core.cache_bandwidth.l2": {"low": "20 B/cycle", "high": "40 B/cycle"},
+}
+
+
+@pytest.mark.parametrize(("software", "samples"), [("openvino", 11_112), ("ideal", 2_224)])
+def test_exploring(software: str, samples: int, benchmark: Any, hold: Hold, tmp_path: Path) -> None:
+    """Three models on three CPUs, from the space to its Parquet files: CPU time, of two cores.
+
+    OpenVINO runs every kernel on all cores: 100,000 points. The ideal software has every core count
+    tried, as the bare arithmetic does on arrays that are ready: 20,000 points.
+    """
+    spaces: list[Space] = []
+    bare: list[Callable[[], None]] = []
+    for model, phase in EXPLORED.items():
+        given: dict[str, Any] = {"models": [model], "cpus": list(CPUS), "sampled": SAMPLED}
+        given |= {"software": [software], "samples": samples}
+        given |= {} if phase is None else {"phase": phase}
+        spaces.append(read_space(given))
+        for cell in spaces[-1].cells:
+            # Not counted: tracing what is not cached yet.
+            workload = resolve_model(model, cell.scenario).workload(1)
+            machine = load_machine(cell.cpu)
+            _, table = prepare(workload, cell.scenario, machine)
+            tried = mapper_for(machine).candidates(cell.scenario.loaded)
+            bare.append(bare_arithmetic(len(table.family), len(tried), samples))
+    own: list[float] = []
+    plain: list[float] = []
+
+    def explore_all() -> None:
+        folder = tmp_path / str(len(own))
+        spent = process_time()
+        for number, space in enumerate(spaces):
+            assert explore(space, folder / str(number)).rows == 3 * samples
+        own.append(process_time() - spent)
+
+    def bare_all() -> None:
+        spent = process_time()
+        for function in bare:
+            function()
+        plain.append(process_time() - spent)
+
+    benchmark.pedantic(explore_all, setup=bare_all, rounds=1)
+    points = sum(space.points for space in spaces)
+    hold(f"explore 1,000,000 points, {software}", min(own) / 2 * 1e6 / points, 60, "s")
+    if software == "ideal":
+        hold("explore, ideal / bare arithmetic, CPU time", min(own) / min(plain), 3, "x")
 
 
 # -- ranking -------------------------------------------------------------------------------------
