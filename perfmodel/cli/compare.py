@@ -55,8 +55,11 @@ def compare(
 ) -> None:
     """Rank CPUs by latency, model by model, and say where the two methods disagree and why."""
     from perfmodel.comparison import compare, disagreements, rankings
+    from perfmodel.errors import PerfmodelError
 
     plotting.check(plot)
+    if plot is not None and method and "roofline" not in method:
+        raise PerfmodelError("--plot is of the roofline method: ask for it too (--method roofline)")
     with progress() as loading:
         rows = compare(
             models or None,

@@ -27,7 +27,7 @@ CHUNK: Final = 50_000
 #: Points that are evaluated without asking.
 FREE: Final = 100_000_000
 #: Variants whose time stands for all others'.
-_PROBE: Final = 2_000
+_PROBE: Final = 500
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Expression:
 
     def _value(self, node: ast.expr, columns: Mapping[str, Any]) -> Any:
         match node:
-            case ast.Constant(value=value):
+            case ast.Constant(value=(int() | float()) as value):
                 # As a float: powers of integers have no bound, and none of negative ones.
                 return np.float64(value)
             case ast.Name() | ast.Attribute():

@@ -25,6 +25,14 @@ def test_a_command_draws_what_it_prints(
     assert ".png or .svg" in result.stderr
 
 
+def test_a_picture_without_results_is_refused(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "chart.svg"
+    result = run("compare", "resnet50", "--method", "published", "--plot", file)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--method roofline" in result.stderr
+    assert not file.exists()
+
+
 def test_a_report_is_one_file_or_one_line(run: Run, saved: Path, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     result = run("report", saved, "-c", "epyc_9654", "-o", file)
