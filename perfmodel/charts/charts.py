@@ -39,6 +39,11 @@ def _scale(rows: Rows, name: str, order: Sequence[str] = ()) -> Any:
     return altair().Scale(domain=values, range=colours)
 
 
+def _log() -> Any:
+    """A logarithmic scale that ends where the data does."""
+    return altair().Scale(type="log", nice=False, padding=12)
+
+
 def ranking(rows: Rows, cpus: Sequence[str] = ()) -> Any:
     """Return latency by CPU with its interval, one panel for each model.
 
@@ -62,7 +67,7 @@ def ranking(rows: Rows, cpus: Sequence[str] = ()) -> Any:
     x = alt.X(
         "latency_ms:Q",
         title="latency in ms, with its 80 % interval",
-        scale=alt.Scale(type="log", nice=False, padding=12),
+        scale=_log(),
     )
     colour = alt.Color("cpu:N", scale=_scale(rows, "cpu", cpus), legend=None)
     points = base.mark_point(filled=True, size=90).encode(x=x, y=y, color=colour, tooltip=tips)
@@ -86,8 +91,8 @@ def roofline(kernels: Rows, ceilings: Rows) -> Any:
             rows, the ends of the line, for each.
     """
     alt = altair()
-    x = alt.X("intensity:Q", title="operational intensity in FLOP/B", scale=alt.Scale(type="log"))
-    y = alt.Y("tflops:Q", title="TFLOP/s", scale=alt.Scale(type="log"))
+    x = alt.X("intensity:Q", title="operational intensity in FLOP/B", scale=_log())
+    y = alt.Y("tflops:Q", title="TFLOP/s", scale=_log())
     lines = (
         alt.Chart(_data(ceilings))
         .mark_line(strokeWidth=1.5, opacity=0.8)
@@ -99,13 +104,14 @@ def roofline(kernels: Rows, ceilings: Rows) -> Any:
             tooltip=["ceiling:N"],
         )
     )
-    ends = [
-        row for i, row in enumerate(ceilings) if i % 2 == (1 if row["kind"] == "compute" else 0)
-    ]
-    names = (
-        alt.Chart(_data(ends))
-        .mark_text(align="right", dy=-6, fontSize=10)
+    rates, slopes = (
+        alt.Chart(_data([row for row in ceilings[end::2] if row["kind"] == kind]))
+        .mark_text(align=align, dx=dx, dy=dy, fontSize=10)
         .encode(x=x, y=y, text="ceiling:N")
+        for kind, end, align, dx, dy in (
+            ("compute", 1, "right", 0, -6),
+            ("memory", 0, "left", 8, 8),
+        )
     )
     points = (
         alt.Chart(_data(kernels))
@@ -118,7 +124,7 @@ def roofline(kernels: Rows, ceilings: Rows) -> Any:
             tooltip=["kernel:N", "bound:N", "intensity:Q", "tflops:Q", "share:Q"],
         )
     )
-    return alt.layer(lines, names, points).properties(width=_WIDTH, height=340)
+    return alt.layer(lines, rates, points, slopes).properties(width=_WIDTH, height=340)
 
 
 def modules(rows: Rows, cpus: Sequence[str] = ()) -> Any:
@@ -134,7 +140,7 @@ def modules(rows: Rows, cpus: Sequence[str] = ()) -> Any:
         .mark_bar()
         .encode(
             x=alt.X("latency_ms:Q", title="ms"),
-            y=alt.Y("module:N", title=None, sort=None),
+            y=alt.Y("module:N", title=None, sort=None, axis=alt.Axis(labelLimit=_WIDTH)),
             yOffset=alt.YOffset("cpu:N", sort=None),
             color=alt.Color("cpu:N", scale=_scale(rows, "cpu", cpus), title="CPU"),
             tooltip=["module:N", "cpu:N", "latency_ms:Q"],
@@ -155,7 +161,7 @@ def serving(rows: Rows, cpus: Sequence[str] = ()) -> Any:
         alt.Chart(_data(rows))
         .mark_line(point=True, interpolate="step-after")
         .encode(
-            x=alt.X("latency_ms:Q", title="latency of a batch in ms", scale=alt.Scale(type="log")),
+            x=alt.X("latency_ms:Q", title="latency of a batch in ms", scale=_log()),
             y=alt.Y("throughput_fps:Q", title="samples/s of a socket"),
             color=alt.Color("cpu:N", scale=_scale(rows, "cpu", cpus), title="CPU"),
             tooltip=["cpu:N", "latency_ms:Q", "throughput_fps:Q", "division:N"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,12 +77,14 @@ def roofline_rows(result: Result) -> tuple[list[Row], list[Row]]:
     if machine is None or not kernels:
         raise PerfmodelError(f"{result.model} on {result.cpu}: no kernels that multiply")
     rows = sorted(kernels.values(), key=lambda row: -row["share"])
-    peaks = {
-        f"{name} {fmt.upper()}": machine.peak_ops(name, fmt) / 1e12
-        for name, engine in machine.core.engines.items()
-        for fmt in engine.ops_per_cycle
-        if fmt != _FP64
-    }
+    formats: dict[tuple[str, float], list[str]] = {}
+    for name, engine in machine.core.engines.items():
+        for fmt in engine.ops_per_cycle:
+            if fmt != _FP64:
+                peak = machine.peak_ops(name, fmt) / 1e12
+                formats.setdefault((name, peak), []).append(fmt.upper())
+    # Formats of one rate are one line.
+    peaks = {f"{name} {', '.join(of)}": peak for (name, peak), of in formats.items()}
     most = max(peaks.values())
     low = min(row["intensity"] for row in rows) / 2
     high = max(*(row["intensity"] for row in rows), most * 1e12 / machine.sustained_bandwidth) * 2
@@ -98,6 +100,20 @@ def roofline_rows(result: Result) -> tuple[list[Row], list[Row]]:
 
 def _line(name: str, kind: str, ends: Sequence[tuple[float, float]]) -> list[Row]:
     return [{"ceiling": name, "kind": kind, "intensity": x, "tflops": y} for x, y in ends]
+
+
+def serving_rows(results: Iterable[Result]) -> list[Row]:
+    """Return latency and throughput of divided sockets, such as those of a search's frontier."""
+    return [
+        {
+            "cpu": result.cpu,
+            "latency_ms": result.latency_ms,
+            "throughput_fps": result.throughput_fps,
+            "division": str(result.partition),
+            "batch": result.batch,
+        }
+        for result in results
+    ]
 
 
 def module_rows(results: Sequence[Result]) -> list[Row]:

@@ -12,7 +12,7 @@ from perfmodel._version import __version__
 from perfmodel.comparison.chosen import Cpu, cpus_in
 from perfmodel.errors import PerfmodelError
 from perfmodel.exploration import open_results
-from perfmodel.mapping.drawn import module_rows, ranking_rows, roofline_rows
+from perfmodel.mapping.drawn import module_rows, ranking_rows, roofline_rows, serving_rows
 from perfmodel.mapping.result import Result
 from perfmodel.reporting.page import Section, page
 from perfmodel.resolve import Model, models_in
@@ -120,21 +120,10 @@ def _modules(results: Sequence[Result], order: Sequence[str]) -> Section:
 def _serving(
     model: Model, cpus: Sequence[Cpu], run: Scenario, order: Sequence[str]
 ) -> Iterator[Section]:
-    rows: list[dict[str, Any]] = []
-    name = ""
-    for cpu in cpus:
-        for found in serve(model, cpu, run).frontier:
-            name = found.model
-            rows.append(
-                {
-                    "cpu": found.cpu,
-                    "latency_ms": found.latency_ms,
-                    "throughput_fps": found.throughput_fps,
-                    "division": str(found.partition),
-                    "batch": found.batch,
-                }
-            )
+    found = [served for cpu in cpus for served in serve(model, cpu, run).frontier]
+    rows = serving_rows(found)
     if rows:
+        name = found[0].model
         best = max(rows, key=lambda row: row["throughput_fps"])
         about = (
             f"What latency buys on a socket divided into instances. {best['cpu']} serves most, "

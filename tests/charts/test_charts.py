@@ -37,7 +37,14 @@ def test_no_kernel_is_above_its_ceilings(software: str) -> None:
     kernels, ceilings = roofline_rows(result)
     machine = load_machine("xeon_8490h")
     peaks = {row["ceiling"]: row["tflops"] for row in ceilings if row["kind"] == "compute"}
+    formats = {
+        name: ceiling for ceiling in peaks for name in ceiling.split(maxsplit=1)[1].split(", ")
+    }
     assert peaks["amx BF16"] == pytest.approx(machine.peak_ops("amx", "bf16") / 1e12)
+    assert {"INT8", "BF16", "FP32"} <= formats.keys()
+    # Lines that would lie on each other are one, and its name has both formats.
+    assert len(set(peaks.values())) == len(peaks)
+    assert peaks["avx512 BF16, FP16"] == pytest.approx(machine.peak_ops("avx512", "fp16") / 1e12)
     slopes = {
         row["ceiling"]: row["tflops"] * 1e12 / row["intensity"]
         for row in ceilings
