@@ -63,7 +63,7 @@ def benchmarks(session: nox.Session) -> None:
     ``nox -s benchmarks -- --snapshot-update`` accepts every shift, and writes what documents and
     the README say of it.
     """
-    install(session, "benchmark", ".[torch,transformers]")
+    install(session, "benchmark", ".[torch,transformers,report]")
     if {"--snapshot-update", "--perfmodel-update"} & {*session.posargs}:
         session.run("python", "-m", "docs.generators")
     pytest(session, "benchmarks")
@@ -132,5 +132,5 @@ def compat(session: nox.Session, release: str) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Write the generated documents of docs/; the benchmarks hold them to be current."""
-    install(session, "benchmark", ".[torch,transformers]")
+    install(session, "benchmark", ".[torch,transformers,report]")
     session.run("python", "-m", "docs.generators", *session.posargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from docs.generators import DOCUMENTS, FOLDER
+from docs.generators import DOCUMENTS, FOLDER, gallery
 from docs.generators.readme import shares
 from perfmodel.cli import application
 
@@ -20,6 +21,35 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 def test_generated_document_is_current(name: str) -> None:
     stored = (FOLDER / name).read_text(encoding="utf-8")
     assert DOCUMENTS[name]() == stored, f"docs/{name} is not current: nox -s docs"
+
+
+@pytest.mark.parametrize("name", ["ranking", "roofline", "modules", "serving", "front"])
+def test_a_picture_shows_what_the_model_says(name: str) -> None:
+    """By the rows it was drawn from, within the tolerance of snapshots; pixels are no one's law."""
+    stale = gallery.stale(name)
+    assert not stale, f"docs/gallery/{name}.svg is not current: nox -s docs\n" + "\n".join(stale)
+
+
+def test_every_picture_is_shown_small_and_said_in_words() -> None:
+    pictures = gallery.pictures()
+    files = {file.stem for file in gallery.FOLDER.glob("*.svg")}
+    assert files == {*pictures} == {file.stem for file in gallery.FOLDER.glob("*.json")}
+    page = (FOLDER / "gallery.md").read_text(encoding="utf-8")
+    for name, picture in pictures.items():
+        assert f"![{picture.about}](gallery/{name}.svg)" in page
+        assert (gallery.FOLDER / f"{name}.svg").stat().st_size < 150_000
+        assert any(picture.rows), name
+
+
+def test_a_picture_of_other_rows_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "FOLDER", tmp_path)
+    assert gallery.stale("front") == ["it was never drawn"]
+    for factor, expected in ((1 + 1e-9, 0), (1.001, 1)):
+        rows = [[dict(row) for row in part] for part in gallery.pictures()["front"].rows]
+        rows[0][0]["latency_ms"] *= factor
+        (tmp_path / "front.json").write_text(json.dumps(rows))
+        (tmp_path / "front.svg").write_text("<svg/>")
+        assert len(gallery.stale("front")) == expected
 
 
 def test_the_readme_repeats_the_shares_by_kind() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from docs.generators import claims, cost, fidelity, serving
+from docs.generators import claims, cost, fidelity, gallery, serving
 
 FOLDER: Final = Path(__file__).resolve().parents[1]
 #: File name in docs/ -> what renders it.
@@ -15,4 +15,5 @@ DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "fidelity.md": fidelity.render,
     "serving.md": serving.render,
     "cost.md": cost.render,
+    "gallery.md": gallery.render,
 }
