@@ -20,7 +20,7 @@ from perfmodel.exploration.exploring import Progress
 from perfmodel.exploration.results import non_dominated
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
-from perfmodel.workload.storage import load
+from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 
 
@@ -65,7 +65,7 @@ def test_a_row_is_what_an_estimate_of_that_machine_says(
     for row in frame.sample(6, random_state=1).to_dict("records"):
         figures = {path: row[path] for path in results.figures}
         machine = load_machine(row["cpu"]).with_values(figures)
-        alone = estimate(load(model), machine, row["precision"])
+        alone = estimate(Workload.load(model), machine, row["precision"])
         assert row["latency_ms"] == pytest.approx(alone.latency_ms)
         assert row["fps_per_watt"] == pytest.approx(alone.fps_per_watt)
         l3 = machine.figures()["cache.l3"].typical
