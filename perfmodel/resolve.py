@@ -123,6 +123,7 @@ def resolve_model(
     scenario: ScenarioLike = None,
     *,
     allow_unmodelled: bool = False,
+    allow_masks: bool = False,
     **options: Unpack[Options],
 ) -> ModelSource:
     """The model that ``model`` stands for.
@@ -138,6 +139,7 @@ def resolve_model(
         scenario, options: a :class:`~perfmodel.scenario.Scenario`, of which phase, tokens and
             context choose a run of a named model; a saved workload has its own.
         allow_unmodelled: of a factory or program, see :func:`perfmodel.tracing.tracing.trace`.
+        allow_masks: of a factory, see there.
 
     Raises:
         UnknownName: neither a name (the nearest is suggested) nor a path.
@@ -177,7 +179,9 @@ def resolve_model(
                 )
             found = own.program(text, allow_unmodelled=allow_unmodelled)
         else:
-            find = own.config if own.is_config(text) else own.factory
+            find = (
+                own.config if own.is_config(text) else partial(own.factory, allow_masks=allow_masks)
+            )
             found = find(
                 text,
                 phase=phase,

@@ -162,6 +162,7 @@ def factory(
     tokens: int | None = None,
     context: int | None = None,
     allow_unmodelled: bool = False,
+    allow_masks: bool = False,
 ) -> OwnModel:
     """The model that the factory ``text`` makes; the factory is called if it takes no ``batch``.
 
@@ -195,7 +196,7 @@ def factory(
             if not isinstance(made, tuple):
                 return generation(made, batch)
             _no_phase(text, phase, tokens, context)
-            return _trace(name, made, batch, allow_unmodelled)
+            return _trace(name, made, batch, allow_unmodelled, allow_masks)
 
         return OwnModel(name, None, trace)
 
@@ -209,7 +210,7 @@ def factory(
 
     @functools.cache
     def trace_made(batch: int) -> Workload:
-        return _trace(name, made, batch, allow_unmodelled)
+        return _trace(name, made, batch, allow_unmodelled, allow_masks)
 
     return OwnModel(name, fixed, trace_made)
 
@@ -341,12 +342,24 @@ def _make(text: str, function: Callable[[], Any]) -> tuple[Any, Any, Any] | Any:
     return module, args, kwargs
 
 
-def _trace(name: str, made: tuple[Any, Any, Any], batch: int, allow_unmodelled: bool) -> Workload:
+def _trace(
+    name: str,
+    made: tuple[Any, Any, Any],
+    batch: int,
+    allow_unmodelled: bool,
+    allow_masks: bool,
+) -> Workload:
     from perfmodel.tracing.tracing import trace
 
     module, args, kwargs = made
     return trace(
-        module, args, kwargs=kwargs, name=name, batch=batch, allow_unmodelled=allow_unmodelled
+        module,
+        args,
+        kwargs=kwargs,
+        name=name,
+        batch=batch,
+        allow_unmodelled=allow_unmodelled,
+        allow_masks=allow_masks,
     )
 
 
