@@ -79,6 +79,20 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def zoo(session: nox.Session) -> None:
+    """Public models by the hundred: counted right, and left as they were. Options go to pytest.
+
+    ``nox -s zoo -- --sample 0.1`` draws a tenth of timm's, transformers' and diffusers', and
+    installs no other library; ``-- --library monai`` runs those of one.
+    """
+    sampled = any(option.startswith("--sample") for option in session.posargs)
+    install(session, "zoo-sample" if sampled else "zoo", ".[torch,transformers]")
+    session.env["OMP_NUM_THREADS"] = "1"
+    session.env["YOLO_OFFLINE"] = "true"
+    pytest(session, "zoo", "--numprocesses=2", "--dist=worksteal")
+
+
+@nox.session
 def host_software(session: nox.Session) -> None:
     """OpenVINO, ONNX Runtime and Inductor on this computer, against PyTorch. Options go to pytest.
 

@@ -123,6 +123,7 @@ def resolve_model(
     scenario: ScenarioLike = None,
     *,
     allow_unmodelled: bool = False,
+    allow_masks: bool = False,
     **options: Unpack[Options],
 ) -> ModelSource:
     """The model that ``model`` stands for.
@@ -138,6 +139,7 @@ def resolve_model(
         scenario, options: a :class:`~perfmodel.scenario.Scenario`, of which phase, tokens and
             context choose a run of a named model; a saved workload has its own.
         allow_unmodelled: of a factory or program, see :func:`perfmodel.tracing.tracing.trace`.
+        allow_masks: of a factory, see there.
 
     Raises:
         UnknownName: neither a name (the nearest is suggested) nor a path.
@@ -171,7 +173,7 @@ def resolve_model(
     if own.is_program(text) or own.is_factory(text) or own.is_config(text):
         kinds = (own.is_program, own.program), (own.is_config, own.config)
         find = next((find for is_one, find in kinds if is_one(text)), own.factory)
-        found = find(text, own.Wanted(phase, tokens, context, allow_unmodelled))
+        found = find(text, own.Wanted(phase, tokens, context, allow_unmodelled, allow_masks))
         source = ModelSource(
             name=found.name,
             origin=text,

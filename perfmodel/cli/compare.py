@@ -68,6 +68,7 @@ def compare(
             batch=run.batches,
             methods=method or None,
             allow_unmodelled=run.allow_unmodelled,
+            allow_masks=run.allow_masks,
             power=power,
             energy=energy,
             progress=loading,

@@ -263,7 +263,7 @@ def _products(groups: Sequence[Group], result: Result, machine: Machine) -> Tabl
     for group in groups:
         kernel = group.kernel
         loops, m, n, k = kernel.gemm
-        fmt = result.format_of(kernel.engine, kernel.family)
+        fmt = kernel.format
         rate = kernel.flops / kernel.latency_ms * 1e3
         table.add(
             group.name,

@@ -191,6 +191,13 @@ AllowUnmodelled: TypeAlias = Annotated[
         help="Charge operators without a formula for the bytes they move, and no arithmetic.",
     ),
 ]
+AllowMasks: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--allow-masks",
+        help="Where a mask of unknown values selects elements, take all: an upper bound.",
+    ),
+]
 _FIELDS: Final[dict[str, Any]] = {
     "precision": Annotated[
         str,
@@ -284,17 +291,24 @@ class Run:
         scenario: all but the batch.
         batches: those asked for, each once; None where none is.
         allow_unmodelled: whether operators without a formula are charged for their bytes alone.
+        allow_masks: whether reading by a mask of unknown values takes all elements.
     """
 
     scenario: Scenario
     batches: list[int] | None
     allow_unmodelled: bool
+    allow_masks: bool
 
     def source(self, model: str) -> ModelSource:
         """The model that ``model`` names, to be run so."""
         from perfmodel.resolve import resolve_model
 
-        return resolve_model(model, self.scenario, allow_unmodelled=self.allow_unmodelled)
+        return resolve_model(
+            model,
+            self.scenario,
+            allow_unmodelled=self.allow_unmodelled,
+            allow_masks=self.allow_masks,
+        )
 
     def sources(self, models: Sequence[str] | None) -> list[ModelSource]:
         """The models that are named; by default those of the published table."""
@@ -326,8 +340,10 @@ def takes_run(
     declared = {name: (_FIELDS[name], defaults.get(name, usual[name])) for name in names} | {
         "batch": (batch, None),
         "allow_unmodelled": (AllowUnmodelled, False),
+        "allow_masks": (AllowMasks, False),
     }
-    order = [n for n in ("precision", "batch", *names, "allow_unmodelled") if n in declared]
+    allowed = ("allow_unmodelled", "allow_masks")
+    order = [n for n in ("precision", "batch", *names, *allowed) if n in declared]
 
     def decorate(command: F) -> F:
         keyword = inspect.Parameter.KEYWORD_ONLY
@@ -366,11 +382,12 @@ takes_served_run: Final = takes_run(
 
 
 def _run(asked: dict[str, Any]) -> Run:
-    batches, allowed = _batches(asked.pop("batch")), asked.pop("allow_unmodelled")
+    batches = _batches(asked.pop("batch"))
+    unmodelled, masks = asked.pop("allow_unmodelled"), asked.pop("allow_masks")
     for name in ("instances", "cores_per_instance"):
         if name in asked:
             asked[name] = _count(f"--{name.replace('_', '-')}", asked[name])
-    return Run(Scenario(**asked), batches, allowed)
+    return Run(Scenario(**asked), batches, unmodelled, masks)
 
 
 # -- other options of several commands -------------------------------------------------------------

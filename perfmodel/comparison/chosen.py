@@ -35,7 +35,10 @@ class ChosenCpu:
 
 
 def models_of(
-    models: Model | Iterable[Model] | None, run: Scenario, allow_unmodelled: bool
+    models: Model | Iterable[Model] | None,
+    run: Scenario,
+    allow_unmodelled: bool,
+    allow_masks: bool = False,
 ) -> list[ModelSource]:
     """Return the models that are named, each once; by default those of the published table.
 
@@ -47,7 +50,9 @@ def models_of(
     given = zoo.DEFAULT_MODELS if models is None else models_in(models)
     sources: dict[str, ModelSource] = {}
     for model in given:
-        source = resolve_model(model, run, allow_unmodelled=allow_unmodelled)
+        source = resolve_model(
+            model, run, allow_unmodelled=allow_unmodelled, allow_masks=allow_masks
+        )
         known = sources.setdefault(source.name, source)
         if known.origin != source.origin:
             raise PerfmodelError(

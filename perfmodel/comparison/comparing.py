@@ -36,6 +36,7 @@ def compare(
     power: str = "tdp",
     energy: bool = False,
     allow_unmodelled: bool = False,
+    allow_masks: bool = False,
     progress: Listener | None = None,
     left_out: Listener | None = None,
     **options: Unpack[RunOptions],
@@ -59,6 +60,8 @@ def compare(
         energy: whether rows state joules per sample.
         allow_unmodelled: of factories and saved programs, charge operators without a formula for
             their bytes only.
+        allow_masks: of factories, take all elements where a mask of unknown values selects some, an
+            upper bound.
         progress: told which model is being loaded, which takes seconds if it must be traced.
         left_out: told, in one line each, where the default methods left the published one out,
             and which model had to be traced at each batch.
@@ -78,7 +81,7 @@ def compare(
     words.check("power basis", power, words.POWER_BASES)
     run = scenario_of(scenario, options)
     asked = run.batch if batch is None else batch
-    chosen_models = models_of(models, run, allow_unmodelled)
+    chosen_models = models_of(models, run, allow_unmodelled, allow_masks)
     chosen_cpus = cpus_of(cpus, wanted)
     batches = [source.batches(asked) for source in chosen_models]
     check_division(run, chosen_cpus)

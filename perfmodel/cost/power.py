@@ -166,8 +166,7 @@ def package_power(
 def _operations(result: Result, machine: Machine) -> list[tuple[tuple[str, str], float]]:
     """Operations of one run by (engine, number format), vector arithmetic included."""
     done = {(mapper_for(machine).vector_engine, "fp32"): result.vector_operations()}
-    for (engine, family), flops in result.flops_by_engine().items():
-        key = engine, result.format_of(engine, family)
+    for key, flops in result.flops_by_format().items():
         done[key] = done.get(key, 0.0) + flops
     return list(done.items())
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from perfmodel.mapping.roofline import FloatArray, Work
 from perfmodel.vocabulary import families as f
-from perfmodel.vocabulary.precision import Precision
+from perfmodel.vocabulary.precision import FORMATS, Precision
+from perfmodel.workload import own_formats
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Workload
 
 _ROLES = (WEIGHT, INPUT, OUTPUT)
@@ -35,6 +36,8 @@ class Columns:
         resident_bytes: of all weights and state, each stored once.
         second: bytes of the second operand of products of several rows (what a GEMM library packs)
             by role, (weight, input), shape (2, K).
+        stated: index in :data:`~perfmodel.vocabulary.precision.FORMATS` of what the program itself
+            multiplies in, -1 where the precision decides, shape (K,).
     """
 
     precision: Precision
@@ -45,6 +48,17 @@ class Columns:
     inverse: npt.NDArray[np.intp]
     resident_bytes: float
     second: FloatArray
+    stated: npt.NDArray[np.int64]
+
+    def arithmetic(self) -> list[tuple[tuple[str, ...], npt.NDArray[np.bool_]]]:
+        """Formats by family, and of which columns: the precision's, then each that is stated."""
+        return [
+            (self.precision.arithmetic, self.stated < 0),
+            *(
+                ((FORMATS[code],) * len(f.FAMILIES), self.stated == code)
+                for code in np.unique(self.stated[self.stated >= 0]).tolist()
+            ),
+        ]
 
     def elements(self, role: int) -> FloatArray:
         """Elements of each column by role, shape (K,); those of the state are among the weights."""
@@ -79,6 +93,7 @@ def columns(workload: Workload, precision: Precision) -> Columns:
             np.maximum(touched.max(axis=0), 1),
             moved.T,
             second.T,
+            _stated(workload, precision),
         ]
     ).astype(np.float64)
     unique, inverse, count = np.unique(table, axis=0, return_inverse=True, return_counts=True)
@@ -97,7 +112,20 @@ def columns(workload: Workload, precision: Precision) -> Columns:
         inverse=inverse.reshape(-1),
         resident_bytes=workload.weight_bytes(precision) + workload.state_bytes(precision),
         second=unique[:, 11:13].T,
+        stated=unique[:, 13].astype(np.int64),
     )
+
+
+def _stated(workload: Workload, precision: Precision) -> npt.NDArray[np.int64]:
+    """Format that each kernel states, by index; -1 for none."""
+    codes = []
+    for fmt, family in zip(
+        own_formats.stated(workload.kernels.operator), workload.kernels.family.tolist(), strict=True
+    ):
+        if fmt == own_formats.WIDE:
+            fmt = "bf16" if precision.arithmetic[family] == "int8" else None
+        codes.append(-1 if fmt is None else FORMATS.index(fmt))
+    return np.array(codes, dtype=np.int64)
 
 
 def mask_of(*families: str) -> npt.NDArray[np.bool_]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Unpack
+from typing import Final, Unpack
 
 import numpy as np
 
-from perfmodel.certainty import of_run, stated
+from perfmodel.certainty import of_run
+from perfmodel.certainty import stated as certainty
 from perfmodel.errors import NoKernels
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.columns import Columns, columns
@@ -24,7 +25,11 @@ from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
 from perfmodel.software import Software
 from perfmodel.vocabulary.precision import Precision
 from perfmodel.workload.fusion import fuse, without_constants
+from perfmodel.workload.own_formats import WIDE, narrowed, stated
 from perfmodel.workload.workload import Workload, describe_phase
+
+#: What a note calls formats that are not called as they are.
+_SAID: Final = {WIDE: "narrow weights, 16 bits or more"}
 
 
 def estimate(
@@ -88,7 +93,9 @@ def prepare(workload: Workload, run: Scenario, machine: Machine) -> tuple[Worklo
     if key not in kept:
         fused = next((w for (_, how), (w, _) in kept.items() if how == rules), None)
         if fused is None:
-            folded = without_constants(workload) if software.folds else workload
+            # What is compiled reads the narrow operands that a program states.
+            stated = narrowed(workload) if software.fusion else workload
+            folded = without_constants(stated) if software.folds else stated
             if not len(folded):
                 raise NoKernels(workload.name)
             fused = fuse(folded, fusion) if fusion else folded
@@ -139,12 +146,12 @@ def _summarise(
             table,
             times,
             mapper.engine_names,
-            mapper.formats(table.precision, software),
+            mapper.formats(table, times.engine, software),
         ),
         phase=describe_phase(workload.phase, workload.tokens, workload.context) or None,
         tokens_per_s=throughput * workload.tokens if workload.tokens else None,
         calibration="uncalibrated" if machine.calibration is None else "calibrated",
-        **stated(of_run(machine, run, workload.phase), total * 1e3),
+        **certainty(of_run(machine, run, workload.phase), total * 1e3),
     )
 
 
@@ -156,11 +163,18 @@ def _power_basis(machine: Machine) -> str:
 def _notes(
     workload: Workload, mapper: Mapper, precision: Precision, software: Software
 ) -> tuple[str, ...]:
+    own = [fmt for fmt in stated(workload.kernels.operator) if fmt is not None]
     notes = [
         f"{mapper.machine.id} under {software.id} has no {asked} arithmetic: products run in "
         f"{instead}"
-        for asked, instead in mapper.fallbacks(precision, software).items()
+        for asked, instead in mapper.fallbacks(precision, software, own).items()
     ]
+    if own:
+        formats = ", ".join(sorted({_SAID.get(fmt, fmt) for fmt in own}))
+        notes.append(
+            f"{workload.name}: {len(own)} of its products run as the program states ({formats}), "
+            f"the rest in {precision.name}"
+        )
     if (boundary := workload.provenance.get("boundary")) is not None:
         notes.append(f"{workload.name}: {boundary}")
     if (assumed := workload.provenance.get("assumptions")) is not None:

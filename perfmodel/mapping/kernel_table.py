@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +25,7 @@ class KernelEstimate:
         compute_ms, memory_ms, overhead_ms: the parts; latency is max(compute, memory) + overhead.
         share: of the whole model's latency, 0 to 1.
         gemm: loops, m, n and k of its product; all 0 where it is none.
+        format: number format that its product runs in; "fp32" where it is none.
     """
 
     name: str
@@ -43,6 +43,7 @@ class KernelEstimate:
     latency_ms: float
     share: float
     gemm: tuple[int, int, int, int] = (0, 0, 0, 0)
+    format: str = "fp32"
 
     @property
     def intensity(self) -> float:
@@ -59,14 +60,14 @@ class KernelTable:
         columns: what each different kernel asks for.
         times: how long each takes.
         engines: names of the engines by their code in ``times``.
-        formats: the number format that an engine multiplies a family's operands in.
+        formats: the number format that each of the columns multiplies in.
     """
 
     workload: Workload
     columns: Columns
     times: Times
     engines: tuple[str, ...]
-    formats: Mapping[tuple[str, str], str]
+    formats: tuple[str, ...]
 
     @cached_property
     def kernels(self) -> tuple[KernelEstimate, ...]:
@@ -94,6 +95,7 @@ class KernelTable:
                     latency_ms=float(latency_ms[column]),
                     share=float(latency_ms[column]) / total_ms,
                     gemm=tuple(kernels.gemm[index].tolist()),
+                    format=self.formats[column],
                 )
             )
         return tuple(rows)
@@ -122,6 +124,18 @@ class KernelTable:
         ):
             if done:
                 key = self.engines[engine], FAMILIES[family]
+                total[key] = total.get(key, 0.0) + done
+        return total
+
+    def flops_by_format(self) -> dict[tuple[str, str], float]:
+        """Multiply-accumulate operations (a MAC is 2) of one run, by engine and number format."""
+        total: dict[tuple[str, str], float] = {}
+        flops = self.columns.work.flops * self.columns.count
+        for engine, fmt, done in zip(
+            self.times.engine.tolist(), self.formats, flops.tolist(), strict=True
+        ):
+            if done:
+                key = self.engines[engine], fmt
                 total[key] = total.get(key, 0.0) + done
         return total
 

@@ -8,8 +8,8 @@ what and in how the last-level cache is shared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -153,7 +153,22 @@ class Mapper:
         return tuple(self._engine(name, columns, software) for name in self.engine_names)
 
     def _engine(self, name: str, columns: Columns, software: Applied) -> Engine:
-        arithmetic = columns.precision.arithmetic
+        (arithmetic, _), *others = columns.arithmetic()
+        engine = self._engine_in(arithmetic, name, columns, software)
+        for stated, chosen in others:
+            own = self._engine_in(stated, name, columns, software)
+            engine = replace(
+                engine,
+                rate=np.where(chosen, own.rate, engine.rate),
+                usable=np.where(chosen, own.usable, engine.usable),
+                tile=np.where(chosen[:, None], own.tile, engine.tile),
+            )
+        return engine
+
+    def _engine_in(
+        self, arithmetic: tuple[str, ...], name: str, columns: Columns, software: Applied
+    ) -> Engine:
+        """An engine's rates if products are asked for in these formats, by family."""
         runs = [
             self.executes(name, family, fmt, software)
             for family, fmt in zip(f.FAMILIES, arithmetic, strict=True)
@@ -239,12 +254,17 @@ class Mapper:
         """
         peaks, applied = [], self.applied(software)
         for name in self.engine_names:
-            rates = []
-            for family, fmt in zip(f.FAMILIES, columns.precision.arithmetic, strict=True):
-                run = self.executes(name, family, fmt, applied)
-                path = f"core.engines.{name}.ops_per_cycle."
-                rates.append(1.0 if run is None else self.figure(path + run.fmt) * self.clock(name))
-            peaks.append(by_family(rates)[..., 0, columns.family])
+            found: Any = 1.0
+            for arithmetic, chosen in columns.arithmetic():
+                rates = []
+                for family, fmt in zip(f.FAMILIES, arithmetic, strict=True):
+                    run = self.executes(name, family, fmt, applied)
+                    path = f"core.engines.{name}.ops_per_cycle."
+                    rates.append(
+                        1.0 if run is None else self.figure(path + run.fmt) * self.clock(name)
+                    )
+                found = np.where(chosen, by_family(rates)[..., 0, columns.family], found)
+            peaks.append(found)
         stacked = np.stack(np.broadcast_arrays(*peaks, np.zeros(engine.shape))[:-1])
         vector = self.vector_engine
         vector_peak = self.figure(f"core.engines.{vector}.ops_per_cycle.fp32") * self.clock(vector)
@@ -495,20 +515,30 @@ class Mapper:
         grid = grid.with_overhead(overhead + copied)
         return grid, traffic
 
-    def formats(self, precision: Precision, software: Software) -> dict[tuple[str, str], str]:
-        """Return the format that products of a family run in, by (engine, family)."""
+    def formats(
+        self, columns: Columns, engine: npt.NDArray[np.intp], software: Software
+    ) -> tuple[str, ...]:
+        """Return the format that each kernel's products run in on its chosen engine."""
         applied = self.applied(software)
-        return {
-            (name, family): run.fmt
-            for name in self.engine_names
-            for family, fmt in zip(f.FAMILIES, precision.arithmetic, strict=True)
-            if (run := self.executes(name, family, fmt, applied)) is not None
-        }
+        found = ["fp32"] * len(columns.family)
+        for arithmetic, chosen in columns.arithmetic():
+            for column in np.flatnonzero(chosen).tolist():
+                code = columns.family[column]
+                name = self.engine_names[engine[column]]
+                run = self.executes(name, f.FAMILIES[code], arithmetic[code], applied)
+                found[column] = "fp32" if run is None else run.fmt
+        return tuple(found)
 
-    def fallbacks(self, precision: Precision, software: Software) -> dict[str, str]:
-        """Return formats that no engine has, or software no kernels for, and what runs instead."""
+    def fallbacks(
+        self, precision: Precision, software: Software, also: Iterable[str] = ()
+    ) -> dict[str, str]:
+        """Return formats that no engine has, or software no kernels for, and what runs instead.
+
+        ``also``: formats that products are asked for in beside those of the precision.
+        """
         instead, applied = {}, self.applied(software)
-        for fmt in sorted({precision.arithmetic[f.CODE[family]] for family in f.GEMM_FAMILIES}):
+        asked = {precision.arithmetic[f.CODE[family]] for family in f.GEMM_FAMILIES}
+        for fmt in sorted(asked | (set(also) & WIDER.keys())):
             runs = [self.executes(name, f.LINEAR, fmt, applied) for name in self.engine_names]
             formats = [run.fmt for run in runs if run is not None]
             if fmt not in formats and formats:

@@ -149,12 +149,11 @@ def attained(result: Result) -> Attained:
     Raises:
         PerfmodelError: a result of the published method, which has no kernels.
     """
-    by_engine = result.flops_by_engine()
+    by_engine = result.flops_by_format()
     machine = result.machine
     assert machine is not None  # The roofline method always knows it.
     by_format: dict[str, float] = {}
-    for (engine, family), done in by_engine.items():
-        fmt = result.format_of(engine, family)
+    for (_, fmt), done in by_engine.items():
         by_format[fmt] = by_format.get(fmt, 0.0) + done
     most = max(by_format, key=lambda fmt: by_format[fmt], default=None)
     return Attained(

@@ -177,9 +177,9 @@ class Result:
         """Return the FLOPs (a MAC is 2) of one run of one instance, by engine and family."""
         return self.kernel_table.flops_by_engine()
 
-    def format_of(self, engine: str, family: str) -> str:
-        """Return the number format that an engine multiplies a family's operands in."""
-        return self.kernel_table.formats[engine, family]
+    def flops_by_format(self) -> dict[tuple[str, str], float]:
+        """Return the FLOPs (a MAC is 2) of one run of one instance, by engine and format."""
+        return self.kernel_table.flops_by_format()
 
     def vector_operations(self) -> float:
         """Return the operations of one run of one instance that are not multiply-accumulates."""

@@ -62,19 +62,21 @@ class Wanted:
 
     Attributes:
         phase, tokens, context: of a model of transformers that comes without inputs.
-        allow_unmodelled: as for :func:`perfmodel.trace`.
+        allow_unmodelled, allow_masks: as for :func:`perfmodel.trace`.
     """
 
     phase: str | None = None
     tokens: int | None = None
     context: int | None = None
     allow_unmodelled: bool = False
+    allow_masks: bool = False
 
     def generated(self, module: torch.nn.Module, name: str, batch: int) -> Workload:
         """Return the workload of a model of transformers, run so."""
         from perfmodel.models import generation
 
-        return generation.workload(module, name, batch, **asdict(self))
+        asked = {k: v for k, v in asdict(self).items() if k != "allow_masks"}
+        return generation.workload(module, name, batch, **asked)
 
     def refuse_phase(self, text: str) -> None:
         """Raise :class:`~perfmodel.errors.PerfmodelError` if a phase or a length is asked for."""
@@ -186,7 +188,7 @@ def factory(text: str, wanted: Wanted) -> OwnModel:
             if not isinstance(made, tuple):
                 return wanted.generated(made, name, batch)
             wanted.refuse_phase(text)
-            return _trace(name, made, batch, wanted.allow_unmodelled)
+            return _trace(name, made, batch, wanted.allow_unmodelled, wanted.allow_masks)
 
         return OwnModel(name, None, trace)
 
@@ -201,7 +203,7 @@ def factory(text: str, wanted: Wanted) -> OwnModel:
 
     @functools.cache
     def trace_made(batch: int) -> Workload:
-        return _trace(name, made, batch, wanted.allow_unmodelled)
+        return _trace(name, made, batch, wanted.allow_unmodelled, wanted.allow_masks)
 
     return OwnModel(name, fixed, trace_made)
 
@@ -322,12 +324,24 @@ def _make(text: str, function: Callable[[], Any]) -> tuple[Any, Any, Any] | Any:
     return module, args, kwargs
 
 
-def _trace(name: str, made: tuple[Any, Any, Any], batch: int, allow_unmodelled: bool) -> Workload:
+def _trace(
+    name: str,
+    made: tuple[Any, Any, Any],
+    batch: int,
+    allow_unmodelled: bool,
+    allow_masks: bool,
+) -> Workload:
     from perfmodel.tracing.tracing import trace
 
     module, args, kwargs = made
     return trace(
-        module, args, kwargs=kwargs, name=name, batch=batch, allow_unmodelled=allow_unmodelled
+        module,
+        args,
+        kwargs=kwargs,
+        name=name,
+        batch=batch,
+        allow_unmodelled=allow_unmodelled,
+        allow_masks=allow_masks,
     )
 
 

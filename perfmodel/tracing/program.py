@@ -51,12 +51,14 @@ class Program:
         input_specs: of the placeholders, in the order of the steps.
         leaves: names of the tensors in each leaf of the arguments.
         read: which values were read to decide a branch, a number or a size, by name.
+        notes: what was assumed while it ran.
     """
 
     nodes: list[Step]
     input_specs: list[TensorSpec]
     leaves: Sequence[tuple[str, ...]] = ()
     read: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def graph(self) -> Program:

@@ -12,6 +12,7 @@ workload runs.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -24,15 +25,33 @@ from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from perfmodel.tracing import control_flow, shapes
+from perfmodel.tracing import control_flow, masks, shapes
 from perfmodel.tracing.control_flow import Body
 from perfmodel.tracing.program import Step, TensorSpec
 from perfmodel.tracing.stand_in import StandIns
-from perfmodel.tracing.trace_errors import VALUES_NEEDED, UnknownSize
+from perfmodel.tracing.trace_errors import VALUES_NEEDED, UnknownSize, here
 from perfmodel.tracing.values import Values, tensors_in
 
 _DEVICE: Final = torch.ops.prim.device.default
 _LIFTS: Final = (torch.ops.aten.lift_fresh.default, torch.ops.aten.lift_fresh_copy.default)
+#: Operators that may put a tensor on another device.
+_PLACES: Final = frozenset(
+    {
+        torch.ops.aten.to, torch.ops.aten._to_copy, torch.ops.aten.zeros, torch.ops.aten.ones,
+        torch.ops.aten.full, torch.ops.aten.arange, torch.ops.aten.empty, torch.ops.aten.randn,
+    }
+)  # fmt: skip
+#: Frequent operators that are composed of others and always return a tensor of its own, or (a
+#: dropout) what they were given.
+_FRESH: Final = frozenset(
+    {
+        torch.ops.aten.linear, torch.ops.aten.conv1d, torch.ops.aten.conv2d, torch.ops.aten.conv3d,
+        torch.ops.aten.matmul, torch.ops.aten.layer_norm, torch.ops.aten.batch_norm,
+        torch.ops.aten.group_norm, torch.ops.aten.rms_norm, torch.ops.aten.softmax,
+        torch.ops.aten.scaled_dot_product_attention, torch.ops.aten.dropout,
+        torch.ops.aten.max_pool2d, torch.ops.aten.adaptive_avg_pool2d,
+    }
+)  # fmt: skip
 _CASTS: Final = frozenset({torch.ops.aten.to, torch.ops.aten._to_copy})
 #: More tensors than this in one argument are very many.
 _MANY: Final = 64
@@ -45,9 +64,20 @@ class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
 
     supports_higher_order_operators = True
 
-    def __init__(self, stand_ins: StandIns, values: Values) -> None:
+    def __init__(
+        self,
+        stand_ins: StandIns,
+        values: Values,
+        allow_masks: bool = False,
+        earlier: frozenset[int] = frozenset(),
+    ) -> None:
         super().__init__()
         self._stand_ins = stand_ins
+        #: Ids of what a run before returned: a cache may hold some of it.
+        self._earlier = earlier
+        self._allow_masks = allow_masks
+        #: Where masks were read whose values are not known.
+        self.masked: list[str] = []
         self.values = values
         self.steps: list[Step] = []
         self.specs: list[TensorSpec] = []
@@ -129,25 +159,26 @@ class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
         if result is NotImplemented:
             try:
                 result = shapes.result(func, args, kwargs)
+                if result is NotImplemented and self._allow_masks:
+                    result = self._all_selected(func, args)
                 if result is NotImplemented:
-                    with self._uncached() if _is_long(args) else nullcontext():
+                    fresh = _may_be_view(func) or _is_long(args)
+                    with self._stand_ins.remembering(not fresh):
                         result = func(*args, **kwargs)
                 check_sizes(func, result)
             except VALUES_NEEDED as error:
                 return self._parts(func, args, kwargs, error)
             self.values.note(func, args, kwargs, result)
+        _check(func, args, result, self.values)
         self._step(func, args, kwargs, result)
         return result
 
-    @contextmanager
-    def _uncached(self) -> Iterator[None]:
-        """Calculate shapes anew: of very many tensors, looking for a result takes longer."""
-        mode = self._stand_ins.mode
-        enabled, mode.cache_enabled = mode.cache_enabled, False
-        try:
-            yield
-        finally:
-            mode.cache_enabled = enabled
+    def _all_selected(self, func: Any, args: tuple[Any, ...]) -> Any:
+        """What reading by a mask returns if it selects everything, its place being noted."""
+        result = masks.everything(func, args)
+        if result is not NotImplemented:
+            self.masked.append(here())
+        return result
 
     def _parts(self, func: Any, args: Any, kwargs: Any, error: Exception) -> Any:
         """What ``func`` returns if the values that it needs are known to one of its parts."""
@@ -163,7 +194,7 @@ class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
         return result
 
     def _known(self, tensor: torch.Tensor) -> torch.Tensor:
-        if isinstance(tensor, FakeTensor):
+        if isinstance(tensor, FakeTensor) and id(tensor) not in self._earlier:
             return tensor
         return self.constant(tensor)
 
@@ -223,12 +254,46 @@ class Runner(TorchDispatchMode):  # type: ignore[misc]  # torch is Any to mypy
         with self:
             return function(*args)
 
+    def results(self) -> frozenset[int]:
+        """Ids of the tensors that operators returned."""
+        return frozenset(
+            id(value)
+            for step in self.steps
+            if step.op == "call_function"
+            for value in tensors_in((step.meta["val"],), {})
+        )
+
     def step(self, func: Any, args: Any, result: Any) -> None:
         """Note that ``func`` was called."""
         self._step(func, args, {}, result)
 
 
+@functools.cache
+def _may_be_view(func: Any) -> bool:
+    """Whether ``func`` may return a view of an argument without its schema saying so.
+
+    So may what is composed of others, such as an einsum that only permutes.
+    """
+    if func.overloadpacket in _FRESH or any(r.alias_info for r in func._schema.returns):
+        return False
+    composed = torch._C.DispatchKey.CompositeImplicitAutograd
+    return bool(func.has_kernel_for_dispatch_key(composed))
+
+
+def _check(func: Any, args: tuple[Any, ...], result: Any, values: Values) -> None:
+    """Raise where a CPU would fail, and tensors without contents do not."""
+    if func.overloadpacket in _PLACES:
+        for value in tensors_in((result,), {}):
+            if value.device.type not in ("cpu", "meta"):
+                raise RuntimeError(f"{value.device} is not available")
+    if func is torch.ops.aten.embedding.default:
+        rows, largest = args[0].shape[0], values.largest(args[1])
+        if largest is not None and isinstance(rows, int) and largest >= rows:
+            raise IndexError(f"index {largest} into an embedding of {rows} rows")
+
+
 def _is_long(args: tuple[Any, ...]) -> bool:
+    """Whether an argument holds very many tensors: looking for a result takes longer then."""
     return any(isinstance(value, list) and len(value) > _MANY for value in args)
 
 

@@ -13,6 +13,10 @@ def result(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A tensor without contents as ``func`` returns one, or NotImplemented."""
     if func is _aten._grouped_mm.default:
         return _grouped_mm(*args, **kwargs)
+    if func is _aten.linalg_lstsq.default:
+        return _lstsq(*args[:2])
+    if func in (_aten.ctc_loss.Tensor, _aten.ctc_loss.IntList):
+        return _ctc_loss(*args, **kwargs)
     return NotImplemented
 
 
@@ -37,3 +41,27 @@ def _grouped_mm(
     if left.shape[-1] != right.shape[-2]:
         return NotImplemented  # PyTorch says what is wrong.
     return left.new_empty(shape, dtype=out_dtype or left.dtype)
+
+
+def _lstsq(left: torch.Tensor, right: torch.Tensor) -> Any:
+    """The shape function looks at the rank; a CPU's usual driver returns no residuals."""
+    *batch, _, columns = left.shape
+    vector = right.ndim == left.ndim - 1
+    solution = (*batch, columns) if vector else (*batch, columns, right.shape[-1])
+    none = left.new_empty(0)
+    rank = left.new_empty(tuple(batch), dtype=torch.long)
+    return left.new_empty(solution), none, rank, left.new_empty(0)
+
+
+def _ctc_loss(
+    log_probs: torch.Tensor,
+    targets: torch.Tensor,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: int = 1,
+    zero_infinity: bool = False,
+) -> Any:
+    """The operator reads the lengths; how long labels are decides nothing about its result."""
+    batch = tuple(log_probs.shape[1:-1])
+    return log_probs.new_empty(batch if reduction == 0 else ())

@@ -20,7 +20,7 @@ import types
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import numpy as np
@@ -73,6 +73,16 @@ class StandIns:
         self._made[id(tensor)] = made
         self._original[id(made)] = tensor
         self._originals.append(tensor)  # keeps the id from being used again
+
+    @contextmanager
+    def remembering(self, on: bool) -> Iterator[None]:
+        """Whether results may be those of the same call before, each in a storage of its own."""
+        before = self.mode.cache_enabled
+        self.mode.cache_enabled = before and on
+        try:
+            yield
+        finally:
+            self.mode.cache_enabled = before
 
     def original(self, made: torch.Tensor) -> torch.Tensor:
         """The tensor that ``made`` stands for."""
@@ -130,6 +140,7 @@ class Walk:
         self._seen: dict[int, Any] = {}
         self._undo: list[Callable[[], None]] = []
         self._holders: list[Any] = []
+        self._caches: list[Any] = []
 
     def tensors(self) -> dict[tuple[int, Any, int], torch.Tensor]:
         """Which tensors the dicts and lists that were visited hold now, and where."""
@@ -140,6 +151,10 @@ class Walk:
                 for tensor in _near(value):
                     found[id(holder), key, id(tensor)] = tensor
         return found
+
+    def remembered(self) -> list[int]:
+        """How many results the caches of functions hold that were met."""
+        return [cached.cache_info().currsize for cached in self._caches]
 
     def put_back(self) -> None:
         """Make everything hold what it held before."""
@@ -227,11 +242,30 @@ class Walk:
             if part in self._seen_kinds or str(part.__module__).partition(".")[0] in OTHERS:
                 continue
             self._seen_kinds.add(part)
-            self._tables(list(vars(part).values()))
+            self._names(part)
             place = part.__module__
             if place not in self._seen_kinds:
                 self._seen_kinds.add(place)
-                self._tables(list(vars(sys.modules.get(place, types)).values()))
+                file = sys.modules.get(place, types)
+                self._names(file)
+                for value in list(vars(file).values()):
+                    if isinstance(value, type) and value.__module__ == place:
+                        self._names(value)
+
+    def _names(self, holder: Any) -> None:
+        """Remember what the names of a class or a file stand for, and what their tables hold."""
+        saved = dict(vars(holder))
+        self._tables(saved.values())
+
+        def undo() -> None:
+            for name, value in list(vars(holder).items()):
+                if value is not saved.get(name) and isinstance(value, FakeTensor):
+                    if name in saved:
+                        setattr(holder, name, saved[name])
+                    else:
+                        delattr(holder, name)
+
+        self._undo.append(undo)
 
     @functools.cached_property
     def _seen_kinds(self) -> set[Any]:
@@ -248,6 +282,10 @@ class Walk:
             ):
                 self._seen[id(value)] = value
                 self._remember(value)
+            elif isinstance(value, _FUNCTIONS) and id(value) not in self._seen:
+                # A cache may be in what a decorator closed over.
+                self._seen[id(value)] = value
+                self._tables(_closed_over(value))
 
     def _remember(self, value: Any) -> None:
         if isinstance(value, dict):
@@ -264,12 +302,26 @@ class Walk:
     def _cache(self, cached: Any) -> None:
         """Empty the cache of a function if it grows: what it holds may be stand-ins."""
         size = cached.cache_info().currsize
+        self._caches.append(cached)
 
         def undo() -> None:
             if cached.cache_info().currsize != size:
                 cached.cache_clear()
 
         self._undo.append(undo)
+
+
+_FUNCTIONS: Final = (types.FunctionType, staticmethod, classmethod, property)
+
+
+def _closed_over(value: Any) -> list[Any]:
+    """What a function, or that of a method or property, has in its closure."""
+    function = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+    found = []
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):  # not filled yet
+            found.append(cell.cell_contents)
+    return found
 
 
 def slots(value: object) -> list[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import linecache
 import re
+import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch._subclasses import fake_tensor
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from perfmodel.errors import TraceError
+from perfmodel.tracing import masks
 
 
 class UnknownSize(Exception):
@@ -40,6 +42,11 @@ _INDEPENDENT: Final = (
     "A trace has shapes only: make the branch, number or size independent of values (torch.where "
     "instead of if, a mask instead of nonzero), or pass it as a plain Python argument"
 )
+_OBSERVED: Final = (
+    "An observer of torch.ao looks at values: switch observers off "
+    "(model.apply(torch.ao.quantization.disable_observer)), or trace the float model and choose "
+    "--precision"
+)
 _INSTALLED: Final = "cuda|CUDA|xpu|XPU|mps|MPS|hpu|HPU|npu|NPU|xla|XLA"
 #: Causes that have nothing to do with the example inputs, by what PyTorch says of them.
 _ADVICE: Final = (
@@ -48,7 +55,7 @@ _ADVICE: Final = (
             rf"(linked|compiled) with ({_INSTALLED})|support for ({_INSTALLED})|NVIDIA driver|"
             rf"({_INSTALLED}) (is not available|driver)|device type ({_INSTALLED})\b|"
             # Where PyTorch is built for it, a tensor without contents may be there.
-            rf"at least two devices.*\b({_INSTALLED})\b"
+            rf"two devices.*\b({_INSTALLED})\b|\b({_INSTALLED})(:\d+)? is not available"
         ),
         "The forward asks for a device that is not here, and a trace runs as on a CPU: leave out "
         ".cuda() and .to('cuda'), or take the device from a tensor (x.device)",
@@ -69,6 +76,8 @@ _ADVICE: Final = (
         "A lazy module does not know its sizes: run it once on real inputs, or give it its sizes",
     ),
 )
+#: What libraries say that import others only when they need them.
+_MISSING: Final = re.compile(r"No module named '(?P<name>\w+)")
 #: A frame in the stack that torch.export keeps for each operator.
 _FRAME: Final = re.compile(r'File "(?P<path>[^"]+)", line (?P<line>\d+), in .*\n\s*(?P<code>.*)')
 #: The longest reason that is still a line.
@@ -77,6 +86,8 @@ _LIMIT: Final = 240
 _TORCH: Final = str(Path(torch.__file__).parent)
 _LIBRARY: Final = sysconfig.get_paths()["stdlib"]
 _HERE: Final = str(Path(__file__).parent)
+#: Where packages are installed; what follows tells a reader enough.
+_SITE: Final = re.compile(r"^.*/(site|dist)-packages/")
 
 
 def explain(error: BaseException, module: torch.nn.Module) -> str:
@@ -86,10 +97,22 @@ def explain(error: BaseException, module: torch.nn.Module) -> str:
     if isinstance(root, VALUES_NEEDED):
         operator = getattr(root, "func", None)
         what = f" ({operator})" if operator is not None else ""
-        return f"the forward depends on the values of a tensor{where}{what}. {_INDEPENDENT}"
+        if _observes(error):
+            return f"the forward depends on the values of a tensor{where}. {_OBSERVED}"
+        way_out = masks.WAY_OUT if operator in masks.READS else ""
+        return (
+            f"the forward depends on the values of a tensor{where}{what}. {_INDEPENDENT}{way_out}"
+        )
     if isinstance(root, TraceError):
         return str(root)
     return f"the forward failed{where}: {reason(root)}. {_advice(root)}"
+
+
+def _observes(error: BaseException) -> bool:
+    """Whether an observer of PyTorch's quantisation was running."""
+    frames = [frame for e in _chain(error) for frame, _ in _frames(e.__traceback__)]
+    places = (str(frame.f_globals.get("__name__")) for frame in frames)
+    return any(place.startswith("torch.ao.quantization.") for place in places)
 
 
 def _advice(error: BaseException) -> str:
@@ -97,6 +120,8 @@ def _advice(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"Install the package {error.name.partition('.')[0]}"
     text = str(error)
+    if missing := _MISSING.search(text):
+        return f"Install the package {missing['name']}"
     for pattern, advice in _ADVICE:
         if pattern.search(text):
             return advice
@@ -133,6 +158,18 @@ def place(error: BaseException) -> str:
     """The innermost line of the user's own source that led to ``error``, or nothing."""
     for path, line, code in reversed(list(_users_lines(error))):
         return f" at {path}:{line}" + (f" `{code}`" if code else "")
+    return ""
+
+
+def here() -> str:
+    """The file, without the way to it, and line of the user's or a library's source that runs."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if _is_the_users(path):
+            short = _SITE.sub("", path) if _SITE.match(path) else Path(path).name
+            return f"{short}:{frame.f_lineno}"
+        frame = frame.f_back
     return ""
 
 

@@ -25,7 +25,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
-from perfmodel.tracing import inputs
+from perfmodel.tracing import inputs, masks, placeholders
 from perfmodel.tracing.program import Program
 from perfmodel.tracing.recording import Recording, record
 from perfmodel.tracing.repeating import Unlike, few_passes
@@ -62,6 +62,7 @@ def trace(
     name: str | None = None,
     batch: int | None = None,
     allow_unmodelled: bool = False,
+    allow_masks: bool = False,
     state: Collection[str] = (),
 ) -> Workload:
     """What one forward of ``module`` asks for, in eval mode, at the shapes of the example inputs.
@@ -78,6 +79,8 @@ def trace(
         batch: samples in the inputs; by default the first dimension of the first tensor.
         allow_unmodelled: charge operators without a formula for their bytes only, and list them in
             :attr:`Workload.unmodelled`, instead of raising.
+        allow_masks: where a mask of unknown values selects elements (``x[mask]``), take all of
+            them, an upper bound, and say so in the workload, instead of raising.
         state: names of arguments of the forward whose tensors outlive the run, such as a KV cache;
             the module updates them in place.
 
@@ -92,7 +95,7 @@ def trace(
     batch = batch_of(name, batch, [args, named])
     persistent = state_leaves(name, module, args, named, state)
 
-    program = run(name, module, args, named)
+    program = run(name, module, args, named, allow_masks=allow_masks)
     return assemble(
         program, name, module, batch=batch, allow_unmodelled=allow_unmodelled, state=persistent
     )
@@ -105,6 +108,7 @@ def run(
     named: dict[str, Any],
     axes: Mapping[int, Collection[int]] | None = None,
     *,
+    allow_masks: bool = False,
     unrolled: bool = False,
 ) -> Program:
     """What one forward calls; ``axes`` of leaves (by position) have symbols for sizes.
@@ -123,24 +127,33 @@ def run(
                 for _, tensor in tensors:
                     inputs.track(environment, stand_ins.of(tensor), leaf)
         with _settings(), stand_ins.inside(module) as walk:
-            before = walk.tensors()
+            before, sizes = walk.tensors(), walk.remembered()
             once = functools.partial(
-                _run_once, stand_ins, module, args, named, found, unrolled=unrolled or bool(axes)
+                _run_once,
+                stand_ins,
+                module,
+                args,
+                named,
+                found,
+                allow_masks=allow_masks,
+                unrolled=unrolled or bool(axes),
             )
-            runner = once(())
-            kept = walk.tensors()
-            if kept.keys() - before.keys():
-                # The module keeps tensors for the next run. If that run finds all that it needs,
-                # it is the one that counts; else each run is like the first.
-                again = once(kept.values())
-                if walk.tensors().keys() == kept.keys():
+            runner = once()
+            kept, grown = walk.tensors(), walk.remembered()
+            if kept.keys() - before.keys() or grown != sizes:
+                # The module, or a cache of its functions, keeps tensors for the next run. If that
+                # run finds all that it needs, it is the one that counts; else each run is like the
+                # first.
+                again = once(kept.values(), runner.results())
+                if (walk.tensors().keys(), walk.remembered()) == (kept.keys(), grown):
                     runner = again
     except Unlike:
-        return run(name, module, args, named, axes, unrolled=True)
+        return run(name, module, args, named, axes, allow_masks=allow_masks, unrolled=True)
     except Exception as error:
         raise TraceError(f"{name}: {explain(error, module)}") from error
     leaves = [tuple(path for path, _ in tensors) for tensors in found]
-    return Program(runner.steps, runner.specs, leaves, runner.values.read)
+    notes = (masks.note(runner.masked),) if runner.masked else ()
+    return Program(runner.steps, runner.specs, leaves, runner.values.read, notes)
 
 
 def returned(
@@ -160,7 +173,7 @@ def returned(
     try:
         with _settings(), stand_ins.inside(module):
             tensors = inputs.tensors(module, (), named)
-            _run_once(stand_ins, module, (), named, tensors, (), unrolled=False, forward=forward)
+            _run_once(stand_ins, module, (), named, tensors, unrolled=False, forward=forward)
     except Exception as error:
         raise TraceError(f"{name}: {explain(error, module)}") from error
     return found[0]
@@ -172,17 +185,20 @@ def _run_once(
     args: tuple[Any, ...],
     named: dict[str, Any],
     found: list[list[tuple[str, torch.Tensor]]],
-    kept: Iterable[torch.Tensor],
+    kept: Iterable[torch.Tensor] = (),
+    earlier: frozenset[int] = frozenset(),
     *,
     unrolled: bool,
+    allow_masks: bool = False,
     forward: Callable[..., object] | None = None,
 ) -> Runner:
-    """What one forward calls of a module that holds stand-ins; ``kept`` from a run before.
+    """What one forward calls of a module that holds stand-ins.
 
+    ``kept``: what it keeps from a run before, whose results have the ids ``earlier``.
     ``forward`` is what is called instead of the module itself.
     """
     values = Values(stand_ins)
-    runner = Runner(stand_ins, values)
+    runner = Runner(stand_ins, values, allow_masks, earlier)
     with stand_ins.inside(args, named) as walk:
         _declare_weights(runner, stand_ins, values, module)
         for tensors in found:
@@ -258,7 +274,7 @@ def assemble(
             **provenance(),
             **_boundary(module),
             **_values(program),
-            **assumptions(recording, _window(module, recording)),
+            **assumptions(recording, (*program.notes, *_window(module, recording))),
         },
         unmodelled=recording.unmodelled,
     )
@@ -306,6 +322,7 @@ def arguments(
             check(tensor)
     except TraceError as error:
         raise TraceError(f"{name}: {error}") from None
+    placeholders.check(name, module, args, named)
     for place, leaf in pytree.tree_flatten_with_path((args, named))[0]:
         if isinstance(leaf, np.ndarray | set | frozenset) or type(leaf) is object:
             way_out = "torch.from_numpy(...)" if hasattr(leaf, "__array__") else "a torch.Tensor"

@@ -24,7 +24,7 @@ from perfmodel.tracing.stand_in import StandIns
 #: (a mask of ones) keeps them, too.
 LARGEST: Final = 64
 #: Elements of a result that is computed.
-_MOST: Final = 65_536
+_MOST: Final = 2**20
 #: Names of arguments that hold tokens.
 _TOKENS: Final = re.compile(r"(^|_)(input_ids|ids|tokens|token_ids)$")
 _NO_TOKENS: Final = re.compile(r"(^|_)(position|token_type|segment|seq|sequence)_ids$")
@@ -99,6 +99,14 @@ class Values:
         if known is not None and self._stale and tensor.untyped_storage()._cdata in self._stale:
             return None
         return known
+
+    def largest(self, tensor: torch.Tensor) -> int | None:
+        """The largest of the values of ``tensor``, if they are known."""
+        known = self.of(tensor)
+        if known is None or not known.numel():
+            return None
+        with unset_fake_temporarily():
+            return int(known.max())
 
     def decision(self, value: Any) -> bool | None:
         """What a condition says, if that is known; noted as read."""

@@ -167,12 +167,17 @@ def test_a_cache_that_cannot_be_written_is_one_line_on_stderr(tmp_path: Path) ->
         ("nets.py:raises", "nets.py:2 `raise ValueError(1)`"),
         ("nets.py:rais", "did you mean 'raises'?"),
         ("nets.py:spectrum", "--allow-unmodelled"),
+        ("nets.py:selects", "--allow-masks"),
+        ("nets.py:elsewhere", "compiled with CUDA"),
+        ("unknown/config.json", "knows no model type 'nobodys'"),
     ],
 )
 def test_an_own_model_that_is_wrong_is_one_line(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, expected: str
 ) -> None:
     (tmp_path / "nets.py").write_text(OWN)
+    (tmp_path / "unknown").mkdir()
+    (tmp_path / "unknown" / "config.json").write_text('{"model_type": "nobodys"}')
     monkeypatch.chdir(tmp_path)
     for arguments in (["compare", model, "-m", "roofline"], ["trace", model, "-o", "x.json"]):
         result = run(*arguments)
@@ -190,6 +195,15 @@ def spectrum(batch=1):
         def forward(self, x):
             return torch.special.chebyshev_polynomial_t(x, 3)
     return Spectrum(), torch.ones(batch, 8)
+def selects(batch=1):
+    import torch
+    class Selects(torch.nn.Module):
+        def forward(self, x):
+            return x[x > 0] * 2
+    return Selects(), torch.ones(batch, 100)
+def elsewhere():
+    import torch
+    return torch.nn.Linear(8, 8).to("cuda"), torch.ones(1, 8)
 """
 
 
@@ -208,3 +222,17 @@ def test_an_own_model_can_be_allowed_traced_and_compared(
     assert "charged for bytes only: aten.special_chebyshev_polynomial_t" in direct["notes"]
     document = json.loads(run("explain", *allowed, *cpu).stdout)
     assert document["latency_ms"] == direct["latency_ms"]
+
+
+def test_masks_can_be_allowed_and_every_estimate_says_so(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    allowed = ["nets.py:selects", "--allow-masks"]
+    assert run("trace", *allowed, "-o", "selects.json").exit_code == 0
+    cpu = ["--cpu", "epyc_9654", "--format", "json"]
+    (direct,) = json.loads(run("compare", *allowed, *cpu).stdout)
+    (saved,) = json.loads(run("compare", "selects.json", *cpu).stdout)
+    assert direct == saved
+    assert any("takes all elements, an upper bound (nets.py:" in note for note in direct["notes"])

@@ -202,3 +202,34 @@ def test_integer_and_scaled_products_count_like_others() -> None:
         s = torch.ones(1, device="meta")
         torch._scaled_mm(m, m.t(), s, s, out_dtype=torch.bfloat16)
     assert scaled.flops == counter.get_total_flops() == 2 * 32 * 32 * 16
+
+
+@pytest.mark.parametrize(
+    ("operation", "operator", "vector_ops"),
+    [
+        (lambda _: torch.unique(torch.tensor([1, 2, 2, 3])), "aten._unique2", 4 * (2 + 1)),
+        (lambda x: torch.linalg.lstsq(x.t(), x.t()).solution, "aten.linalg_lstsq", None),
+        (lambda x: torch.histogramdd(x[:, :2], [3, 3]).hist, "aten._histogramdd_bin_edges", 4 * 8),
+    ],
+)
+def test_operators_whose_shapes_pytorch_does_not_say(
+    operation: Callable[..., Any], operator: str, vector_ops: int | None
+) -> None:
+    workload = trace_function(operation, torch.ones(4, 8), allow_masks=True)
+    (cost,) = (
+        ops
+        for name, ops in zip(workload.kernels.operator, workload.kernels.vector_ops, strict=True)
+        if name == operator
+    )
+    assert vector_ops is None or cost == vector_ops
+    assert workload.unmodelled == ()
+
+
+@pytest.mark.parametrize("kind", [tuple, torch.tensor])
+def test_the_loss_of_a_recogniser(kind: Callable[[list[int]], Any]) -> None:
+    labels = torch.ones(2, 3, dtype=torch.long)
+    workload = trace_function(
+        lambda x: F.ctc_loss(x, labels, kind([7, 7]), kind([3, 3])), torch.zeros(7, 2, 5)
+    )
+    assert "aten.ctc_loss" in "".join(workload.kernels.operator).replace("._ctc", ".ctc")
+    assert workload.unmodelled == ()

@@ -9,7 +9,7 @@ import enum
 import functools
 import random
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -468,3 +468,89 @@ def test_a_converted_module_is_one_line() -> None:
     )
     with pytest.raises(TraceError, match=r"^Sequential: 0 is a quantised .*trace the float model"):
         trace(module, X)
+
+
+class Tables:
+    """A class beside the module, with a table and names that a forward fills."""
+
+    table: ClassVar[dict[str, Any]] = {}
+    last: Any = None
+
+
+SEEN: Any = None
+
+
+def test_what_a_file_and_its_classes_hold_is_left_as_it_was() -> None:
+    class Leaves(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            global SEEN
+            SEEN = Tables.last = x
+            Tables.new = x  # type: ignore[attr-defined]
+            return x + Tables.table.setdefault("x", x * 2)
+
+    Leaves.__module__ = __name__
+    trace(Leaves(), X)
+    assert (Tables.table, Tables.last, SEEN, hasattr(Tables, "new")) == ({}, None, None, False)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.einsum("abc->cab", x),
+        lambda x: torch.broadcast_tensors(x, x[:1])[1],
+        lambda x: torch.atleast_2d(x),
+        lambda x: x.type_as(x),
+    ],
+)
+def test_a_view_is_one_in_every_trace(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """PyTorch remembers results without contents, and forgets that one was a view."""
+    module, x = Function(lambda x: function(x) * 2), torch.ones(2, 3, 4)
+    counts = [collections.Counter(trace(module, x).kernels.operator) for _ in range(3)]
+    assert counts == [{"aten.mul": 1}] * 3
+
+
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated:DeprecationWarning")
+def test_an_observer_of_quantisation_is_named() -> None:
+    fake = torch.ao.quantization.FakeQuantize()
+    with pytest.raises(TraceError, match=r"switch observers off .*disable_observer"):
+        trace(fake, X)
+    fake.disable_observer()
+    assert trace(fake, X).flops == 0
+
+
+def test_a_large_mask_that_the_forward_makes_itself_is_known() -> None:
+    def masked(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.ones(512, dtype=torch.bool)
+        allowed = rows[:, None] & rows[None, :]
+        return layer(x) if allowed.all() else x
+
+    assert trace(linear(masked), X).flops == FLOPS
+
+
+def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator of the kind that libraries have: the cache is in a closure."""
+    cached = functools.lru_cache(maxsize=8)(function)
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        return cached(*args)
+
+    return call
+
+
+class Remembers(nn.Module):
+    @remembered
+    def scale(self, length: int) -> torch.Tensor:
+        return torch.ones(length)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale(x.shape[-1])
+
+
+def test_a_cache_inside_a_decorator_is_emptied() -> None:
+    module = Remembers()
+    first = trace(module, X)
+    assert type(module(X)) is torch.Tensor
+    # What is made once is no part of a run, whether a forward has made it or the trace did.
+    assert first.kernels.operator == ("aten.mul",)
+    assert trace(module, X).to_dict() == first.to_dict()

@@ -47,6 +47,13 @@ def _sort(call: Call) -> Cost:
     return Cost(f.REDUCTION, vector_ops=prod(shape) * steps)
 
 
+@register("aten._unique", "aten._unique2", "aten.unique_dim", "aten.unique_consecutive")
+def _unique(call: Call) -> Cost:
+    """A merge sort, and a comparison of each element with the one before it."""
+    elements = call.numel("self")
+    return Cost(f.REDUCTION, vector_ops=elements * (log2(elements) + 1))
+
+
 @register("aten.searchsorted", "aten.bucketize")
 def _search(call: Call) -> Cost:
     """A binary search for each value."""
@@ -79,7 +86,12 @@ def _own_pairs(call: Call) -> Cost:
     return Cost(f.REDUCTION, vector_ops=3 * call.result_numel * call.shape("self")[-1])
 
 
-@register("aten.histogram", "aten._histogramdd_from_bin_cts", "aten._histogramdd_from_bin_tensors")
+@register(
+    "aten.histogram",
+    "aten._histogramdd_bin_edges",
+    "aten._histogramdd_from_bin_cts",
+    "aten._histogramdd_from_bin_tensors",
+)
 def _histogram(call: Call) -> Cost:
     """The place of each element (difference, product, floor), and one more in it."""
     return Cost(f.REDUCTION, vector_ops=4 * call.numel("self"))
