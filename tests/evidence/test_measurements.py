@@ -91,7 +91,7 @@ def test_what_is_wrong_with_a_set_is_one_line(
         ('{ probe = "linear 64x64", value = 1 }', "expected linear with 3 sizes"),
         ('{ probe = "lstm 64", value = 1 }', "kinds are linear"),
         ('{ probe = "linear 7000000000000000000x64x64", value = 1 }', "expected at most 1e+16"),
-        ('{ probe = "conv 1x9999x999x999 to 99 by 99", value = 1 }', "expected at most 1e+16"),
+        ('{ probe = "conv 1x9999x9999x999 to 99 by 99", value = 1 }', "expected at most 1e+16"),
         ('{ model = "resnet50", value = 1, split = "test" }', "'fit' or 'validation'"),
         ('{ model = "absent.json.gz", value = 1 }', "absent.json.gz: no such file"),
         (
