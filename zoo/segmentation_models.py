@@ -27,7 +27,7 @@ def _build(name: str) -> Built:
     torch.manual_seed(0)
     encoder = "tu-vit_tiny_patch16_224" if name == "DPT" else "resnet18"
     module = getattr(smp, name)(encoder, encoder_weights=None, classes=4).eval()
-    size = 224 if name == "DPT" else 96
+    size = 224 if name == "DPT" else 128
     return Built(module, (torch.randn(1, 3, size, size),))
 
 

@@ -429,6 +429,11 @@ def test_the_kernels_are_those_that_the_profiler_sees(family: str) -> None:
 # What the message says
 
 
+def optional() -> None:
+    """As libraries say it that wrap what they may do without."""
+    raise RuntimeError("Rearrange needs (No module named 'not_there.layers')")
+
+
 @pytest.mark.parametrize(
     ("function", "advice"),
     [
@@ -436,6 +441,7 @@ def test_the_kernels_are_those_that_the_profiler_sees(family: str) -> None:
         (lambda layer, x: layer(x.to("cuda")), "asks for a device that is not here"),
         (lambda layer, x: layer(torch.from_numpy(x.numpy())), "NumPy needs values"),
         (lambda layer, x: __import__("not_there"), "Install the package not_there"),
+        (lambda layer, x: optional(), "Install the package not_there"),
         (lambda layer, x: layer(x[:, :5]), "Check number, names, shapes and dtypes"),
     ],
 )
