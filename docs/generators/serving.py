@@ -12,7 +12,7 @@ from perfmodel.cli.rendering import Column, Table
 from perfmodel.cli.serve import best_table, frontier_table
 from perfmodel.comparison import DEFAULT_CPUS
 from perfmodel.evidence.cases import load_cases
-from perfmodel.evidence.services import predicted
+from perfmodel.evidence.services import generations, predicted, predicted_tokens_per_s
 from perfmodel.evidence.validation import Compared, predict
 from perfmodel.machine import load_machine
 from perfmodel.resolve import resolve_model
@@ -135,6 +135,20 @@ def services() -> str:
     return table.markdown()
 
 
+def generation() -> str:
+    """What sockets generated without limits, beside what is predicted of them, a line each."""
+    lines = []
+    for point in generations():
+        found = predicted_tokens_per_s(point)
+        lines.append(
+            f"* {point.machine}, {point.model}, {point.prompt} tokens in and {point.output} out: "
+            f"{significant(point.tokens_per_s)} tokens/s of a socket measured (MLPerf, offline), "
+            f"{significant(found)} predicted, {found / point.tokens_per_s:.2f} "
+            f"({point.precision.upper()} under {point.software}; {point.doubt})."
+        )
+    return "\n".join(lines)
+
+
 def render() -> str:
     """The whole document."""
     served = fleet(MODEL, DEFAULT_CPUS, goal=RATE)
@@ -149,5 +163,6 @@ def render() -> str:
         text_fleet=fleet_table(text, TOKENS, OUTPUT).markdown(),
         text_times=times_table(text).markdown(),
         services=services(),
+        generation=generation(),
         measured=measured(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import Field, StrictInt
@@ -13,8 +13,9 @@ from perfmodel.figures.files import read_description
 from perfmodel.figures.record import Record, validated
 from perfmodel.resolve import resolve_model
 from perfmodel.scenario import Scenario
-from perfmodel.serving.fleet import BATCHES, Fleet, requests_fleet
+from perfmodel.serving.fleet import BATCHES, CHUNK, Fleet, requests_fleet, text_fleet
 from perfmodel.serving.goal import Goal
+from perfmodel.workload.workload import Workload
 
 
 class Service(Record):
@@ -38,8 +39,28 @@ class Service(Record):
     source: str
 
 
+class Generation(Record):
+    """Tokens that one socket generated per second, whatever the latency.
+
+    Attributes:
+        prompt, output: tokens of each request, on average.
+        doubt: what is not certain of its conditions.
+    """
+
+    machine: str
+    model: str
+    prompt: StrictInt = Field(ge=1)
+    output: StrictInt = Field(ge=1)
+    precision: str
+    software: str
+    tokens_per_s: float = Field(gt=0)
+    doubt: str
+    source: str
+
+
 class _Services(Record):
     service: tuple[Service, ...]
+    generation: tuple[Generation, ...]
 
 
 @dataclass(frozen=True)
@@ -59,12 +80,46 @@ class Predicted:
         return self.fleet.most_rate * self.measured.sockets
 
 
-@functools.cache
 def services() -> tuple[Service, ...]:
     """Return every measured service: services.toml."""
+    return _file().service
+
+
+def generations() -> tuple[Generation, ...]:
+    """Return every measured rate of generated text without limits: services.toml."""
+    return _file().generation
+
+
+@functools.cache
+def _file() -> _Services:
     file = Path(__file__).with_name("services.toml")
     tree, origin = read_description(file, "services.toml", "a file of perfmodel")
-    return validated(_Services, tree, origin).service
+    return validated(_Services, tree, origin)
+
+
+def predicted_tokens_per_s(point: Generation) -> float:
+    """Return tokens per second of one socket, its requests waiting as long as they may."""
+    run = Scenario(point.precision, software=point.software)
+
+    def step(batch: int, context: int) -> Workload:
+        asked = replace(run, phase="decode", context=context)
+        return resolve_model(point.model, asked).workload(batch)
+
+    def prompt(tokens: int) -> Workload:
+        return resolve_model(point.model, replace(run, phase="prefill", tokens=tokens)).workload(1)
+
+    found = text_fleet(
+        functools.cache(prompt),
+        functools.cache(step),
+        point.machine,
+        # No limit that any rate would miss.
+        Goal(ttft_s=86_400, percentile=50),
+        run,
+        prompt=point.prompt,
+        output=point.output,
+        chunk=CHUNK,
+    )
+    return found.most_rate * point.output
 
 
 def predicted() -> Iterator[Predicted]:
