@@ -151,9 +151,14 @@ def from_config(path: Path) -> torch.nn.Module:
             + (", and code of others is not run" if "auto_map" in document else "")
             + "; upgrade transformers, or trace a module with a factory"
         )
+    built = getattr(transformers, str(named), None) if named else None
+    if named and built is None:
+        raise PerfmodelError(
+            f"{file}: transformers {transformers.__version__} has no class {named}; upgrade "
+            f"transformers, or leave out architectures for the usual class of {kind!r}"
+        )
     try:
         config = transformers.CONFIG_MAPPING[kind].from_dict(document)
-        built = getattr(transformers, str(named), None) if named else None
         with torch.device("meta"):
             if built is not None:
                 module = built(config)

@@ -170,6 +170,7 @@ def test_a_cache_that_cannot_be_written_is_one_line_on_stderr(tmp_path: Path) ->
         ("nets.py:selects", "--allow-masks"),
         ("nets.py:elsewhere", "compiled with CUDA"),
         ("unknown/config.json", "knows no model type 'nobodys'"),
+        ("other/config.json", "has no class NobodysForCausalLM"),
     ],
 )
 def test_an_own_model_that_is_wrong_is_one_line(
@@ -178,6 +179,10 @@ def test_an_own_model_that_is_wrong_is_one_line(
     (tmp_path / "nets.py").write_text(OWN)
     (tmp_path / "unknown").mkdir()
     (tmp_path / "unknown" / "config.json").write_text('{"model_type": "nobodys"}')
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(
+        '{"model_type": "llama", "architectures": ["NobodysForCausalLM"]}'
+    )
     monkeypatch.chdir(tmp_path)
     for arguments in (["compare", model, "-m", "roofline"], ["trace", model, "-o", "x.json"]):
         result = run(*arguments)
