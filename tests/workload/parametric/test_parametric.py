@@ -343,9 +343,9 @@ def test_the_zoo_traces_one_sample_and_one_symbol_for_any_number_of_batches(
     runs = []
     run = symbolic.run
 
-    def counted(*args: Any) -> Any:
+    def counted(*args: Any, **options: Any) -> Any:
         runs.append(args)
-        return run(*args)
+        return run(*args, **options)
 
     for place in (symbolic, tracing):
         monkeypatch.setattr(place, "run", counted)
