@@ -191,6 +191,7 @@ def fleet(
     """
     from perfmodel.serving import fleet as fleets
     from perfmodel.serving import goal as goals
+    from perfmodel.serving.searching import BATCHES
 
     run = scenario_of(scenario, options)
     named = list(cpus_in(cpus))
@@ -205,7 +206,7 @@ def fleet(
             lambda cpu: fleets.requests_fleet(workload, cpu, goal, run, batches=wanted),
         )
     goals.check_text(goal, run, output)
-    wanted = sorted(batches or ([run.batch] if run.batch else fleets.BATCHES))
+    wanted = sorted(batches or ([run.batch] if run.batch else BATCHES))
 
     @functools.cache
     def of(phase: str, length: int) -> Callable[[int], Workload]:

@@ -11,15 +11,13 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, StrictInt
 
 from perfmodel.figures.figure import Factor
-from perfmodel.figures.files import read_description
-from perfmodel.figures.record import R, Record, validated
+from perfmodel.figures.files import read_shipped
+from perfmodel.figures.record import Record
 from perfmodel.vocabulary.kinds import Kind
 
 #: Machines from which on the errors of one software stand for themselves.
@@ -138,7 +136,7 @@ class ErrorModel:
 @functools.cache
 def error_model() -> ErrorModel:
     """Return the error model that comes with perfmodel."""
-    fitted = _read(_Model, "error_model.toml")
+    fitted = read_shipped(_Model, __file__, "error_model.toml")
     return with_assumptions(fitted.scale, fitted.pool, fitted.software)
 
 
@@ -146,7 +144,7 @@ def with_assumptions(
     scale: float, pool: Mapping[Kind, Errors], software: Mapping[str, Mapping[Kind, Errors]]
 ) -> ErrorModel:
     """Return an error model of fitted errors and what is assumed where there are none."""
-    assumed = _read(_Assumed, "assumed.toml")
+    assumed = read_shipped(_Assumed, __file__, "assumed.toml")
     return ErrorModel(
         scale=scale,
         pool=pool,
@@ -157,9 +155,3 @@ def with_assumptions(
         least=math.log(assumed.least.typical),
         bounds=assumed.bounds,
     )
-
-
-def _read(kind: type[R], name: str) -> R:
-    file = resources.files("perfmodel.certainty").joinpath(name)
-    tree, origin = read_description(Path(str(file)), name, "a file of perfmodel")
-    return validated(kind, tree, origin)

@@ -70,12 +70,12 @@ def explain(
         workload = source.workload(batch)
     result = estimate(workload, machine, run.scenario)
     ordered = sorted(result.kernels, key=lambda kernel: -kernel.latency_ms)
-    reached, tree = attained(result), modules(result)
+    reached = attained(result)
 
     def records() -> Any:
         kernels = [_record(kernel) for kernel in ordered[:top]]
         if format == "csv":
-            return list(_lines(tree, depth)) if view == "modules" else kernels
+            return list(_lines(modules(result), depth)) if view == "modules" else kernels
         totals = {"flops": workload.flops, "parameters": workload.parameters}
         return {
             **result.to_dict(),
@@ -83,13 +83,13 @@ def explain(
             **_attained(reached),
             "machine": _figures(machine),
             "kernels": kernels,
-            "modules": asdict(tree),
+            "modules": asdict(modules(result)),
         }
 
     def blocks() -> list[Table | Facts]:
         heading = _heading(result, machine, workload.flops, reached)
         if view == "modules":
-            return [heading, _tree(tree, depth)]
+            return [heading, _tree(modules(result), depth)]
         groups = grouped([k for k in ordered if view == "kernels" or any(k.gemm)])
         shown = groups[: DEFAULT_TOP if top is None else top]
         table = _table(shown) if view == "kernels" else _products(shown, result, machine)

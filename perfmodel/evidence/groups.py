@@ -6,11 +6,10 @@ import functools
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from perfmodel.evidence.cases import Case
-from perfmodel.figures.files import read_description
-from perfmodel.figures.record import Record, validated
+from perfmodel.figures.files import read_shipped
+from perfmodel.figures.record import Record
 
 
 class _Groups(Record):
@@ -22,9 +21,7 @@ class _Groups(Record):
 
 @functools.cache
 def _groups() -> _Groups:
-    file = Path(__file__).with_name("groups.toml")
-    tree, origin = read_description(file, "groups.toml", "a file of perfmodel")
-    return validated(_Groups, tree, origin)
+    return read_shipped(_Groups, __file__, "groups.toml")
 
 
 def machine_group(case: Case) -> str:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from pydantic import Field
 
-from perfmodel.figures.files import read_description
-from perfmodel.figures.record import Record, validated
+from perfmodel.figures.files import read_shipped
+from perfmodel.figures.record import Record
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,7 @@ class _Factors(Record):
 @functools.cache
 def software_factors() -> tuple[Factor, ...]:
     """Return what is fitted of all software: factors.toml."""
-    file = Path(__file__).with_name("factors.toml")
-    tree, origin = read_description(file, "factors.toml", "a file of perfmodel")
     return tuple(
         Factor(row.name, row.meaning, row.patterns, row.spread, row.prior / row.value)
-        for row in validated(_Factors, tree, origin).factor
+        for row in read_shipped(_Factors, __file__, "factors.toml").factor
     )

@@ -5,16 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pydantic import Field, StrictInt
 
-from perfmodel.figures.files import read_description
-from perfmodel.figures.record import Record, validated
+from perfmodel.figures.files import read_shipped
+from perfmodel.figures.record import Record
 from perfmodel.resolve import resolve_model
 from perfmodel.scenario import Scenario
-from perfmodel.serving.fleet import BATCHES, CHUNK, Fleet, requests_fleet, text_fleet
+from perfmodel.serving.fleet import CHUNK, Fleet, requests_fleet, text_fleet
 from perfmodel.serving.goal import Goal
+from perfmodel.serving.searching import BATCHES
 from perfmodel.workload.workload import Workload
 
 
@@ -92,9 +92,7 @@ def generations() -> tuple[Generation, ...]:
 
 @functools.cache
 def _file() -> _Services:
-    file = Path(__file__).with_name("services.toml")
-    tree, origin = read_description(file, "services.toml", "a file of perfmodel")
-    return validated(_Services, tree, origin)
+    return read_shipped(_Services, __file__, "services.toml")
 
 
 def predicted_tokens_per_s(point: Generation) -> float:

@@ -22,7 +22,7 @@ from perfmodel.exploration.space import RESULTS, Cell, Space, check_columns, rea
 from perfmodel.machine import load_machine
 from perfmodel.resolve import resolve_model
 
-#: Variants of a chunk: some ten seconds of work, some ten megabytes.
+#: Variants of a chunk: some tenths of a second of work, some megabytes (docs/scale.md).
 CHUNK: Final = 50_000
 #: Points that are evaluated without asking.
 FREE: Final = 100_000_000

@@ -11,6 +11,7 @@ from typing import Any
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, UnknownName
 from perfmodel.figures.figure import Origin
+from perfmodel.figures.record import R, validated
 
 
 def read_description(path: Path, shown: str, expected: str) -> tuple[dict[str, Any], Origin]:
@@ -31,6 +32,19 @@ def read_description(path: Path, shown: str, expected: str) -> tuple[dict[str, A
         if not isinstance(citation, str) or not citation.strip():
             raise MachineError(f"{shown}: sources.{key}: {citation!r}; expected a citation as text")
     return tree, Origin(shown, sources)
+
+
+def read_shipped(record: type[R], module: str, name: str) -> R:
+    """Return the record that a TOML file of perfmodel's own describes.
+
+    Args:
+        module: ``__file__`` of the module that it lies beside.
+
+    Raises:
+        MachineError: as :func:`read_description`, or a field that does not fit.
+    """
+    tree, origin = read_description(Path(module).with_name(name), name, "a file of perfmodel")
+    return validated(record, tree, origin)
 
 
 def file_of(given: str | os.PathLike[str], kind: str, valid: tuple[str, ...]) -> Path:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-from importlib import resources
-from pathlib import Path
 from typing import Final
 
 from perfmodel.figures import record
 from perfmodel.figures.figure import Expect, Figure, Fraction
-from perfmodel.figures.files import read_description
-from perfmodel.figures.record import Record, validated
+from perfmodel.figures.files import read_shipped
+from perfmodel.figures.record import Record
 
 #: What the paths of these figures begin with, to tell them from a machine's.
 PREFIX: Final = "assumptions."
@@ -28,9 +26,7 @@ class _Assumptions(Record):
 
 @functools.cache
 def _assumptions() -> _Assumptions:
-    file = resources.files("perfmodel.mapping").joinpath("assumptions.toml")
-    tree, origin = read_description(Path(str(file)), "assumptions.toml", "a file of perfmodel")
-    return validated(_Assumptions, tree, origin)
+    return read_shipped(_Assumptions, __file__, "assumptions.toml")
 
 
 def figures() -> dict[str, Figure]:

@@ -8,11 +8,10 @@ bandwidth that is lower by the losses of remote.toml. The bandwidth of the mix i
 from __future__ import annotations
 
 import functools
-import tomllib
-from importlib import resources
 
-from perfmodel.figures.figure import Figure, Fraction, Origin
-from perfmodel.figures.record import Record, validated
+from perfmodel.figures.figure import Figure, Fraction
+from perfmodel.figures.files import read_shipped
+from perfmodel.figures.record import Record
 
 
 class _Loss(Record):
@@ -27,8 +26,7 @@ class _Remote(Record):
 @functools.cache
 def losses() -> dict[str, Figure]:
     """Return the shares of the local bandwidth that are lost, by where the memory is."""
-    tree = tomllib.loads(resources.files("perfmodel.mapping").joinpath("remote.toml").read_text())
-    found = validated(_Remote, tree, Origin("remote.toml", tree.pop("sources"))).loss
+    found = read_shipped(_Remote, __file__, "remote.toml").loss
     return {"other_die": found.other_die, "other_socket": found.other_socket}
 
 

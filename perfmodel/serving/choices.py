@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from perfmodel.machine import Machine
 from perfmodel.mapping.result import Result
 from perfmodel.scenario import Scenario
 from perfmodel.serving.goal import Timings
-from perfmodel.serving.partition import divisions, partitions
+from perfmodel.serving.partition import divisions_to_try
 from perfmodel.serving.queueing import Steps, batched, generated, poisson_arrivals
 from perfmodel.serving.serving import serve
 from perfmodel.vocabulary.partition import Partition
@@ -56,7 +57,7 @@ def batches_choices(
     """Return the ways to serve requests of one sample, and why divisions have no room."""
     choices: list[Choice] = []
     full: list[str] = []
-    for partition in _divisions(machine, run):
+    for partition in divisions_to_try(machine, run):
         try:
             found = [serve(workload(batch), machine, partition, run) for batch in batches]
         except NotEnoughMemory as error:
@@ -95,8 +96,7 @@ def text_choices(
     choices: list[Choice] = []
     full: list[str] = []
     last = prompt + max(1, output - 1)
-    for partition in _divisions(machine, run):
-        seconds = partial(_prompt_seconds, prefill, machine, partition, run)
+    for partition in divisions_to_try(machine, run):
         early: list[float] = []
         late: list[Result] = []
         try:
@@ -112,10 +112,10 @@ def text_choices(
         decodes = np.interp(sizes, batches[: len(late)], early)
         ends = np.interp(sizes, batches[: len(late)], [each.latency_ms / 1e3 for each in late])
         growth = np.maximum(ends - decodes, 0) / max(1, output - 2)
+        prompts = functools.cache(partial(_prompt, prefill, machine, partition, run))
         steps = Steps(
-            _chunks(seconds, prompt, chunk), tuple(decodes.tolist()), tuple(growth.tolist())
+            _chunks(prompts, prompt, chunk), tuple(decodes.tolist()), tuple(growth.tolist())
         )
-        whole = serve(prefill(prompt), machine, partition, run)
         choices += [
             Choice(
                 partition,
@@ -124,47 +124,38 @@ def text_choices(
                 partition.instances * steps.capacity(output, most),
                 _alone(steps, output),
                 partial(_text, partition.instances, steps, output, most),
-                *_factors(whole, result),
+                *_factors(prompts(prompt), result),
             )
             for most, result in zip(batches, late, strict=False)
         ]
     return choices, full
 
 
-def _prompt_seconds(
+def _prompt(
     prefill: Callable[[int], Workload],
     machine: Machine,
     partition: Partition,
     run: Scenario,
     tokens: int,
-) -> float:
-    return serve(prefill(tokens), machine, partition, run).latency_ms / 1e3
+) -> Result:
+    return serve(prefill(tokens), machine, partition, run)
 
 
-def _chunks(seconds: Callable[[int], float], tokens: int, chunk: int) -> tuple[float, ...]:
+def _chunks(prompts: Callable[[int], Result], tokens: int, chunk: int) -> tuple[float, ...]:
     """Seconds of each part of a prompt.
 
     A part takes what it takes alone, or what the prompt takes longer with it than without: later
     parts attend to the earlier.
     """
-    starts = range(0, tokens, chunk)
-    whole = {0: 0.0}
-    for start in starts:
-        stop = min(start + chunk, tokens)
-        whole[stop] = seconds(stop)
-    alone = {chunk: whole[min(chunk, tokens)]}
+
+    def seconds(length: int) -> float:
+        return prompts(length).latency_ms / 1e3 if length else 0.0
+
     parts = []
-    for start in starts:
+    for start in range(0, tokens, chunk):
         stop = min(start + chunk, tokens)
-        size = stop - start
-        if size not in alone:
-            alone[size] = seconds(size)
-        parts.append(max(alone[size], whole[stop] - whole[start]))
+        parts.append(max(seconds(stop - start), seconds(stop) - seconds(start)))
     return tuple(parts)
-
-
-def _divisions(machine: Machine, run: Scenario) -> tuple[Partition, ...]:
-    return divisions(machine, run.instances, run.cores_per_instance) or partitions(machine)
 
 
 def _requests(

@@ -28,13 +28,12 @@ from perfmodel.serving.choices import (
     text_choices,
 )
 from perfmodel.serving.goal import DEFINITIONS, Goal, percentiles_ms
+from perfmodel.serving.searching import BATCHES
 from perfmodel.vocabulary.partition import Partition
 from perfmodel.workload.workload import Workload
 
 #: Tokens of a prompt that one step processes beside the sequences that run.
 CHUNK: Final = 512
-#: Sequences that run at once, or samples of a batch, that are tried.
-BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 #: A rate is found to this share of itself.
 _CLOSE: Final = 0.01
 

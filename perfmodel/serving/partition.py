@@ -117,6 +117,11 @@ def partitions(machine: Machine) -> tuple[Partition, ...]:
     return tuple(Partition(count, size) for count, size in sorted(largest.items()))
 
 
+def divisions_to_try(machine: Machine, run: Scenario) -> tuple[Partition, ...]:
+    """The partitions that a search of ``run`` tries; raises as :func:`partition_of`."""
+    return divisions(machine, run.instances, run.cores_per_instance) or partitions(machine)
+
+
 def divisions(machine: Machine, instances: Count, cores: Count) -> tuple[Partition, ...] | None:
     """The partitions that these counts leave to choose from; None where both are None.
 

@@ -14,7 +14,7 @@ from perfmodel.figures import quantity
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.result import Result
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
-from perfmodel.serving.partition import divisions, partitions
+from perfmodel.serving.partition import divisions_to_try
 from perfmodel.serving.serving import serve
 from perfmodel.vocabulary import ranges
 from perfmodel.vocabulary.partition import Partition
@@ -130,7 +130,7 @@ def search(
         ranges.LATENCY.check("latency limit", max_latency_s)
     run = scenario_of(scenario, options)
     machine = load_machine(cpu)
-    chosen = divisions(machine, run.instances, run.cores_per_instance) or partitions(machine)
+    chosen = divisions_to_try(machine, run)
     tried: list[Result] = []
     left_out: dict[Partition, str] = {}
     for batch in batches:
