@@ -15,6 +15,7 @@ from perfmodel.errors import MeasurementError
 from perfmodel.figures import quantity
 from perfmodel.figures.figure import Origin
 from perfmodel.figures.record import tree_of, validated
+from perfmodel.figures.tree import put
 from perfmodel.machine import Figure, Machine
 from perfmodel.machine.schema import Calibration
 
@@ -65,11 +66,7 @@ def applied(machine: Machine, figures: Mapping[str, Figure], record: Calibration
     """``machine`` with these figures, by dotted path, and the record of where they are from."""
     tree: dict[str, Any] = tree_of(machine)
     for path, figure in figures.items():
-        *parents, leaf = path.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = figure
+        put(tree, path, figure)
     tree["calibration"] = record.model_dump()
     return validated(Machine, tree, Origin(machine.id, {}))
 

@@ -58,3 +58,11 @@ def leaves(tables: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Figure
             yield from leaves(child, path)
         else:
             raise bad(repr(child), "a figure or a table of figures")
+
+
+def put(tree: dict[str, Any], path: str, value: object) -> None:
+    """Set what is at a dotted path of nested tables; make tables that are missing on the way."""
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+    tree[leaf] = value

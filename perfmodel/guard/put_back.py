@@ -7,6 +7,7 @@ from typing import Any
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.figures.figure import Figure
+from perfmodel.figures.tree import put
 from perfmodel.guard import documents
 from perfmodel.machine import Machine
 from perfmodel.scenario import Scenario, scenario_of
@@ -46,12 +47,8 @@ def _software_with(software: Software, figures: Mapping[str, Any]) -> Software:
         raise PerfmodelError("rules changed, or figures came or went")
     tree: dict[str, Any] = {}
     for path, value in changed.items():
-        *parents, leaf = path.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
         number, unit = value if isinstance(value, list) else (value, "")
-        node[leaf] = Figure(number, number, number, unit)
+        put(tree, path, Figure(number, number, number, unit))
     return software.overlaid(tree, software.id)
 
 

@@ -43,7 +43,7 @@ from perfmodel.figures.figure import (
     provenance,
 )
 from perfmodel.figures.record import Record, fault_at, settable, tree_of, validated, walk
-from perfmodel.figures.tree import FigureTables
+from perfmodel.figures.tree import FigureTables, put
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.precision import FORMATS
 
@@ -633,11 +633,7 @@ class Machine(Record):
             unit = expected[path].unit
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 value = Figure(float(value), float(value), float(value), unit)
-            *parents, leaf = path.split(".")
-            node = tree
-            for parent in parents:
-                node = node.setdefault(parent, {})
-            node[leaf] = value
+            put(tree, path, value)
         changed = validated(Machine, tree, Origin(self.id, {}))
         changed.check_clocks(self.id, values)
         return changed

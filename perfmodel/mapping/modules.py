@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -79,12 +79,7 @@ def _merged(children: Sequence[Module]) -> tuple[Module, ...]:
 
 def _sum(name: str, alike: Sequence[Module]) -> Module:
     """Modules of one shape as one."""
-    children = [
-        replace(_sum(first.name, each), count=first.count * len(alike))
-        for first, each in (
-            (each[0], each) for each in zip(*(one.children for one in alike), strict=True)
-        )
-    ]
+    together = zip(*(each.children for each in alike), strict=True)
     return Module(
         name,
         sum(each.count for each in alike),
@@ -93,7 +88,7 @@ def _sum(name: str, alike: Sequence[Module]) -> Module:
         sum(each.moved_bytes for each in alike),
         sum(each.latency_ms for each in alike),
         sum(each.share for each in alike),
-        tuple(children),
+        tuple(_sum(children[0].name, children) for children in together),
     )
 
 
