@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from perfmodel._collecting import seldom
 
@@ -15,9 +16,9 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; Ctrl-C ends it quietly, while it is still being imported, too."""
-    # Within the machinery of imports Python prints an interrupt and goes on; there is nothing to
-    # clean up yet.
+    # There is nothing to clean up yet, and modules catch what they like while they are imported.
     before = signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    sys.unraisablehook = _end_on_interrupt(sys.unraisablehook)
     with seldom():
         from perfmodel.cli.app import NAME, asked
 
@@ -30,6 +31,22 @@ def main() -> None:
         finally:
             # The process ends, and Python would search all that is left of it for garbage.
             gc.freeze()
+
+
+def _end_on_interrupt(
+    report: Callable[[sys.UnraisableHookArgs], object],
+) -> Callable[[sys.UnraisableHookArgs], object]:
+    """Make a hook that ends the process where Python would print an interrupt and go on.
+
+    That is so in the callbacks of weak references, which every import runs, and in finalisers.
+    """
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            os._exit(INTERRUPTED)
+        report(unraisable)
+
+    return hook
 
 
 if __name__ == "__main__":
