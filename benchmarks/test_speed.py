@@ -24,7 +24,7 @@ from perfmodel import estimate, load_machine, published
 from perfmodel.exploration import explore, read_space
 from perfmodel.exploration.space import Space
 from perfmodel.mapping.columns import columns
-from perfmodel.mapping.estimation import prepare
+from perfmodel.mapping.prepared import prepare
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.models import zoo

@@ -2,7 +2,7 @@
 
 from perfmodel.certainty.families import Identity, identity
 from perfmodel.certainty.interval import Interval, Provenance, Spread, interval
-from perfmodel.certainty.of_run import Stated, of_run, stated
+from perfmodel.certainty.of_run import of_run
 from perfmodel.certainty.orders import Verdict, verdict
 
 __all__ = [
@@ -10,11 +10,9 @@ __all__ = [
     "Interval",
     "Provenance",
     "Spread",
-    "Stated",
     "Verdict",
     "identity",
     "interval",
     "of_run",
-    "stated",
     "verdict",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from perfmodel.certainty.error_model import COVERAGE, NORMAL, ErrorModel, Errors, error_model
@@ -77,6 +77,14 @@ class Interval:
     def is_bound(self) -> bool:
         """Whether the estimate is a bound rather than a prediction."""
         return self.provenance == "bound"
+
+    def reaching(self, less: float, more: float) -> Interval:
+        """Return one that reaches at least so far, on the logarithm, from where it is centred."""
+        return replace(
+            self,
+            low=min(self.low, self.bias * math.exp(-less)),
+            high=max(self.high, self.bias * math.exp(more)),
+        )
 
     def text(self) -> str:
         """For people: "1.4 times either way", or what else it is."""

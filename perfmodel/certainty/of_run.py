@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from perfmodel.certainty.families import identity
 from perfmodel.certainty.interval import Interval, interval
@@ -11,17 +11,6 @@ from perfmodel.vocabulary.kinds import Kind
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
     from perfmodel.scenario import Scenario
-
-
-class Stated(TypedDict):
-    """What a result says of its certainty; None where it is a bound."""
-
-    latency_low_ms: float | None
-    latency_high_ms: float | None
-    interval_coverage: float | None
-    provenance: str
-    evidence_points: int
-    evidence_machines: int
 
 
 def of_run(machine: Machine, run: Scenario, phase: str | None) -> Interval:
@@ -43,16 +32,3 @@ def of_run(machine: Machine, run: Scenario, phase: str | None) -> Interval:
         run.policy.name,
         measured=record.error if record is not None and own else None,
     )
-
-
-def stated(found: Interval, latency_ms: float) -> Stated:
-    """Return what a result of this latency says, by the names of its columns."""
-    bound = found.is_bound
-    return {
-        "latency_low_ms": None if bound else latency_ms * found.low,
-        "latency_high_ms": None if bound else latency_ms * found.high,
-        "interval_coverage": None if bound else found.coverage,
-        "provenance": found.provenance,
-        "evidence_points": found.points,
-        "evidence_machines": found.machines,
-    }

@@ -14,12 +14,12 @@ from perfmodel.cost.power import PackagePower, package_power
 from perfmodel.cost.prices import SECONDS_PER_HOUR, price_path, prices
 from perfmodel.cost.tco import Cost, Demand, cost, rented_cost
 from perfmodel.machine import Machine
-from perfmodel.mapping.estimation import prepare
+from perfmodel.mapping.prepared import prepare
 from perfmodel.mapping.result import Result
 from perfmodel.mapping.roofline import FloatArray, Rate
+from perfmodel.mapping.unknowns import Samples, Unknown, machine_unknowns, sample, unknowns
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.ranking import QUANTILES, SEED
-from perfmodel.ranking.unknowns import Samples, Unknown, machine_unknowns, sample, unknowns
 from perfmodel.scenario import Scenario
 from perfmodel.serving.partition import on_group
 from perfmodel.serving.searching import Search, require_best

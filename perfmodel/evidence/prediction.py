@@ -13,8 +13,9 @@ from perfmodel.evidence.cases import Case
 from perfmodel.evidence.measurements import MeasuredSet, Row
 from perfmodel.machine import Machine
 from perfmodel.mapping.columns import Columns
-from perfmodel.mapping.estimation import estimate_columns, prepare
-from perfmodel.mapping.placement import placed, placed_values
+from perfmodel.mapping.estimation import estimate_columns
+from perfmodel.mapping.placement import placed_values
+from perfmodel.mapping.prepared import prepare
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import Scenario
@@ -56,10 +57,7 @@ class Setting:
 
     def bottleneck(self) -> str:
         """Return what most of the predicted time goes to, as an estimate has it."""
-        if self.partition is None:
-            own = placed(self.machine, self.run)
-        else:
-            own = instance(self.machine, self.partition)
+        own = self.machine if self.partition is None else instance(self.machine, self.partition)
         return estimate_columns(self.workload, self.columns, own, self.run).bottleneck
 
     def seconds(self, values: Mapping[str, FloatArray] | None = None) -> FloatArray:
@@ -70,7 +68,7 @@ class Setting:
         """
         given = {path: np.asarray(value, np.float64) for path, value in (values or {}).items()}
         if self.partition is None:
-            own = placed(self.machine, self.run)
+            own = self.machine
             given = placed_values(given, self.machine, self.run)
         else:
             own = instance(self.machine, self.partition)

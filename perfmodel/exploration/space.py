@@ -30,7 +30,7 @@ from perfmodel.figures.record import Record, validated
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping import assumptions
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.ranking.unknowns import latin_hypercube, triangular_quantile
+from perfmodel.mapping.unknowns import latin_hypercube, triangular_quantile
 from perfmodel.scenario import Scenario
 from perfmodel.software.schema import PREFIX
 

@@ -596,6 +596,10 @@ class Machine(Record):
 
     def settable(self) -> dict[str, Expect]:
         """Every path that :meth:`with_values` takes, with what its figure may be."""
+        return dict(self._expected)
+
+    @cached_property
+    def _expected(self) -> dict[str, Expect]:
         expected = dict(settable(self))
         expected |= {f"clock.engine.{name}": expected["clock.base"] for name in self.core.engines}
         expected |= {

@@ -9,23 +9,21 @@ from typing import Final, Unpack
 import numpy as np
 
 from perfmodel.certainty import of_run
-from perfmodel.certainty import stated as certainty
-from perfmodel.errors import NoKernels
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping.columns import Columns, columns
+from perfmodel.mapping.columns import Columns
+from perfmodel.mapping.figure_spread import FigureSpread
 from perfmodel.mapping.kernel_table import KernelTable
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.memory import require_memory
 from perfmodel.mapping.placement import placed
-from perfmodel.mapping.policies import effective
+from perfmodel.mapping.prepared import prepare
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.result import Result
 from perfmodel.mapping.roofline import BOUNDS, Times
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
 from perfmodel.software import Software
 from perfmodel.vocabulary.precision import Precision
-from perfmodel.workload.fusion import fuse, without_constants
-from perfmodel.workload.own_formats import WIDE, narrowed, stated
+from perfmodel.workload.own_formats import WIDE, stated
 from perfmodel.workload.workload import Workload, describe_phase
 
 #: What a note calls formats that are not called as they are.
@@ -43,7 +41,8 @@ def estimate(
     Args:
         workload: a traced or loaded model.
         cpu: a catalogue id, the path of a machine TOML file, or a Machine; or a mapper, of one
-            machine and with figures that are no arrays.
+            machine and with figures that are no arrays: intervals then leave the ranges of its
+            machine's figures out.
         scenario: a :class:`~perfmodel.scenario.Scenario`, or a precision alone; ``options`` are
             its fields. The workload has its own batch, phase and lengths.
 
@@ -59,48 +58,27 @@ def estimate(
         need = require_memory(workload, cpu.machine, run)
         return replace(_mapped(prepared, table, cpu, run), memory=need)
     whole = load_machine(cpu)
-    machine = placed(whole, run)
-    prepared, table = prepare(workload, run, machine)
+    prepared, table = prepare(workload, run, whole)
     need = require_memory(workload, whole, run)
-    return replace(estimate_columns(prepared, table, machine, run), machine=whole, memory=need)
+    found = estimate_columns(prepared, table, whole, run)
+    return replace(found, machine=whole, memory=need)
 
 
 def estimate_columns(workload: Workload, table: Columns, machine: Machine, run: Scenario) -> Result:
-    """:func:`estimate` from what :func:`prepare` gives, or from columns that were changed since."""
-    return _mapped(workload, table, mapper_for(machine), run)
+    """Return :func:`estimate` from what :func:`~perfmodel.mapping.prepared.prepare` gives.
+
+    Args:
+        table: columns of the workload, which may have been changed since.
+        machine: the whole socket, or an instance's share of it.
+    """
+    found = _mapped(workload, table, mapper_for(placed(machine, run)), run)
+    times = found.kernel_table.times
+    return replace(found, figures=FigureSpread.of_run(workload, table, machine, run, times))
 
 
 def _mapped(workload: Workload, table: Columns, mapper: Mapper, run: Scenario) -> Result:
     times = mapper.times(table, run.loaded, run.state, alone=not run.several)
     return _summarise(workload, table, times, mapper, run)
-
-
-def prepare(workload: Workload, run: Scenario, machine: Machine) -> tuple[Workload, Columns]:
-    """Return the kernels a software launches on a machine, and their columns.
-
-    They are kept for as long as the workload is. The machine matters where a software stores other
-    formats on CPUs without arithmetic in the ones that were asked for.
-
-    Raises :class:`~perfmodel.errors.NoKernels` for a workload that has none, or constants alone.
-    """
-    kept: dict[tuple[Precision, frozenset[str]], tuple[Workload, Columns]]
-    kept = workload.memo.setdefault("prepared", {})
-    software = run.loaded
-    fusion = software.rules(run.policy.name)
-    rules = frozenset((*fusion, *(["constants"] if software.folds else [])))
-    policy = effective(run.policy, software, machine)
-    key = (policy, rules)
-    if key not in kept:
-        fused = next((w for (_, how), (w, _) in kept.items() if how == rules), None)
-        if fused is None:
-            # What is compiled reads the narrow operands that a program states.
-            stated = narrowed(workload) if software.fusion else workload
-            folded = without_constants(stated) if software.folds else stated
-            if not len(folded):
-                raise NoKernels(workload.name)
-            fused = fuse(folded, fusion) if fusion else folded
-        kept[key] = (fused, columns(fused, policy))
-    return kept[key]
 
 
 def _summarise(
@@ -123,6 +101,7 @@ def _summarise(
         shares[BOUNDS[code]] += seconds / total
     shares["overhead"] = float(overhead.sum()) / total
     throughput = workload.batch / total
+    certainty = of_run(machine, run, workload.phase)
     return Result(
         model=workload.name,
         cpu=machine.id,
@@ -151,7 +130,11 @@ def _summarise(
         phase=describe_phase(workload.phase, workload.tokens, workload.context) or None,
         tokens_per_s=throughput * workload.tokens if workload.tokens else None,
         calibration="uncalibrated" if machine.calibration is None else "calibrated",
-        **certainty(of_run(machine, run, workload.phase), total * 1e3),
+        interval_coverage=None if certainty.is_bound else certainty.coverage,
+        provenance=certainty.provenance,
+        evidence_points=certainty.points,
+        evidence_machines=certainty.machines,
+        certainty=certainty,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmodel._text import html_table, percent, significant
@@ -17,7 +18,9 @@ from perfmodel.vocabulary.partition import Partition
 if TYPE_CHECKING:
     import pandas
 
+    from perfmodel.certainty import Interval
     from perfmodel.machine import Machine
+    from perfmodel.mapping.figure_spread import FigureSpread
     from perfmodel.mapping.memory import MemoryNeed
 
 
@@ -38,9 +41,8 @@ class Result:
         method: "roofline", or "published" for the comparison of 2025-10-24.
         state, software: of the roofline method; None where the method knows neither.
         latency_ms: of one run of ``batch`` samples.
-        latency_low_ms, latency_high_ms: the interval that holds the latency with a probability of
-            ``interval_coverage``, formula's error included; None of a bound and of the published
-            method.
+        interval_coverage: probability with which the interval from ``latency_low_ms`` to
+            ``latency_high_ms`` holds the latency; None of a bound and of the published method.
         provenance: what the latency rests on: "measured" (this machine, calibrated), "fitted" (its
             software, on machines of its family), "transferred" (its software, on other machines),
             "datasheet" (no measurement), or "bound" (no software reaches it).
@@ -68,6 +70,8 @@ class Result:
         notes: what the reader must know, such as a precision this CPU runs in another format.
         memory: what all instances keep in memory; None of the published method.
         machine: the whole socket; None where only the published method knows the CPU.
+        certainty: how far off such estimates were; None of the published method.
+        figures: how far the ranges of this estimate's figures move it.
         parts: what the method made the result of: the roofline's
             :class:`~perfmodel.mapping.kernel_table.KernelTable` of one run of one instance, or the
             :class:`~perfmodel.published.PublishedEstimate`.
@@ -81,8 +85,6 @@ class Result:
     state: str | None = None
     software: str | None = None
     latency_ms: float
-    latency_low_ms: float | None = field(default=None, metadata=_IF_KNOWN)
-    latency_high_ms: float | None = field(default=None, metadata=_IF_KNOWN)
     interval_coverage: float | None = field(default=None, metadata=_IF_KNOWN)
     provenance: str | None = field(default=None, metadata=_IF_KNOWN)
     evidence_points: int | None = field(default=None, metadata=_IF_KNOWN)
@@ -106,6 +108,8 @@ class Result:
     notes: tuple[str, ...] = ()
     memory: MemoryNeed | None = field(default=None, compare=False, metadata=_HIDDEN)
     machine: Machine | None = field(default=None, compare=False, metadata=_HIDDEN)
+    certainty: Interval | None = field(default=None, compare=False, metadata=_HIDDEN)
+    figures: FigureSpread | None = field(default=None, compare=False, metadata=_HIDDEN)
     parts: Any = field(default=None, compare=False, metadata=_HIDDEN)
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,6 +132,30 @@ class Result:
         del record["bottleneck_shares"]
         shares = {f"share_{label}": self.bottleneck_shares.get(label) for label in SHARES}
         return record | shares
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """How far the truth may be from the latency: the error of such estimates and the figures.
+
+        Errors were measured with figures as uncertain as a catalogue's are, so the two do not add
+        up: whichever reaches farther is the interval's end. None of the published method. The
+        ranges of the figures are evaluated when this is first asked for.
+        """
+        if self.certainty is None or self.figures is None or self.certainty.is_bound:
+            return self.certainty
+        return self.certainty.reaching(*self.figures.half_widths)
+
+    @property
+    def latency_low_ms(self) -> float | None:
+        """Lower end of the interval; None of a bound and of the published method."""
+        found = self.interval
+        return None if found is None or found.is_bound else self.latency_ms * found.low
+
+    @property
+    def latency_high_ms(self) -> float | None:
+        """Upper end of the interval; None of a bound and of the published method."""
+        found = self.interval
+        return None if found is None or found.is_bound else self.latency_ms * found.high
 
     @property
     def partition(self) -> Partition:
@@ -231,11 +259,17 @@ class Result:
         return {name: text for name, text in known.items() if text is not None}
 
 
+#: Columns that follow from others, by the one they come after.
+_FOLLOWING: Final = {"latency_ms": ("latency_low_ms", "latency_high_ms")}
 #: Names of the columns, in order, and whether JSON leaves each out while it is None.
 _COLUMNS: Final[Mapping[str, bool]] = {
-    column.name: column.metadata.get("if_known", False)
+    name: known
     for column in fields(Result)
     if not column.metadata.get("hidden")
+    for name, known in (
+        (column.name, column.metadata.get("if_known", False)),
+        *((follows, True) for follows in _FOLLOWING.get(column.name, ())),
+    )
 }
 #: Labels of a bottleneck by either method.
 SHARES: Final = ("compute", "L2", "L3", "DRAM", "overhead", "memory")

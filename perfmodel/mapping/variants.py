@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.figures.figure import Expect
 from perfmodel.machine import Machine, load_machine
 from perfmodel.machine.schema import BANDWIDTH_PARTS
 from perfmodel.mapping import assumptions
 from perfmodel.mapping.columns import Columns
-from perfmodel.mapping.estimation import prepare
 from perfmodel.mapping.mapper import Mapper
 from perfmodel.mapping.placement import placed, placed_values
+from perfmodel.mapping.prepared import prepare
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import RunOptions, Scenario, ScenarioLike, scenario_of
@@ -47,6 +48,7 @@ def latency_variants(
     scenario: ScenarioLike = None,
     *,
     every_core_count: bool = True,
+    cores: FloatArray | None = None,
     table: Columns | None = None,
     **options: Unpack[RunOptions],
 ) -> FloatArray:
@@ -60,8 +62,9 @@ def latency_variants(
         every_core_count: try every active-core count for every variant. Otherwise only those that
             are best in a spread of pilot variants: some ten times faster, and never below the exact
             latency.
+        cores: active cores to try for each kernel, shape (P, kernels), in place of either.
         table: columns of the workload to use in place of its own, where they were changed since
-            :func:`~perfmodel.mapping.estimation.prepare`.
+            :func:`~perfmodel.mapping.prepared.prepare`.
 
     Raises:
         UnknownName: for a path, CPU, precision, state or software that does not exist.
@@ -82,7 +85,7 @@ def latency_variants(
     milliseconds = np.empty(next(iter(arrays.values())).shape)
     for rows, alike, rest in _alike(machine, software, arrays):
         part = {path: arrays[path][rows] for path in rest}
-        milliseconds[rows] = _latencies(alike, part, len(rows), table, run, every_core_count)
+        milliseconds[rows] = _latencies(alike, part, len(rows), table, run, every_core_count, cores)
     return milliseconds
 
 
@@ -94,11 +97,13 @@ def _alike(
     Raises UnknownName or MachineError for a path or a value that does not exist.
     """
     expected = machine.settable()
+    of_software = mapper_for(machine).applied(software).software.settable()
     kinds = {}
     for path, array in values.items():
-        known, whose = expected, machine.id
+        known: Mapping[str, Expect] = expected
+        whose = machine.id
         if path.startswith(f"{PREFIX}."):
-            known, whose = mapper_for(machine).applied(software).software.settable(), software.id
+            known, whose = of_software, software.id
         elif path.startswith(assumptions.PREFIX):
             known = assumptions.settable()
         if path not in known:
@@ -134,19 +139,19 @@ def _latencies(
     table: Columns,
     run: Scenario,
     every_core_count: bool,
+    cores: FloatArray | None,
 ) -> FloatArray:
     """Milliseconds of variants of ``whole`` that have the same counts, shape (variants,)."""
     machine, alone = placed(whole, run), not run.several
     values = placed_values(values, whole, run)
     if not values:
-        seconds = mapper_for(machine).latency(table, run.loaded, run.state, alone=alone)
+        seconds = mapper_for(machine).latency(table, run.loaded, run.state, cores, alone=alone)
         return np.full(count, seconds @ table.count * 1e3)
 
     def variants(rows: slice) -> Mapper:
         return mapper_for(machine, {path: array[rows] for path, array in values.items()})
 
-    cores = None
-    if not every_core_count and count > _PILOTS:
+    if cores is None and not every_core_count and count > _PILOTS:
         pilots = variants(slice(None, None, count // _PILOTS))
         cores = _best_counts(
             pilots.times(table, run.loaded, run.state, alone=not run.several).cores

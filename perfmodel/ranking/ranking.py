@@ -26,10 +26,10 @@ from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimation import estimate
 from perfmodel.mapping.result import data_frame
 from perfmodel.mapping.roofline import FloatArray
+from perfmodel.mapping.unknowns import Samples, sample, unknowns
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking.model_error import model_errors
 from perfmodel.ranking.sensitivity import Influence, influences
-from perfmodel.ranking.unknowns import Samples, sample, unknowns
 from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
 from perfmodel.vocabulary import ranges
 from perfmodel.workload.workload import Workload

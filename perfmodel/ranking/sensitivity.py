@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.ranking.unknowns import Samples, Unknown
+from perfmodel.mapping.unknowns import Samples, Unknown
 
 #: Unknowns whose index is estimated: those most correlated with the ratio. Latency is monotonic in
 #: every figure, so one that does not correlate has no first-order effect.

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Unpack
 
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping.estimation import estimate_columns, prepare
+from perfmodel.mapping.estimation import estimate_columns
 from perfmodel.mapping.memory import require_memory
-from perfmodel.mapping.placement import placed
+from perfmodel.mapping.prepared import prepare
 from perfmodel.mapping.result import Result
 from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
 from perfmodel.serving.partition import divided, on_group, partition_of, total_cores
@@ -42,7 +42,7 @@ def serve(
     prepared, table = prepare(workload, run, machine)
     need = require_memory(workload, machine, run, partition)
     here = on_group(machine, run, partition)
-    own = placed(instance(machine, partition), here)
+    own = instance(machine, partition)
     table = instance_columns(workload, table, machine, partition, run.weights)
     one = replace(estimate_columns(prepared, table, own, here), memory=need)
     return _of_socket(one, machine, partition, run.weights)

@@ -10,6 +10,7 @@ state any of them for itself under that name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -226,12 +227,21 @@ class Software(Record):
 
     def figures(self) -> Mapping[str, Figure]:
         """Return every figure by its path in a run, ``software.ID.PATH``."""
+        return dict(self._by_path)
+
+    @cached_property
+    def _by_path(self) -> Mapping[str, Figure]:
+        # Every mapping reads them, and a description does not change.
         return dict(walk(self, f"{PREFIX}.{self.id}"))
 
-    def settable(self) -> dict[str, Expect]:
+    def settable(self) -> Mapping[str, Expect]:
         """Return what each of :meth:`figures` may be, by the same paths."""
+        return dict(self._expected)
+
+    @cached_property
+    def _expected(self) -> Mapping[str, Expect]:
         found = dict(settable(self, f"{PREFIX}.{self.id}"))
-        return {path: found[path] for path in self.figures()}
+        return {path: found[path] for path in self._by_path}
 
     def rules(self, precision: str) -> tuple[str, ...]:
         """Return which operators become one kernel in a precision."""

@@ -12,7 +12,7 @@ from perfmodel.calibration.parameters import DENSE, FRESH, REPACKING
 from perfmodel.errors import MeasurementError
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
-from perfmodel.ranking.unknowns import unknowns
+from perfmodel.mapping.unknowns import unknowns
 from tests.calibration.synthetic import made
 
 TRUTH = {DENSE: 0.7, REPACKING: 1.25, FRESH: 0.8}

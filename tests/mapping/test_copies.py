@@ -11,8 +11,8 @@ import pytest
 from perfmodel.errors import MachineError
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
+from perfmodel.mapping.unknowns import unknowns
 from perfmodel.mapping.variants import latency_variants
-from perfmodel.ranking.unknowns import unknowns
 from perfmodel.software import load_software
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder

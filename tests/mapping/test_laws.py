@@ -19,7 +19,7 @@ from perfmodel.errors import NoKernels, PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping import Result, estimate, mapper_for
 from perfmodel.mapping.columns import columns
-from perfmodel.mapping.estimation import prepare
+from perfmodel.mapping.prepared import prepare
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.scenario import Scenario
 from perfmodel.software import catalogue, load_software

@@ -9,10 +9,10 @@ import pytest
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, catalogue, load_machine
 from perfmodel.mapping import estimate
+from perfmodel.mapping.unknowns import Samples, sample
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking import Ranking, rank
 from perfmodel.ranking.sensitivity import influences
-from perfmodel.ranking.unknowns import Samples, sample
 from perfmodel.software import catalogue as software_catalogue
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder

@@ -8,8 +8,8 @@ from SALib.analyze import rbd_fast
 from scipy import stats
 
 from perfmodel.figures.figure import Figure
+from perfmodel.mapping.unknowns import Samples, Unknown, latin_hypercube, triangular_quantile
 from perfmodel.ranking.sensitivity import first_order_index, influences
-from perfmodel.ranking.unknowns import Samples, Unknown, latin_hypercube, triangular_quantile
 
 
 def ishigami(x: np.ndarray) -> np.ndarray:

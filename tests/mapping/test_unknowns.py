@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perfmodel.machine import Figure, load_machine
-from perfmodel.ranking.unknowns import Unknown, sample, unknowns
+from perfmodel.mapping.unknowns import Unknown, sample, unknowns
 
 
 def test_two_cpus_of_one_core_share_its_unknowns() -> None:
