@@ -27,11 +27,11 @@ should hold 80 % of the points. One factor on all intervals, {scale:.2f} as ship
 so: a machine is judged at the factor that all others' points ask for. Terms of the formula were
 chosen by such errors, too: expect some percent less on new data.
 
-An estimate's interval also holds the ranges of the figures that it rests on: each goes to either end
-by itself, and their effects on the latency add up as squares (JCGM 100:2008, 5.1.2). Errors were
-measured with figures as uncertain as the catalogue's, so the two are not added: whichever reaches
-farther is the interval's end. A file of vague figures states a wide interval, and a wider range
-never a narrower one. The shares below are of the error alone.
+An estimate's interval also holds the ranges of the figures that it rests on: each goes to either
+end by itself, and their effects on the latency add up as squares (JCGM 100:2008, 5.1.2). Errors
+were measured with figures as uncertain as the catalogue's, so the two are not added: whichever
+reaches farther is the interval's end. A file of vague figures states a wide interval, and a wider
+range never a narrower one. The shares below are of the error alone.
 """
 
 PAIRS = """\
