@@ -47,6 +47,16 @@ def test_a_network_gives_what_pytorch_gives(software: str, precision: str, chain
         assert off > 1e-5  # it was not FP32 after all
 
 
+@pytest.mark.parametrize("software", ["inductor", "inductor_frozen"])
+def test_weights_are_packed_once_where_they_are_frozen(software: str) -> None:
+    module, operands = probe("2 of bottleneck 1x16x8x8 to 8").module()
+    run = RUNNERS[software].prepare(module.eval().requires_grad_(False), operands, "fp32", 1)
+    with torch.profiler.profile() as profiled:
+        run()
+    packed = any(e.key.startswith("mkldnn::_convolution") for e in profiled.key_averages())
+    assert packed == (software == "inductor_frozen")
+
+
 @pytest.mark.parametrize(("software", "precision"), RUNS)
 def test_layers_of_it_take_time(software: str, precision: str) -> None:
     steps = [Step("4 of linear 64x256x256", precision, 1, software)]

@@ -78,6 +78,11 @@ class Interval:
         """Whether the estimate is a bound rather than a prediction."""
         return self.provenance == "bound"
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds the ranges of figures already: a bound, or measured on this machine."""
+        return self.is_bound or self.provenance == "measured"
+
     def reaching(self, less: float, more: float) -> Interval:
         """Return one that reaches at least so far, on the logarithm, from where it is centred."""
         return replace(

@@ -42,7 +42,8 @@ class Result:
         state, software: of the roofline method; None where the method knows neither.
         latency_ms: of one run of ``batch`` samples.
         interval_coverage: probability with which the interval from ``latency_low_ms`` to
-            ``latency_high_ms`` holds the latency; None of a bound and of the published method.
+            ``latency_high_ms`` holds the latency (and that of ``throughput_low_fps`` and
+            ``throughput_high_fps`` the throughput); None of a bound and of the published method.
         provenance: what the latency rests on: "measured" (this machine, calibrated), "fitted" (its
             software, on machines of its family), "transferred" (its software, on other machines),
             "datasheet" (no measurement), or "bound" (no software reaches it).
@@ -141,21 +142,39 @@ class Result:
         up: whichever reaches farther is the interval's end. None of the published method. The
         ranges of the figures are evaluated when this is first asked for.
         """
-        if self.certainty is None or self.figures is None or self.certainty.is_bound:
+        if self.certainty is None or self.figures is None or self.certainty.is_whole:
             return self.certainty
         return self.certainty.reaching(*self.figures.half_widths)
 
     @property
     def latency_low_ms(self) -> float | None:
         """Lower end of the interval; None of a bound and of the published method."""
-        found = self.interval
-        return None if found is None or found.is_bound else self.latency_ms * found.low
+        ends = self._ends
+        return None if ends is None else self.latency_ms * ends[0]
 
     @property
     def latency_high_ms(self) -> float | None:
         """Upper end of the interval; None of a bound and of the published method."""
+        ends = self._ends
+        return None if ends is None else self.latency_ms * ends[1]
+
+    @property
+    def throughput_low_fps(self) -> float | None:
+        """Throughput at the upper end of the latency's interval."""
+        ends = self._ends
+        return None if ends is None else self.throughput_fps / ends[1]
+
+    @property
+    def throughput_high_fps(self) -> float | None:
+        """Throughput at the lower end of the latency's interval."""
+        ends = self._ends
+        return None if ends is None else self.throughput_fps / ends[0]
+
+    @property
+    def _ends(self) -> tuple[float, float] | None:
+        """Factors on the latency at the interval's ends, where there is one."""
         found = self.interval
-        return None if found is None or found.is_bound else self.latency_ms * found.high
+        return None if found is None or found.is_bound else (found.low, found.high)
 
     @property
     def partition(self) -> Partition:
@@ -260,7 +279,10 @@ class Result:
 
 
 #: Columns that follow from others, by the one they come after.
-_FOLLOWING: Final = {"latency_ms": ("latency_low_ms", "latency_high_ms")}
+_FOLLOWING: Final = {
+    "latency_ms": ("latency_low_ms", "latency_high_ms"),
+    "throughput_fps": ("throughput_low_fps", "throughput_high_fps"),
+}
 #: Names of the columns, in order, and whether JSON leaves each out while it is None.
 _COLUMNS: Final[Mapping[str, bool]] = {
     name: known

@@ -14,6 +14,7 @@ from perfmodel.certainty.error_model import NORMAL
 from perfmodel.errors import MachineError
 from perfmodel.figures.figure import Figure
 from perfmodel.machine import Machine, catalogue, load_machine
+from perfmodel.machine.schema import Calibration
 from perfmodel.mapping import estimate
 from perfmodel.mapping.figure_spread import FigureSpread
 from perfmodel.mapping.unknowns import sample, unknowns
@@ -130,6 +131,34 @@ def test_what_reaches_farther_is_the_interval() -> None:
     assert found.interval.high > 2 * found.certainty.high
     assert found.latency_high_ms == found.latency_ms * found.interval.high
     assert found.interval.low == found.certainty.low
+
+
+def test_the_throughput_has_the_interval_of_the_latency() -> None:
+    found = serve(stream(), "epyc_9654", Partition(4, 24), "fp32", software="openvino").to_dict()
+    low, high = found["throughput_low_fps"], found["throughput_high_fps"]
+    assert low < found["throughput_fps"] < high
+    instances_ms = 4 * 1e3
+    assert low == pytest.approx(instances_ms / found["latency_high_ms"])
+    assert high == pytest.approx(instances_ms / found["latency_low_ms"])
+
+
+def test_a_machine_that_was_measured_is_never_less_sure_for_the_ranges_of_its_fit() -> None:
+    vague = ranged(load_machine("epyc_9654"), BANDWIDTH, 0.05, 1.0)
+    record = Calibration(
+        date="2026-11-26",
+        measurements="stop watch",
+        rows=4,
+        error=0.1,
+        precisions=("fp32",),
+        runtimes=("openvino",),
+    )
+    measured = vague.model_copy(update={"calibration": record})
+    without, found = (estimate(stream(), m, "fp32", software="openvino") for m in (vague, measured))
+    assert found.provenance == "measured"
+    assert without.interval is not None
+    assert found.interval is not None
+    assert found.interval.low >= without.interval.low
+    assert found.interval.high < without.interval.high
 
 
 def test_an_instance_has_the_ranges_of_its_share() -> None:

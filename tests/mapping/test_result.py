@@ -7,21 +7,24 @@ from dataclasses import fields, replace
 
 import pytest
 
+from perfmodel.certainty import Interval, Spread
 from perfmodel.errors import PerfmodelError
 from perfmodel.mapping import Result, Results, estimate
 from perfmodel.mapping.result import SHARES
 from perfmodel.serving import Partition, serve
 from tests.builder import Builder
 
-#: How sure a latency is: absent until something is known.
-CERTAINTY = {
-    "latency_low_ms": 1.0,
-    "latency_high_ms": 2.0,
-    "interval_coverage": 0.8,
-    "provenance": "transferred",
-    "evidence_points": 12,
-    "evidence_machines": 4,
-}
+#: How sure a result is: absent where nothing is known.
+CERTAINTY = (
+    "latency_low_ms",
+    "latency_high_ms",
+    "throughput_low_fps",
+    "throughput_high_fps",
+    "interval_coverage",
+    "provenance",
+    "evidence_points",
+    "evidence_machines",
+)
 
 
 def layer() -> Result:
@@ -36,16 +39,21 @@ def divided() -> Result:
     return serve(b.workload(), "epyc_9654", Partition(12, 8))
 
 
+def silent(result: Result) -> Result:
+    """The result as a method makes it that knows no error of its own."""
+    columns = {f.name: None for f in fields(Result) if f.name in CERTAINTY}
+    return replace(result, certainty=None, **columns)  # type: ignore[arg-type]
+
+
 def test_json_leaves_out_what_is_not_known_and_keeps_the_order_of_the_columns() -> None:
-    found = replace(layer(), **dict.fromkeys(CERTAINTY))  # type: ignore[arg-type]
-    names = list(found.to_dict())
-    assert not CERTAINTY.keys() & set(names)
-    known = replace(found, **CERTAINTY)  # type: ignore[arg-type]
-    document = json.loads(json.dumps(known.to_dict(), allow_nan=False))
-    assert {name: document[name] for name in CERTAINTY} == CERTAINTY
-    columns = [f.name for f in fields(Result)]
-    assert list(known.to_dict()) == [name for name in columns if name in known.to_dict()]
-    assert not {"machine", "parts"} & document.keys()
+    unknown, known = silent(layer()).to_dict(), layer().to_dict()
+    assert not set(CERTAINTY) & set(unknown)
+    assert json.loads(json.dumps(known, allow_nan=False)) == known
+    assert set(CERTAINTY) < set(known)
+    assert [name for name in known if name not in CERTAINTY] == list(unknown)
+    records = list(layer().to_record())
+    assert [name for name in known if name in records] == [n for n in records if n in known]
+    assert not {"machine", "parts", "certainty", "figures"} & known.keys()
 
 
 def test_records_have_the_same_columns_whatever_the_result_is_of() -> None:
@@ -62,13 +70,24 @@ def test_records_have_the_same_columns_whatever_the_result_is_of() -> None:
 
 
 def test_a_repr_is_a_few_lines_and_html_a_table() -> None:
-    found = replace(layer(), model="a<b", **CERTAINTY)  # type: ignore[arg-type]
+    stated = Interval(
+        low=0.5,
+        high=2.0,
+        coverage=0.8,
+        provenance="transferred",
+        machines=4,
+        points=12,
+        bias=1.0,
+        spread=Spread(),
+    )
+    found = replace(
+        layer(), model="a<b", latency_ms=2.0, certainty=stated, provenance="transferred"
+    )
     assert len(repr(found)) < 400
     assert "a<b" in repr(found)
-    assert "(1.00 to 2.00)" in repr(found)
-    assert "transferred" in repr(found)
-    unknown = replace(layer(), **dict.fromkeys(CERTAINTY))  # type: ignore[arg-type]
-    assert "uncalibrated" in repr(unknown)
+    assert "2.00 ms (1.00 to 4.00)" in repr(found)
+    assert "bound" not in repr(found)
+    assert "uncalibrated" in repr(silent(layer()))
     assert "a&lt;b" in found._repr_html_()
     many = Results([found] * 100)
     assert len(repr(many).splitlines()) < 10
