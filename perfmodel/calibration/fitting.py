@@ -86,8 +86,7 @@ class Fit:
         found |= _attained(machine, found)
         for path, figure in found.items():
             if any(share in path for share in _SHARES):
-                check_share(machine, path, figure.typical)
-                found[path] = replace(figure, high=min(figure.high, 1.0))
+                found[path] = share(machine, path, figure)
         return found
 
     def _each_value(self) -> zip[tuple[Parameter, float]]:
@@ -100,17 +99,24 @@ class Fit:
 def _attained(machine: Machine, found: Mapping[str, Figure]) -> dict[str, Figure]:
     """The core's efficiencies that software exceeds, raised, and that software's shares of them."""
     core = {**machine.figures(), **found}
-    most: dict[str, float] = {}
+    most: dict[str, Figure] = {}
     shares: dict[str, str] = {}
     for path, figure in found.items():
         match = _REACHED.fullmatch(path)
         own = f"core.engines.{match['engine']}.efficiency.{match['family']}" if match else ""
         if own in core:
             shares[path] = own
-            most[own] = max(most.get(own, 1.0), figure.typical)
-    raised = {own: _scaled(core[own], factor) for own, factor in most.items() if factor > 1}
+            most[own] = max(most.get(own, figure), figure, key=lambda f: f.typical)
+    # The core's own range is no longer asked: what is reached is as certain as its measurement.
+    raised = {
+        own: _scaled(figure, core[own].typical)
+        for own, figure in most.items()
+        if figure.typical > 1
+    }
     less = {
-        path: _scaled(found[path], 1 / most[own]) for path, own in shares.items() if own in raised
+        path: _scaled(found[path], 1 / most[own].typical)
+        for path, own in shares.items()
+        if own in raised
     }
     return {**raised, **less}
 
@@ -120,14 +126,19 @@ def _scaled(figure: Figure, factor: float) -> Figure:
     return Figure(low, typical, high, figure.unit, "M", "calibration")
 
 
-def check_share(machine: Machine, path: str, value: float) -> None:
-    """Raises :class:`MeasurementError` for a share of a peak above 1."""
-    if value > 1 + 1e-9:
+def share(machine: Machine, path: str, figure: Figure) -> Figure:
+    """Return a share of a peak as it is stated: at most 1, where its range reaches down to that.
+
+    Raises:
+        MeasurementError: all of its range is above 1.
+    """
+    if figure.low > 1 + 1e-9:
         raise MeasurementError(
-            f"{machine.id}: the points ask for {path} = {value:.3g}, more than the whole peak: "
-            "either the peak in the machine's file (clock, operations per cycle, bandwidth) or a "
-            "measurement is wrong"
+            f"{machine.id}: the points ask for {path} = {figure.typical:.3g}, more than the whole "
+            "peak: either the peak in the machine's file (clock, operations per cycle, bandwidth) "
+            "or a measurement is wrong"
         )
+    return replace(figure, typical=min(figure.typical, 1.0), high=min(figure.high, 1.0))
 
 
 def predicted(case: Case, parameters: Sequence[Parameter], values: FloatArray) -> FloatArray:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from perfmodel.calibration.calibrate import calibrate, points_for
 from perfmodel.calibration.crossvalidation import expected_error, left_out
-from perfmodel.calibration.fitting import fit, predicted
+from perfmodel.calibration.fitting import fit, predicted, share
 from perfmodel.calibration.parameters import (
     CONV,
     DENSE,
@@ -19,6 +20,7 @@ from perfmodel.calibration.parameters import (
 )
 from perfmodel.errors import MeasurementError
 from perfmodel.evidence.scores import scores
+from perfmodel.figures.figure import Figure
 from perfmodel.machine import load_machine
 from tests.calibration.synthetic import SHAPES, made
 
@@ -62,6 +64,17 @@ def test_what_no_point_depends_on_stays_where_it_was(tmp_path: Path) -> None:
     conv = "core.engines.avx2.efficiency.conv"
     assert conv not in found.figures
     assert found.machine.figures()[conv] == load_machine("i7_12700k").figures()[conv]
+
+
+def test_a_share_that_may_be_the_whole_peak_is_the_peak() -> None:
+    machine, path = load_machine("i7_12700k"), "core.engines.avx2.efficiency.linear"
+    near = Figure(0.9, 1.02, 1.2, "", "M", "calibration")
+    found = share(machine, path, near)
+    assert (found.low, found.typical, found.high) == (0.9, 1.0, 1.0)
+    below = Figure(0.5, 0.6, 1.2, "", "M", "calibration")
+    assert share(machine, path, below) == replace(below, high=1.0)
+    with pytest.raises(MeasurementError, match=r"efficiency.linear = 1.02, more than the whole"):
+        share(machine, path, replace(near, low=1.01))
 
 
 def test_an_efficiency_above_one_is_rejected_not_clamped(tmp_path: Path) -> None:
