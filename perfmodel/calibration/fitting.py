@@ -9,14 +9,13 @@ is off by :data:`MODEL_ERROR`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from perfmodel.calibration.parameters import Parameter, figures, variants
+from perfmodel.calibration.parameters import Parameter, attained, moved_figures, variants
 from perfmodel.errors import MeasurementError
 from perfmodel.evidence.cases import Case
 from perfmodel.evidence.prediction import setting
@@ -34,10 +33,6 @@ _STEP: Final = 0.01
 _NEGLIGIBLE: Final = 0.01
 #: Half of a central 90 % interval of a normal distribution, in standard deviations.
 _NINETY: Final = 1.645
-#: What a software reaches of one engine in one format.
-_REACHED: Final = re.compile(
-    r"software\.[^.]+\.efficiency\.(?P<engine>[a-z0-9]+)_(fp32|bf16|fp16|int8)\.(?P<family>\w+)"
-)
 #: Figures that are shares of a peak.
 _SHARES: Final = (".efficiency.", "memory.sustained")
 
@@ -72,17 +67,15 @@ class Fit:
         """
         source = "calibration"
         found: dict[str, Figure] = {}
+        each = dict(zip(self.parameters, zip(self.value, self.spread, strict=True), strict=True))
         for runtime in runtimes:
-            before = figures(machine, runtime)
-            for path, figure in before.items():
-                for parameter, value, spread in self._each():
-                    if not parameter.moves(path):
-                        continue
-                    low, typical, high = (
-                        float(parameter.moved(figure, value * np.exp(step * _NINETY * spread)))
-                        for step in (-1, 0, 1)
-                    )
-                    found[path] = Figure(low, typical, high, figure.unit, "M", source)
+            for path, figure, parameter, most in moved_figures(machine, runtime, self.parameters):
+                value, spread = each[parameter]
+                low, typical, high = (
+                    min(float(parameter.moved(figure, value * np.exp(step * spread))), most)
+                    for step in (-_NINETY, 0.0, _NINETY)
+                )
+                found[path] = Figure(low, typical, high, figure.unit, "M", source)
         found |= _attained(machine, found)
         for path, figure in found.items():
             if any(share in path for share in _SHARES):
@@ -92,9 +85,6 @@ class Fit:
     def _each_value(self) -> zip[tuple[Parameter, float]]:
         return zip(self.parameters, self.value.tolist(), strict=True)
 
-    def _each(self) -> zip[tuple[Parameter, float, float]]:
-        return zip(self.parameters, self.value.tolist(), self.spread.tolist(), strict=True)
-
 
 def _attained(machine: Machine, found: Mapping[str, Figure]) -> dict[str, Figure]:
     """The core's efficiencies that software exceeds, raised, and that software's shares of them."""
@@ -102,8 +92,7 @@ def _attained(machine: Machine, found: Mapping[str, Figure]) -> dict[str, Figure
     most: dict[str, Figure] = {}
     shares: dict[str, str] = {}
     for path, figure in found.items():
-        match = _REACHED.fullmatch(path)
-        own = f"core.engines.{match['engine']}.efficiency.{match['family']}" if match else ""
+        own = attained(path)
         if own in core:
             shares[path] = own
             most[own] = max(most.get(own, figure), figure, key=lambda f: f.typical)

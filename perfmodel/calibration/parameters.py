@@ -11,10 +11,13 @@ nothing of stays where it was.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -29,6 +32,12 @@ from perfmodel.vocabulary.precision import get_precision
 
 if TYPE_CHECKING:
     from perfmodel.evidence.cases import Case
+
+
+#: What a software reaches of one engine in one format.
+_REACHED: Final = re.compile(
+    r"software\.[^.]+\.efficiency\.(?P<engine>[a-z0-9]+)_(fp32|bf16|fp16|int8)\.(?P<family>\w+)"
+)
 
 
 @dataclass(frozen=True)
@@ -220,12 +229,16 @@ MICROBENCHMARKS: Final = (
 )
 
 
-def _reached(fmt: str) -> tuple[Parameter, ...]:
-    """Efficiencies that a software reaches in one format, by family of products."""
+def _reached(engine: str, fmt: str) -> tuple[Parameter, ...]:
+    """Efficiencies that a software reaches of an engine in one format, by family of products.
+
+    One that no point runs on is not moved along with another: it would pass its peak unseen.
+    """
 
     def share(name: str, meaning: str, *families: str) -> Parameter:
-        paths = tuple(f"software.*.efficiency.*_{fmt}.{family}" for family in families)
-        return Parameter(f"{name}_{fmt}", f"efficiency of {meaning} in {fmt}", paths, 0.7)
+        paths = tuple(f"software.*.efficiency.{engine}_{fmt}.{family}" for family in families)
+        told = f"efficiency of {meaning} in {fmt} on {engine}"
+        return Parameter(f"{name}_{engine}_{fmt}", told, paths, 0.7)
 
     return (
         share("spatial", "convolutions over several pixels", f.CONV),
@@ -241,9 +254,8 @@ def _reached_without_products(name: str, meaning: str, *families: str) -> Parame
     return Parameter(f"{name}_layers", f"efficiency of {meaning}, within networks", paths, 0.7)
 
 
-#: For layers within networks: what software that plans a graph reaches, of engines in a format.
-LAYERS: Final = (
-    *(parameter for fmt in ("fp32", "bf16", "int8") for parameter in _reached(fmt)),
+#: For layers within networks, beside what software reaches of engines in a format.
+_LAYERS: Final = (
     _reached_without_products("norm", "norms", f.NORM),
     _reached_without_products("activation", "activations and softmax", f.ACTIVATION, f.SOFTMAX),
     _reached_without_products(
@@ -258,12 +270,24 @@ LAYERS: Final = (
         f.UNMODELLED,
     ),
     replace(LAUNCH, patterns=("software.*.launch.*",), spread=1.0),
-    REPACKING,
+    # One thread may pack in passing what many threads wait for.
+    replace(REPACKING, spread=2.0),
     PER_CORE,
     Parameter("l2", "sustained bandwidth of L2", ("core.cache_bandwidth.l2",), 0.35),
     # Of the last-level cache, a guest on a shared computer has what its neighbours leave.
     Parameter("l3", "sustained bandwidth of L3", ("core.cache_bandwidth.l3*",), 0.7),
 )
+
+
+def layers(machines: Iterable[Machine]) -> tuple[Parameter, ...]:
+    """Return what layers within networks tell of software that plans a graph."""
+    reached = {
+        (name, fmt): _reached(name, fmt)
+        for machine in machines
+        for name, engine in machine.core.engines.items()
+        for fmt in engine.ops_per_cycle
+    }
+    return (*chain.from_iterable(reached.values()), *_LAYERS)
 
 
 def opened(machine: Machine, runtime: str, precisions: Collection[str]) -> dict[str, float]:
@@ -308,30 +332,42 @@ def variants(
         parameters: values of each, shape (variants,).
     """
     return {
-        path: np.asarray(parameter.moved(figure, parameters[parameter]), dtype=np.float64)
-        for path, figure, parameter in _moved(machine, runtime, tuple(parameters))
+        path: np.minimum(np.asarray(parameter.moved(figure, parameters[parameter])), most)
+        for path, figure, parameter, most in moved_figures(machine, runtime, tuple(parameters))
     }
 
 
 @lru_cache(maxsize=512)
-def _moved(
+def moved_figures(
     machine: Machine, runtime: str, parameters: tuple[Parameter, ...]
-) -> list[tuple[str, Figure, Parameter]]:
-    """Every figure that one of the parameters moves."""
-    return [
-        (path, figure, parameter)
-        for path, figure in figures(machine, runtime).items()
-        for parameter in parameters
-        if parameter.moves(path)
-    ]
+) -> list[tuple[str, Figure, Parameter, float]]:
+    """Return every figure that one of the parameters moves, by path, and the most it may become.
+
+    What a software reaches of an engine in a format is at most the engine's peak: where kernels run
+    on one of two engines, the formula takes the faster, and a fit would raise it beyond that.
+    """
+    before = figures(machine, runtime)
+    found = []
+    for path, figure in before.items():
+        core = before.get(attained(path) or "")
+        most = math.inf if core is None else max(figure.typical, 1 / core.typical)
+        found += [(path, figure, p, most) for p in parameters if p.moves(path)]
+    return found
+
+
+def attained(path: str) -> str | None:
+    """Return the core's efficiency that a software's figure is a share of, for one engine."""
+    match = _REACHED.fullmatch(path)
+    return f"core.engines.{match['engine']}.efficiency.{match['family']}" if match else None
 
 
 def parameters_for(points: Sequence[Case]) -> tuple[Parameter, ...]:
     """What a fit to these points changes, by what kind of points they are."""
     probes = [case.row.probe for case in points if case.row.probe is not None]
     if probes:
-        layers = any(probe(name).layers > 1 for name in probes)
-        return LAYERS if layers else MICROBENCHMARKS
+        if any(probe(name).layers > 1 for name in probes):
+            return layers(case.machine for case in points)
+        return MICROBENCHMARKS
     if all(case.group.quantity == "token_rate" for case in points):
         return GENERATION
     return PYTORCH
