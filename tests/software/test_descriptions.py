@@ -88,3 +88,11 @@ def test_a_description_laid_over_keeps_the_rest() -> None:
     assert changed.launch[f.CONV].typical == pytest.approx(9e-6)
     assert changed.launch[f.LINEAR] == eager.launch[f.LINEAR]
     assert eager.overlaid({}, "test") is eager
+
+
+def test_a_copy_has_the_figures_of_its_own_fields_whatever_was_read_before() -> None:
+    eager = load_software("eager")
+    assert "software.eager.conversion" in eager.figures()
+    copy = eager.model_copy(update={"conversion": None})
+    assert eager.figures().keys() - copy.figures().keys() == {"software.eager.conversion"}
+    assert "software.eager.conversion" not in copy.settable()
