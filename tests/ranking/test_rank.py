@@ -16,7 +16,7 @@ from perfmodel.ranking.sensitivity import influences
 from perfmodel.software import catalogue as software_catalogue
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
-from tests.ranking.test_unknowns import unknown
+from tests.mapping.test_unknowns import unknown
 
 CPUS = ("xeon_8490h", "epyc_9654", "ampereone_192")
 
