@@ -9,17 +9,28 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from perfmodel._files import write_atomically
 from perfmodel.errors import PerfmodelError, WorkloadFormatError
 from perfmodel.vocabulary.families import CODE, FAMILIES
 from perfmodel.workload.tables import (
+    INT64_MAX,
     KINDS,
     ROLES,
     Accesses,
@@ -28,6 +39,7 @@ from perfmodel.workload.tables import (
     IntArray,
     Kernels,
     Tensors,
+    beyond_int64,
 )
 
 if TYPE_CHECKING:
@@ -41,63 +53,86 @@ VERSION: Final = 1
 _GZIP: Final = b"\x1f\x8b"
 
 GEMM: Final = ("gemm_batch", "gemm_m", "gemm_n", "gemm_k")
-_INT64_MAX: Final = int(np.iinfo(np.int64).max)
 
-_Count = Annotated[int, Field(ge=0, le=_INT64_MAX)]
-_Positive = Annotated[int, Field(ge=1, le=_INT64_MAX)]
+_Kind = TypeVar("_Kind", bound=BaseModel)
+_Count = Annotated[int, Field(ge=0, le=INT64_MAX)]
+_Positive = Annotated[int, Field(ge=1, le=INT64_MAX)]
 
 
-class _Model(BaseModel):
-    # Strict: neither 1.0 nor true nor "1" is an integer.
+def _text_or_number(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """A size, or what the reader of this document makes of a text in the place of one."""
+    if info.context is None or not isinstance(value, str):
+        return check(value)
+    try:
+        return info.context(value)
+    except PerfmodelError as error:
+        raise PydanticCustomError("size", "{why}", {"why": str(error)}) from None
+
+
+def _texts_or_numbers(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """A column of sizes: one call, unless there may be texts among them."""
+    if info.context is None:
+        return check(value)
+    return _ROWS.validate_python(value, strict=True, context=info.context)
+
+
+_Size = Annotated[_Count, WrapValidator(_text_or_number)]
+_ROWS: Final = TypeAdapter(list[_Size])
+_Sizes = Annotated[list[_Count], WrapValidator(_texts_or_numbers)]
+
+
+class Model(BaseModel):
+    """A part of a document; strict: neither 1.0 nor true nor "1" is an integer."""
+
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _Input(_Model):
+class _Input(Model):
     name: str
-    shape: list[_Count]
+    shape: _Sizes
     dtype: str
 
 
-class _Tensors(_Model):
+class _Tensors(Model):
     name: list[str]
     kind: list[Literal["weight", "input", "activation", "state"]]
-    elements: list[_Count]
+    elements: _Sizes
     itemsize: list[_Positive]
     floating: list[bool]
 
 
-class _Kernels(_Model):
+class _Kernels(Model):
     name: list[str]
     operator: list[str]
     family: list[str]
-    flops: list[_Count]
-    vector_ops: list[_Count]
-    gemm_batch: list[_Count]
-    gemm_m: list[_Count]
-    gemm_n: list[_Count]
-    gemm_k: list[_Count]
+    flops: _Sizes
+    vector_ops: _Sizes
+    gemm_batch: _Sizes
+    gemm_m: _Sizes
+    gemm_n: _Sizes
+    gemm_k: _Sizes
 
 
-class _Accesses(_Model):
+class _Accesses(Model):
     kernel: list[_Count]
     tensor: list[_Count]
     role: list[Literal["weight", "input", "output"]]
-    elements: list[_Count]
+    elements: _Sizes
 
 
-class _Document(_Model):
+class _Document(Model):
     format: Literal["perfmodel.workload"]
     version: Literal[1]
     name: str
-    batch: _Positive
+    batch: Annotated[_Positive, WrapValidator(_text_or_number)]
     parameters: _Count
     flops_per_mac: Literal[2]
     inputs: list[_Input]
     provenance: dict[str, str]
     unmodelled: list[str]
     phase: Literal["prefill", "decode"] | None
-    tokens: _Count
-    context: _Count
+    tokens: _Size
+    context: _Size
     tensors: _Tensors
     kernels: _Kernels
     accesses: _Accesses
@@ -145,18 +180,32 @@ def to_dict(workload: Workload) -> dict[str, Any]:
     }
 
 
-def fields(document: Mapping[str, Any], source: str) -> dict[str, Any]:
+def fields(
+    document: Mapping[str, Any], source: str, size: Callable[[str], object] | None = None
+) -> dict[str, Any]:
     """The arguments of the Workload of a document that :func:`to_dict` made.
+
+    ``size`` makes a size of a text, and raises a PerfmodelError if it is none; without it, every
+    size is a number. Columns that hold such sizes are arrays of objects.
 
     Raises :class:`~perfmodel.errors.WorkloadFormatError`, naming ``source``, the field and what was
     expected there.
     """
-    check_version(document, source, FORMAT, VERSION)
+    return _fields(checked(_Document, document, source, FORMAT, VERSION, size), source)
+
+
+def checked(
+    model: type[_Kind], document: Any, source: str, kind: str, newest: int, context: Any = None
+) -> _Kind:
+    """``document`` as a ``model`` of format ``kind`` and version ``newest``.
+
+    Raises :class:`~perfmodel.errors.WorkloadFormatError`, as :func:`fields` does.
+    """
+    _check_version(document, source, kind, newest)
     try:
-        parsed = _Document.model_validate(document)
+        return model.model_validate(document, context=context)
     except ValidationError as error:
-        fail(source, *first_problem(error))
-    return _fields(parsed, source)
+        fail(source, *_first_problem(error))
 
 
 def write(path: str | Path, text: str) -> None:
@@ -194,7 +243,7 @@ def read(path: str | Path) -> Any:
         ) from error
 
 
-def check_version(document: object, source: str, kind: str, newest: int) -> None:
+def _check_version(document: object, source: str, kind: str, newest: int) -> None:
     """Tell another kind of file, or another release's, before complaining of its fields."""
     if not isinstance(document, Mapping) or document.get("format") != kind:
         raise WorkloadFormatError(
@@ -225,49 +274,47 @@ def _fields(document: _Document, source: str) -> dict[str, Any]:
     kernel, tensor = _integers(a.kernel), _integers(a.tensor)
     _check_indices(kernel, len(k.name), "kernel", source)
     _check_indices(tensor, len(t.name), "tensor", source)
-    if (document.phase is not None) != (document.tokens > 0):
+    # An expression is not 0, either.
+    if (document.phase is not None) != (document.tokens != 0):
         fail(source, "tokens", "expected at least 1 in a phase and 0 without one")
-    if (document.phase == "decode") != (document.context > 0):
+    if (document.phase == "decode") != (document.context != 0):
         fail(source, "context", "expected at least 1 in decode and 0 elsewhere")
     unordered = np.flatnonzero(np.diff(kernel) < 0)
     if len(unordered):
         fail(source, f"accesses.kernel[{unordered[0] + 1}]", "expected rows ordered by kernel")
 
-    bytes_moved = (t.itemsize[i] * n for i, n in zip(a.tensor, a.elements, strict=True))
-    for field, values in (
-        ("kernels.flops", k.flops),
-        ("kernels.vector_ops", k.vector_ops),
-        ("accesses.elements", bytes_moved),
-    ):
-        if sum(values) > _INT64_MAX:
-            fail(source, field, "the total is beyond what a 64-bit integer holds")
-
+    tensors = Tensors(
+        name=tuple(t.name),
+        kind=_codes(t.kind, KINDS),
+        elements=_integers(t.elements),
+        itemsize=_integers(t.itemsize),
+        floating=_frozen_bools(t.floating),
+    )
+    kernels = Kernels(
+        name=tuple(k.name),
+        operator=tuple(k.operator),
+        family=_codes(k.family, FAMILIES),
+        flops=_integers(k.flops),
+        vector_ops=_integers(k.vector_ops),
+        gemm=_integers(list(zip(*(getattr(k, c) for c in GEMM), strict=True)), width=4),
+    )
+    accesses = Accesses(
+        kernel=kernel,
+        tensor=tensor,
+        role=_codes(a.role, ROLES),
+        elements=_integers(a.elements),
+    )
+    too_large = beyond_int64(tensors, kernels, accesses)
+    if too_large is not None:
+        fail(source, too_large, "the total is beyond what a 64-bit integer holds")
     return {
         "name": document.name,
         "batch": document.batch,
         "parameters": document.parameters,
         "inputs": tuple(InputSpec(i.name, tuple(i.shape), i.dtype) for i in document.inputs),
-        "tensors": Tensors(
-            name=tuple(t.name),
-            kind=_codes(t.kind, KINDS),
-            elements=_integers(t.elements),
-            itemsize=_integers(t.itemsize),
-            floating=_frozen_bools(t.floating),
-        ),
-        "kernels": Kernels(
-            name=tuple(k.name),
-            operator=tuple(k.operator),
-            family=_codes(k.family, FAMILIES),
-            flops=_integers(k.flops),
-            vector_ops=_integers(k.vector_ops),
-            gemm=_integers(list(zip(*(getattr(k, c) for c in GEMM), strict=True)), width=4),
-        ),
-        "accesses": Accesses(
-            kernel=kernel,
-            tensor=tensor,
-            role=_codes(a.role, ROLES),
-            elements=_integers(a.elements),
-        ),
+        "tensors": tensors,
+        "kernels": kernels,
+        "accesses": accesses,
         "provenance": document.provenance,
         "unmodelled": tuple(document.unmodelled),
         "phase": document.phase,
@@ -300,7 +347,7 @@ def _check_indices(indices: IntArray, rows: int, column: str, source: str) -> No
         )
 
 
-def first_problem(error: ValidationError) -> tuple[str, str]:
+def _first_problem(error: ValidationError) -> tuple[str, str]:
     """Field and expectation of the first thing pydantic found wrong."""
     problem = error.errors(include_url=False)[0]
     field = ""
@@ -310,6 +357,8 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
         return field, "expected this field, it is missing"
     if problem["type"] == "extra_forbidden":
         return field, "not a field of this format version"
+    if problem["type"] == "size":
+        return field, problem["msg"]
     message = problem["msg"].removeprefix("Input should be ")
     return field, f"expected {message}, found {_show(problem['input'])}"
 
@@ -337,7 +386,10 @@ def _codes(texts: Iterable[str], vocabulary: Sequence[str]) -> IntArray:
 
 
 def _integers(values: Sequence[Any], width: int | None = None) -> IntArray:
-    array = np.array(values, dtype=np.int64)
+    try:
+        array = np.array(values, dtype=np.int64)
+    except TypeError:  # Expressions are among them.
+        array = np.array(values, dtype=np.object_)
     if width is not None:
         array = array.reshape(-1, width)
     array.setflags(write=False)

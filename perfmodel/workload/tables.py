@@ -12,6 +12,8 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
+INT64_MAX: Final = 2**63 - 1
+
 #: Roles of an access, and their codes in :attr:`Accesses.role`.
 ROLES: Final = ("weight", "input", "output")
 WEIGHT, INPUT, OUTPUT = range(3)
@@ -73,3 +75,19 @@ class InputSpec:
     name: str
     shape: tuple[int, ...]
     dtype: str
+
+
+def beyond_int64(tensors: Tensors, kernels: Kernels, accesses: Accesses) -> str | None:
+    """The first column whose total, in bytes of what is touched, 64-bit integers do not hold.
+
+    Sizes that are expressions do not count.
+    """
+    flops, vector_ops = kernels.flops.tolist(), kernels.vector_ops.tolist()
+    itemsize = tensors.itemsize[accesses.tensor].tolist()
+    touched = zip(accesses.elements.tolist(), itemsize, strict=True)
+    totals = {
+        "kernels.flops": sum(size for size in flops if type(size) is int),
+        "kernels.vector_ops": sum(size for size in vector_ops if type(size) is int),
+        "accesses.elements": sum(size * each for size, each in touched if type(size) is int),
+    }
+    return next((column for column, total in totals.items() if total > INT64_MAX), None)

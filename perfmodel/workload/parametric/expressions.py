@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from perfmodel.errors import PerfmodelError
@@ -45,19 +46,103 @@ class ExpressionError(PerfmodelError):
     """A text that is no expression of the language, or has no value at the sizes given."""
 
 
+def _parse(text: str) -> ast.expr:
+    if len(text) > _LONGEST:
+        raise ExpressionError(f"{text[:40]}...: longer than {_LONGEST:,} characters")
+    try:
+        # Only parsed: the tree is walked below, and holds nothing that is run.
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ExpressionError(f"{_show(text)} is not an expression") from None
+
+
+def _number(node: ast.expr, names: set[str]) -> _Value:
+    """The function that ``node`` stands for; adds the dimensions it reads to ``names``."""
+    match node:
+        case ast.Constant(value=int(value)) if not isinstance(value, bool):
+            if value.bit_length() > _BITS:
+                raise ExpressionError("holds a number that is too large")
+            return lambda sizes: value
+        case ast.Name(id=name):
+            names.add(name)
+            return operator.itemgetter(name)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _applied(operator.neg, [operand], names)
+        case ast.BinOp(op=ast.Pow(), left=base, right=ast.Constant(value=int(exponent))):
+            return _applied(partial(_power, exponent=exponent), [base], names)
+        case ast.BinOp(op=operation, left=left, right=right) if type(operation) in _ARITHMETIC:
+            return _applied(_ARITHMETIC[type(operation)], [left, right], names)
+        case ast.Call(func=ast.Name(id=function), args=[_, _, *_] as arguments, keywords=[]) if (
+            function in _FUNCTIONS
+        ):
+            return _applied(_FUNCTIONS[function], arguments, names)
+    raise ExpressionError(f"{_show(ast.unparse(node))} is not integer arithmetic")
+
+
+def _truth(node: ast.expr, names: set[str]) -> _Value:
+    """As :func:`_number`, of a condition."""
+    match node:
+        case ast.Compare(left=left, ops=[operation], comparators=[right]) if (
+            type(operation) in _COMPARISONS
+        ):
+            return _applied(_COMPARISONS[type(operation)], [left, right], names)
+        case ast.BoolOp(op=operation, values=values):
+            parts = [_truth(value, names) for value in values]
+            join = all if isinstance(operation, ast.And) else any
+            return lambda sizes: join(part(sizes) for part in parts)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            inner = _truth(operand, names)
+            return lambda sizes: not inner(sizes)
+    raise ExpressionError(f"{_show(ast.unparse(node))} is not a condition")
+
+
+def _applied(compute: Callable[..., Any], nodes: Iterable[ast.expr], names: set[str]) -> _Value:
+    """``compute`` of the numbers that ``nodes`` stand for."""
+    parts = [_number(node, names) for node in nodes]
+    return lambda sizes: compute(*[part(sizes) for part in parts])
+
+
+def _power(base: Any, exponent: int) -> Any:
+    if isinstance(base, int) and base.bit_length() * exponent > _BITS:
+        raise OverflowError("too large")
+    return base**exponent
+
+
+def _show(value: object, limit: int = 60) -> str:
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"
+    text = str(value)
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
 class _Parsed:
     """A text of the language.
 
     Attributes:
         text: as it was written.
         names: the dimensions it depends on.
+
+    Raises :class:`ExpressionError` if the text is not of the language, or depends on dimensions
+    that are not among ``allowed``.
     """
 
-    def __init__(self, text: str, read: Callable[[ast.expr, set[str], str], _Value]) -> None:
+    def __init__(
+        self,
+        text: str,
+        allowed: Collection[str] | None,
+        read: Callable[[ast.expr, set[str]], _Value],
+    ) -> None:
         self.text = text
         names: set[str] = set()
-        self._value = read(_parse(text), names, text)
+        tree = _parse(text)
+        try:
+            self._value = read(tree, names)
+        except ExpressionError as error:
+            raise ExpressionError(f"{_show(text)}: {error}") from None
         self.names = frozenset(names)
+        if allowed is not None and (unknown := sorted(names.difference(allowed))):
+            known = ", ".join(sorted(allowed))
+            raise ExpressionError(f"expected the dimensions {known}, found {unknown[0]}")
 
     def exactly(self, sizes: Mapping[str, Any]) -> Any:
         """Its value by the arithmetic of what ``sizes`` holds, symbols included.
@@ -76,9 +161,8 @@ class _Parsed:
 class Expression(_Parsed):
     """A whole number that depends on named dimensions."""
 
-    def __init__(self, text: str) -> None:
-        """Parse ``text``; raises :class:`ExpressionError` if it is not of the language."""
-        super().__init__(text, _number)
+    def __init__(self, text: str, allowed: Collection[str] | None = None) -> None:
+        super().__init__(text, allowed, _number)
 
     def __call__(self, sizes: Mapping[str, int]) -> int:
         """Its value, from 0 to 2**63 - 1; raises :class:`ExpressionError` where it has none."""
@@ -91,83 +175,9 @@ class Expression(_Parsed):
 class Condition(_Parsed):
     """A statement about named dimensions, such as ``tokens <= 512``."""
 
-    def __init__(self, text: str) -> None:
-        """Parse ``text``; raises :class:`ExpressionError` if it is not of the language."""
-        super().__init__(text, _truth)
+    def __init__(self, text: str, allowed: Collection[str] | None = None) -> None:
+        super().__init__(text, allowed, _truth)
 
     def __call__(self, sizes: Mapping[str, int]) -> bool:
         """Whether it holds; raises :class:`ExpressionError` for a division by zero."""
         return bool(self.exactly(sizes))
-
-
-def _parse(text: str) -> ast.expr:
-    if len(text) > _LONGEST:
-        raise ExpressionError(f"{text[:40]}...: longer than {_LONGEST:,} characters")
-    try:
-        # Only parsed: the tree is walked below, and holds nothing that is run.
-        return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ExpressionError(f"{_show(text)} is not an expression") from None
-
-
-def _number(node: ast.expr, names: set[str], text: str) -> _Value:
-    """The function that ``node`` stands for; adds the dimensions it reads to ``names``."""
-    match node:
-        case ast.Constant(value=int(value)) if not isinstance(value, bool):
-            if value.bit_length() > _BITS:
-                raise ExpressionError(f"{_show(text)}: holds a number that is too large")
-            return lambda sizes: value
-        case ast.Name(id=name):
-            names.add(name)
-            return operator.itemgetter(name)
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            inner = _number(operand, names, text)
-            return lambda sizes: -inner(sizes)
-        case ast.BinOp(op=ast.Pow(), left=base, right=ast.Constant(value=int(power))):
-            return _power(_number(base, names, text), power)
-        case ast.BinOp(op=operation, left=left, right=right) if type(operation) in _ARITHMETIC:
-            compute = _ARITHMETIC[type(operation)]
-            first, second = _number(left, names, text), _number(right, names, text)
-            return lambda sizes: compute(first(sizes), second(sizes))
-        case ast.Call(func=ast.Name(id=function), args=[_, _, *_] as arguments, keywords=[]) if (
-            function in _FUNCTIONS
-        ):
-            choose = _FUNCTIONS[function]
-            parts = [_number(argument, names, text) for argument in arguments]
-            return lambda sizes: choose(part(sizes) for part in parts)
-    raise ExpressionError(f"{_show(text)}: {_show(ast.unparse(node))} is not integer arithmetic")
-
-
-def _power(base: _Value, power: int) -> _Value:
-    def value(sizes: Mapping[str, Any]) -> Any:
-        number = base(sizes)
-        if isinstance(number, int) and number.bit_length() * power > _BITS:
-            raise OverflowError("too large")
-        return number**power
-
-    return value
-
-
-def _truth(node: ast.expr, names: set[str], text: str) -> _Value:
-    match node:
-        case ast.Compare(left=left, ops=[operation], comparators=[right]) if (
-            type(operation) in _COMPARISONS
-        ):
-            compare = _COMPARISONS[type(operation)]
-            first, second = _number(left, names, text), _number(right, names, text)
-            return lambda sizes: compare(first(sizes), second(sizes))
-        case ast.BoolOp(op=operation, values=values):
-            parts = [_truth(value, names, text) for value in values]
-            join = all if isinstance(operation, ast.And) else any
-            return lambda sizes: join(part(sizes) for part in parts)
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            inner = _truth(operand, names, text)
-            return lambda sizes: not inner(sizes)
-    raise ExpressionError(f"{_show(text)}: {_show(ast.unparse(node))} is not a condition")
-
-
-def _show(value: object, limit: int = 60) -> str:
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"a number of {value.bit_length()} bits"
-    text = str(value)
-    return text if len(text) <= limit else text[:limit] + "..."

@@ -7,24 +7,25 @@ Outside its cases there is an error, never a guess: a workload at given sizes is
 trace at these sizes gives.
 
 docs/workload-format.md describes the file. The workload of a case is read by the ordinary reader,
-with ones in the place of expressions, so both kinds of file are checked by the same rules. No torch
-and no sympy is imported.
+so both kinds of file are checked by the same rules. No torch and no sympy is imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName
 from perfmodel.workload import storage
 from perfmodel.workload.parametric.expressions import Condition, Expression, ExpressionError
-from perfmodel.workload.tables import InputSpec, IntArray
+from perfmodel.workload.tables import INT64_MAX, InputSpec, IntArray, beyond_int64
 from perfmodel.workload.workload import Workload
 
 FORMAT: Final = "perfmodel.parametric_workload"
@@ -40,7 +41,6 @@ _COLUMNS: Final = {
     "kernels": ("flops", "vector_ops", "gemm"),
     "accesses": ("elements",),
 }
-_INT64_MAX: Final = 2**63 - 1
 
 
 def with_sizes(
@@ -54,8 +54,10 @@ def with_sizes(
     def column(values: IntArray) -> IntArray:
         if values.dtype != np.object_:
             return values
-        made: Any = np.array([changed(value) for value in values.ravel().tolist()], dtype=integer)
-        return _frozen(made, values)
+        made: IntArray = np.array([changed(value) for value in values.flat], dtype=integer)
+        made = made.reshape(values.shape)
+        made.setflags(write=False)
+        return made
 
     fields: dict[str, Any] = {field: changed(getattr(workload, field)) for field in _NUMBERS}
     for table, names in _COLUMNS.items():
@@ -105,22 +107,8 @@ class Case:
 
     def at(self, sizes: Mapping[str, int]) -> Workload:
         """The workload at ``sizes``; raises :class:`ExpressionError` if a size has no value."""
-        known: dict[Expression, int] = {}
-
-        def value(expression: Expression) -> int:
-            if expression not in known:
-                known[expression] = expression(sizes)
-            return known[expression]
-
-        found = with_sizes(self.workload, value, np.int64)
-        touched, itemsize = found.accesses, found.tensors.itemsize
-        moved = zip(touched.elements.tolist(), itemsize[touched.tensor].tolist(), strict=True)
-        totals = (
-            sum(found.kernels.flops.tolist()),
-            sum(found.kernels.vector_ops.tolist()),
-            sum(elements * bytes_each for elements, bytes_each in moved),
-        )
-        if max(totals) > _INT64_MAX:
+        found = with_sizes(self.workload, cache(lambda size: size(sizes)), np.int64)
+        if beyond_int64(found.tensors, found.kernels, found.accesses) is not None:
             raise PerfmodelError(
                 f"{found.name}: at {_listed(sizes)} its totals are beyond 64-bit integers"
             )
@@ -209,7 +197,7 @@ class ParametricWorkload:
             "cases": [
                 {
                     "where": [condition.text for condition in case.where],
-                    "workload": with_sizes(case.workload, _text, np.object_).to_dict(),
+                    "workload": with_sizes(case.workload, attrgetter("text"), np.object_).to_dict(),
                 }
                 for case in self.cases
             ],
@@ -269,26 +257,22 @@ def is_parametric(document: object) -> bool:
 
 # -- reading -------------------------------------------------------------------------------------
 
-_Size = Annotated[int, Field(ge=1, le=_INT64_MAX)]
+_Size = Annotated[int, Field(ge=1, le=INT64_MAX)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class _Dimension(_Model):
+class _Dimension(storage.Model):
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     default: _Size
     minimum: _Size
     maximum: _Size | None
 
 
-class _Case(_Model):
+class _Case(storage.Model):
     where: Annotated[list[str], Field(min_length=1)]
     workload: dict[str, Any]
 
 
-class _Document(_Model):
+class _Document(storage.Model):
     format: Literal["perfmodel.parametric_workload"]
     version: Literal[1]
     name: str
@@ -297,124 +281,34 @@ class _Document(_Model):
 
 
 def _read(document: Any, source: str) -> ParametricWorkload:
-    storage.check_version(document, source, FORMAT, VERSION)
-    try:
-        parsed = _Document.model_validate(document)
-    except ValidationError as error:
-        storage.fail(source, *storage.first_problem(error))
+    parsed = storage.checked(_Document, document, source, FORMAT, VERSION)
     names = [dimension.name for dimension in parsed.dimensions]
     if len(set(names)) < len(names):
         storage.fail(source, "dimensions", f"expected different names, found {', '.join(names)}")
     for row, dimension in enumerate(parsed.dimensions):
         if dimension.maximum is not None and dimension.maximum < dimension.minimum:
             storage.fail(source, f"dimensions[{row}].maximum", "expected at least the minimum")
-    cases = []
-    for row, case in enumerate(parsed.cases):
-        reader = _Reader(frozenset(names), source, f"cases[{row}]")
-        where = tuple(
-            reader.checked(Condition, text, f"where[{i}]") for i, text in enumerate(case.where)
-        )
-        cases.append(Case(where, reader.workload(case.workload)))
-    dimensions = tuple(Dimension(**dimension.model_dump()) for dimension in parsed.dimensions)
-    return ParametricWorkload(parsed.name, dimensions, tuple(cases))
+    return ParametricWorkload(
+        parsed.name,
+        tuple(Dimension(**dimension.model_dump()) for dimension in parsed.dimensions),
+        tuple(
+            _read_case(case, names, source, f"cases[{row}]")
+            for row, case in enumerate(parsed.cases)
+        ),
+    )
 
 
-class _Reader:
-    """Reads one case of a document, and checks its expressions."""
-
-    def __init__(self, names: frozenset[str], source: str, place: str) -> None:
-        self._names = names
-        self._source = source
-        self._place = place
-        self._known: dict[str, Expression] = {}
-
-    def workload(self, document: Mapping[str, Any]) -> Workload:
-        """The workload of a document in which texts may stand for sizes."""
-        held = dict(document)
-        for field in _NUMBERS:
-            held[field] = self._sizes(held.get(field), field)
-        if isinstance(held.get("inputs"), list):
-            held["inputs"] = [
-                self._in(spec, ("shape",), f"inputs[{row}]")
-                for row, spec in enumerate(held["inputs"])
-            ]
-        for table, columns in _COLUMNS.items():
-            names = [*columns, *(storage.GEMM if "gemm" in columns else ())]
-            held[table] = self._in(held.get(table), names, table)
-        read = Workload.from_dict(_plain(held), source=f"{self._source}: {self._place}.workload")
-        kernels = held["kernels"]
-        kernels["gemm"] = list(zip(*(kernels[name] for name in storage.GEMM), strict=True))
-        fields: dict[str, Any] = {field: held[field] for field in _NUMBERS}
-        for table, columns in _COLUMNS.items():
-            rows: Any = getattr(read, table)
-            fields[table] = replace(
-                rows, **{name: _column(getattr(rows, name), held[table][name]) for name in columns}
-            )
-        inputs = tuple(
-            InputSpec(spec.name, tuple(given["shape"]), spec.dtype)
-            for spec, given in zip(read.inputs, held["inputs"], strict=True)
-        )
-        return replace(read, inputs=inputs, **fields)
-
-    def _in(self, holder: Any, names: Collection[str], place: str) -> Any:
-        """``holder``, with expressions for the texts in those columns of it."""
-        if not isinstance(holder, dict):
-            return holder  # The ordinary reader complains.
-        return {
-            name: self._sizes(value, f"{place}.{name}") if name in names else value
-            for name, value in holder.items()
-        }
-
-    def _sizes(self, value: Any, place: str) -> Any:
-        if isinstance(value, list):
-            return [
-                self._sizes(size, f"{place}[{row}]") if isinstance(size, str) else size
-                for row, size in enumerate(value)
-            ]
-        if isinstance(value, str) and value not in self._known:
-            self._known[value] = self.checked(Expression, value, f"workload.{place}")
-        return self._known[value] if isinstance(value, str) else value
-
-    def checked(self, kind: Any, text: str, place: str) -> Any:
-        """``text`` as an Expression or a Condition; refuses it by its ``place``."""
-        place = f"{self._place}.{place}"
+def _read_case(case: _Case, names: list[str], source: str, place: str) -> Case:
+    where = []
+    for row, text in enumerate(case.where):
         try:
-            expression = kind(text)
+            where.append(Condition(text, names))
         except ExpressionError as error:
-            storage.fail(self._source, place, str(error))
-        unknown = sorted(expression.names - self._names)
-        if unknown:
-            known = ", ".join(sorted(self._names))
-            storage.fail(
-                self._source, place, f"expected the dimensions {known}, found {unknown[0]}"
-            )
-        return expression
-
-
-def _plain(value: Any) -> Any:
-    """``value`` with the least that every field allows in the place of expressions."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return 1 if isinstance(value, Expression) else value
-
-
-def _column(numbers: IntArray, sizes: list[Any]) -> IntArray:
-    """``sizes`` as an array of objects, or ``numbers`` where these are all."""
-    found: Any = np.array(sizes, dtype=np.object_)
-    if not any(isinstance(size, Expression) for size in found.ravel().tolist()):
-        return numbers
-    return _frozen(found, numbers)
-
-
-def _frozen(sizes: IntArray, like: IntArray) -> IntArray:
-    sizes.setflags(write=False)
-    return sizes.reshape(like.shape)
-
-
-def _text(expression: Expression) -> str:
-    return expression.text
+            storage.fail(source, f"{place}.where[{row}]", str(error))
+    # Sizes of one text are one expression, which is evaluated once.
+    size = cache(partial(Expression, allowed=names))
+    fields = storage.fields(case.workload, f"{source}: {place}.workload", size)
+    return Case(tuple(where), Workload(**fields))
 
 
 def _listed(sizes: Mapping[str, int]) -> str:
