@@ -23,7 +23,8 @@ import torch
 from perfmodel.errors import PerfmodelError
 from perfmodel.models.decoding import cache_argument, import_transformers
 from perfmodel.models.huggingface import DEFAULT_CONTEXT, DEFAULT_TOKENS
-from perfmodel.tracing.tracing import returned, trace
+from perfmodel.tracing.forward import returned
+from perfmodel.tracing.tracing import trace
 from perfmodel.workload.workload import Workload
 
 PHASES: Final = ("prefill", "decode")

@@ -192,7 +192,7 @@ def factory(text: str, wanted: Wanted) -> OwnModel:
 
         return OwnModel(name, None, trace)
 
-    from perfmodel.tracing.tracing import batch_of
+    from perfmodel.tracing.arguments import batch_of
 
     made = _make(text, function)
     if not isinstance(made, tuple):

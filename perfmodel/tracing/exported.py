@@ -27,11 +27,12 @@ from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
 from perfmodel.tracing import operators
+from perfmodel.tracing.arguments import batch_of
 from perfmodel.tracing.control_flow import INLINED
 from perfmodel.tracing.recording import operator_name, record
 from perfmodel.tracing.stand_in import StandIns
 from perfmodel.tracing.trace_errors import explain_node, reason
-from perfmodel.tracing.tracing import assumptions, batch_of, input_specs, provenance
+from perfmodel.tracing.tracing import assumptions, input_specs, provenance
 from perfmodel.workload.workload import Workload
 
 _NOISY_LOGGERS: Final = ("torch.export", "torch._export", "torch._export.serde.serialize")

@@ -25,6 +25,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError
+from perfmodel.tracing.arguments import arguments, state_leaves
 from perfmodel.tracing.dimension_symbols import (
     DimensionSymbols,
     Region,
@@ -33,8 +34,9 @@ from perfmodel.tracing.dimension_symbols import (
     symbol_of,
     text_of,
 )
+from perfmodel.tracing.forward import run
 from perfmodel.tracing.size_plan import Axes, Number, SizePlan
-from perfmodel.tracing.tracing import arguments, assemble, run, state_leaves
+from perfmodel.tracing.tracing import assemble
 from perfmodel.workload.parametric.expressions import Condition, Expression, ExpressionError
 from perfmodel.workload.parametric.parametric import (
     Case,
