@@ -77,19 +77,28 @@ def state_leaves(
     """Positions, among all leaves of the arguments, of those that belong to ``state``."""
     if not state:
         return []
+    found = owners(module, args, named)
+    check_names(f"{name}: state", state, found)
+    return [leaf for leaf, owner in enumerate(found) if owner in state]
+
+
+def owners(module: torch.nn.Module, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[str]:
+    """The argument of the forward that each leaf of ``args`` and ``named`` belongs to."""
     positional = list(inspect.signature(module.forward).parameters)
-    found: dict[str, list[int]] = {argument: [] for argument in state}
-    for leaf, (place, _) in enumerate(pytree.tree_flatten_with_path((args, named))[0]):
-        argument = place[1].key if place[0].idx else positional[place[1].idx]
-        if argument in found:
-            found[argument].append(leaf)
-    missing = sorted(argument for argument, leaves in found.items() if not leaves)
+    return [
+        place[1].key if place[0].idx else positional[min(place[1].idx, len(positional) - 1)]
+        for place, _ in pytree.tree_flatten_with_path((args, named))[0]
+    ]
+
+
+def check_names(what: str, names: Collection[str], passed: Collection[str]) -> None:
+    """Raise TraceError, beginning with ``what``, for ``names`` that are not ``passed``."""
+    missing = sorted(set(names).difference(passed))
     if missing:
         raise TraceError(
-            f"{name}: state {', '.join(missing)} is not among the arguments passed, which are "
-            f"{', '.join([*positional[: len(args)], *named]) or 'none'}"
+            f"{what} {', '.join(missing)} is not among the arguments passed, which are "
+            f"{', '.join(dict.fromkeys(passed)) or 'none'}"
         )
-    return [leaf for leaves in found.values() for leaf in leaves]
 
 
 def batch_of(name: str, batch: int | None, arguments: list[Any]) -> int:

@@ -57,16 +57,14 @@ def run(
     ``unrolled``: all passes of long loops are run, too.
     Raises :class:`~perfmodel.errors.TraceError` if the forward fails or depends on values.
     """
-    environment = ShapeEnv(tracked_fakes=[])
+    environment = ShapeEnv()
     stand_ins = StandIns(FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True))
     try:
         found = inputs.tensors(module, args, named)
-        for leaf, chosen in (axes or {}).items():
-            inputs.symbolic(stand_ins, found[leaf][0][1], sorted(chosen), environment, leaf)
-        if axes:
-            for leaf, tensors in enumerate(found):
-                for _, tensor in tensors:
-                    inputs.track(environment, stand_ins.of(tensor), leaf)
+        sized = {
+            leaf: inputs.symbolic(stand_ins, found[leaf][0][1], sorted(chosen), environment, leaf)
+            for leaf, chosen in (axes or {}).items()
+        }
         with _settings(), stand_ins.inside(module) as walk:
             before, sizes = walk.tensors(), walk.remembered()
             once = functools.partial(
@@ -94,7 +92,7 @@ def run(
         raise TraceError(f"{name}: {explain(error, module)}") from error
     leaves = [tuple(path for path, _ in tensors) for tensors in found]
     notes = (masks.note(runner.masked),) if runner.masked else ()
-    return Program(runner.steps, runner.specs, leaves, runner.values.read, notes)
+    return Program(runner.steps, runner.specs, leaves, sized, runner.values.read, notes)
 
 
 def returned(

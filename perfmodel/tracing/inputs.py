@@ -17,7 +17,6 @@ from torch.fx.experimental.symbolic_shapes import (
     DimDynamic,
     ShapeEnv,
     StatelessSymbolicContext,
-    TrackedFake,
 )
 from torch.utils import _pytree as pytree
 
@@ -63,8 +62,8 @@ def attributes(part: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 def symbolic(
     stand_ins: StandIns, tensor: torch.Tensor, axes: Sequence[int], environment: ShapeEnv, leaf: int
-) -> None:
-    """Let a tensor with symbols for the sizes of ``axes`` stand for ``tensor``."""
+) -> torch.Tensor:
+    """Let a tensor with symbols for the sizes of ``axes`` stand for ``tensor``, and return it."""
     kinds = [
         DimDynamic.DYNAMIC if axis in axes else DimDynamic.STATIC for axis in range(tensor.ndim)
     ]
@@ -78,11 +77,7 @@ def symbolic(
     with stand_ins.mode:
         made = torch.empty_strided(sizes, strides, dtype=tensor.dtype)
     stand_ins.use(tensor, made)
-
-
-def track(environment: ShapeEnv, made: torch.Tensor, leaf: int) -> None:
-    """Remember which symbols belong to which argument."""
-    environment.tracked_fakes.append(TrackedFake(made, _Argument(leaf), None))
+    return made
 
 
 @dataclass_with_cached_hash(frozen=True)

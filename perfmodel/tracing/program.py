@@ -7,10 +7,11 @@ graph holds nodes, and whatever was called is a step: also what leads to no outp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch.export.graph_signature import InputKind
 
 
@@ -50,6 +51,7 @@ class Program:
         nodes: the steps.
         input_specs: of the placeholders, in the order of the steps.
         leaves: names of the tensors in each leaf of the arguments.
+        sized: what stood for the arguments that have symbols for sizes, by leaf.
         read: which values were read to decide a branch, a number or a size, by name.
         notes: what was assumed while it ran.
     """
@@ -57,6 +59,7 @@ class Program:
     nodes: list[Step]
     input_specs: list[TensorSpec]
     leaves: Sequence[tuple[str, ...]] = ()
+    sized: Mapping[int, torch.Tensor] = field(default_factory=dict)
     read: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

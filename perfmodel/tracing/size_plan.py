@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 import torch
 from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError, UnknownName
+from perfmodel.tracing.arguments import check_names, owners
 from perfmodel.workload.parametric.expressions import Expression, ExpressionError
 
 #: What the axes of a tensor are: the name of a dimension, an expression in names, or (a number or
@@ -47,69 +48,62 @@ class SizePlan:
         self.model = model
         self.module = module
         self._leaves, self._tree = pytree.tree_flatten((args, named))
-        paths = pytree.tree_flatten_with_path((args, named))[0]
-        positional = list(inspect.signature(module.forward).parameters)
-        owners = [
-            place[1].key if place[0].idx else positional[min(place[1].idx, len(positional) - 1)]
-            for place, _ in paths
-        ]
-        self.axes: dict[int, dict[int, Expression]] = {}
-        seen: dict[str, int] = {}
-        for leaf, tensor in enumerate(self._leaves):
-            if isinstance(tensor, torch.Tensor):
-                given: Any = sizes.get(owners[leaf], ()) if isinstance(sizes, Mapping) else sizes
-                place = seen[owners[leaf]] = seen.get(owners[leaf], -1) + 1
-                if given and isinstance(given[0], list | tuple):
-                    given = given[place] if place < len(given) else ()
-                if isinstance(given, str):
-                    self._fail(f"sizes: expected a list of axes, such as ({given!r},)")
-                whole = isinstance(sizes, Mapping)
-                self._name_axes(leaf, owners[leaf], tensor, given, must_fit=whole)
+        passed = owners(module, args, named)
         if isinstance(sizes, Mapping):
-            unknown = sorted(set(sizes) - set(owners))
-            if unknown:
-                self._fail(
-                    f"sizes: {', '.join(unknown)} is not among the arguments passed, which are "
-                    f"{', '.join(dict.fromkeys(owners)) or 'none'}"
-                )
+            check_names(f"{model}: sizes:", sizes, passed)
+        self.axes: dict[int, dict[int, Expression]] = {}
+        seen: Counter[str] = Counter()
+        for leaf, (owner, tensor) in enumerate(zip(passed, self._leaves, strict=True)):
+            if isinstance(tensor, torch.Tensor):
+                given: Any = sizes.get(owner, ()) if isinstance(sizes, Mapping) else sizes
+                if given and isinstance(given[0], list | tuple):
+                    given = given[seen[owner]] if seen[owner] < len(given) else ()
+                seen[owner] += 1
+                self._name_axes(leaf, owner, tensor, given, must_fit=isinstance(sizes, Mapping))
         if not self.axes:
             self._fail("no tensor argument has a named dimension")
-        self.defaults = self._defaults(owners)
+        self.defaults = self._defaults(passed)
 
-    def _fail(self, message: str) -> None:
+    def _fail(self, message: str) -> NoReturn:
         raise TraceError(f"{self.model}: {message}")
 
     def _name_axes(
         self, leaf: int, owner: str, tensor: torch.Tensor, given: Axes, *, must_fit: bool
     ) -> None:
+        if isinstance(given, str):
+            self._fail(f"sizes: expected a list of axes, such as ({given!r},)")
         if must_fit and len(given) > tensor.ndim:
             self._fail(f"sizes: {owner} has {tensor.ndim} axes, {len(given)} are named")
         for axis, size in enumerate(given[: tensor.ndim]):
             if isinstance(size, str):
-                try:
-                    expression = Expression(size)
-                except ExpressionError as error:
-                    self._fail(f"sizes: axis {axis} of {owner}: {error}")
+                expression = self._expression(f"sizes: axis {axis} of {owner}", size)
                 if expression.names:
                     self.axes.setdefault(leaf, {})[axis] = expression
             elif isinstance(size, int) and size != tensor.shape[axis]:
                 self._fail(f"sizes: axis {axis} of {owner} is {tensor.shape[axis]}, not {size}")
 
+    def _expression(
+        self, place: str, text: str, allowed: Collection[str] | None = None
+    ) -> Expression:
+        try:
+            return Expression(text, allowed)
+        except ExpressionError as error:
+            self._fail(f"{place}: {error}")
+
     def _defaults(self, owners: list[str]) -> dict[str, int]:
-        found: dict[str, int] = {}
         named = [
-            (leaf, axis, expression)
+            (leaf, axis, expression, int(self._leaves[leaf].shape[axis]))
             for leaf, axes in self.axes.items()
             for axis, expression in axes.items()
         ]
-        for leaf, axis, expression in named:
+        found: dict[str, int] = {}
+        for *_, expression, actual in named:
             if expression.names == {expression.text.strip()}:
-                found.setdefault(expression.text.strip(), int(self._leaves[leaf].shape[axis]))
-        for leaf, axis, expression in named:
+                found.setdefault(expression.text.strip(), actual)
+        for leaf, axis, expression, actual in named:
             missing = sorted(expression.names - found.keys())
             if missing:
                 self._fail(f"sizes: no axis is called {missing[0]!r} alone, so its size is unknown")
-            actual = int(self._leaves[leaf].shape[axis])
             if expression.exactly(found) != actual:
                 self._fail(
                     f"sizes: axis {axis} of {owners[leaf]} is {actual}, but {expression.text} is "
@@ -118,6 +112,13 @@ class SizePlan:
         if min(found.values()) < 1:
             self._fail("a named dimension is 0 in the example inputs")
         return found
+
+    def number(self, field: str, given: Number) -> Expression:
+        """A field of the workload as an expression in the named dimensions.
+
+        Raises :class:`~perfmodel.errors.TraceError` if it is none, or has other names in it.
+        """
+        return self._expression(field, str(given), self.defaults)
 
     def batch(self) -> Number:
         """Samples in one run, where it is not said."""
@@ -128,21 +129,6 @@ class SizePlan:
                 first = self.axes.get(leaf, {}).get(0)
                 return first.text if first else int(tensor.shape[0]) if tensor.ndim else 1
         return 1
-
-    def number(self, field: str, given: Number) -> Expression:
-        """A field of the workload as an expression in the named dimensions.
-
-        Raises :class:`~perfmodel.errors.TraceError` if it is none, or has other names in it.
-        """
-        try:
-            expression = Expression(str(given))
-        except ExpressionError as error:
-            self._fail(f"{field}: {error}")
-        if expression.names - self.defaults.keys():
-            self._fail(
-                f"{field}: expected the dimensions {', '.join(self.defaults)}, found {given}"
-            )
-        return expression
 
     def example_sizes(self, ones: frozenset[str]) -> dict[str, int]:
         """Sizes to trace at: ``ones`` at 1, the others above it and different from each other.

@@ -14,27 +14,24 @@ is 1, and the model has to be traced there all the same, and some sizes become i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
 import sympy
 import torch
+from sympy.core.relational import Relational
 from torch.utils import _pytree as pytree
+from torch.utils._sympy.printers import PythonPrinter
 
 from perfmodel.errors import TraceError
 from perfmodel.tracing.arguments import arguments, state_leaves
-from perfmodel.tracing.dimension_symbols import (
-    DimensionSymbols,
-    Region,
-    bounds,
-    is_one,
-    symbol_of,
-    text_of,
-)
 from perfmodel.tracing.forward import run
+from perfmodel.tracing.program import Program
 from perfmodel.tracing.size_plan import Axes, Number, SizePlan
 from perfmodel.tracing.tracing import assemble
 from perfmodel.workload.parametric.expressions import Condition, Expression, ExpressionError
@@ -95,42 +92,80 @@ def trace_parametric(
     """
     name, args, named = arguments(module, example_inputs, kwargs, name)
     plan = SizePlan(name, module, args, named, sizes)
-    options = _Options(
+    model = _Model(
+        plan,
         numbers={
             "batch": plan.number("batch", plan.batch() if batch is None else batch),
             "tokens": plan.number("tokens", tokens),
             "context": plan.number("context", context),
         },
         phase=phase,
-        allow_unmodelled=allow_unmodelled,
-        state=tuple(state_leaves(name, module, args, named, state)),
+        assemble=partial(
+            assemble,
+            name=name,
+            module=module,
+            batch=1,
+            allow_unmodelled=allow_unmodelled,
+            state=state_leaves(name, module, args, named, state),
+        ),
+        earlier={tuple(spec.shape for spec in workload.inputs): workload for workload in known},
     )
-    earlier = {tuple(spec.shape for spec in workload.inputs): workload for workload in known}
-
     found: list[_Traced] = []
     names = tuple(plan.defaults)
     for count in range(len(names) + 1):
         for ones in combinations(names, count):
-            _merge(found, _traced(plan, plan.example_sizes(frozenset(ones)), options, earlier))
+            _merge(found, model.traced(plan.example_sizes(frozenset(ones))))
     for sizes_asked in plan.points(cover or {}):
-        if not any(case.holds(sizes_asked) for case in found):
-            _merge(found, _traced(plan, sizes_asked, options, earlier))
+        if not any(region.condition(sizes_asked) for case in found for region in case.regions):
+            _merge(found, model.traced(sizes_asked))
     return ParametricWorkload(
         name=name,
         dimensions=tuple(
             _dimension(dimension, default, found, (maximum or {}).get(dimension))
             for dimension, default in plan.defaults.items()
         ),
-        cases=tuple(_case(plan, case) for case in found),
+        cases=tuple(_written(plan, case) for case in found),
     )
 
 
+# -- one run -------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
-class _Options:
-    numbers: Mapping[str, Expression]
-    phase: str | None
-    allow_unmodelled: bool
-    state: tuple[int, ...]
+class _Region:
+    """Sizes of which some statements are true.
+
+    Attributes:
+        bounds: the least and the largest size of each dimension; None: unbounded.
+        decided: what else is true of them.
+    """
+
+    bounds: Mapping[str, tuple[int, int | None]]
+    decided: frozenset[sympy.Basic] = frozenset()
+
+    @property
+    def condition(self) -> Condition:
+        """That sizes are in this region."""
+        texts = [text_of(statement) for statement in self.decided]
+        for name, (least, most) in self.bounds.items():
+            if least == most:
+                texts.append(f"{name} == {least}")
+            else:
+                texts += [f"{name} >= {least}"] + ([] if most is None else [f"{name} <= {most}"])
+        return Condition(" and ".join(sorted(texts)))
+
+    def where(self, statement: sympy.Basic) -> _Region:
+        """The part of it in which ``statement`` is true, too."""
+        if isinstance(statement, sympy.Ge | sympy.Le | sympy.Eq):
+            left, right = statement.args
+            if right.is_Integer and str(left) in self.bounds:
+                least, most = self.bounds[left.name]
+                if not isinstance(statement, sympy.Le):
+                    least = max(least, int(right))
+                if not isinstance(statement, sympy.Ge):
+                    most = min(int(right), most or int(right))
+                return replace(self, bounds={**self.bounds, left.name: (least, most)})
+        return replace(self, decided=self.decided | {statement} - {sympy.true})
 
 
 @dataclass(frozen=True)
@@ -145,30 +180,175 @@ class _Traced:
 
     workload: Workload
     ones: frozenset[str]
-    regions: list[Region]
-
-    def holds(self, sizes: Mapping[str, int]) -> bool:
-        """Whether it holds at ``sizes``."""
-        return any(
-            all(Condition(text_of(condition))(sizes) for condition in region)
-            for region in self.regions
-        )
+    regions: list[_Region]
 
     def covers(self, special: _Traced) -> bool:
         """Whether it says what ``special`` does, where that holds."""
         if not self.ones <= special.ones:
             return False
-        at = {symbol_of(name): sympy.Integer(1) for name in special.ones - self.ones}
-        seen: dict[sympy.Expr, Any] = {}
+        at = {_symbol(name): sympy.Integer(1) for name in special.ones - self.ones}
+        placed = cache(lambda size: _expanded(size.xreplace(at)))
+        return with_sizes(self.workload, placed, np.object_) == special.workload
 
-        def placed(size: sympy.Expr) -> Any:
-            if size not in seen:
-                value = sympy.expand(size.xreplace(at))
-                seen[size] = int(value) if value.is_Integer else value
-            return seen[size]
 
-        there = with_sizes(self.workload, placed, np.object_)
-        return bool(there.to_dict() == special.workload.to_dict())
+@dataclass(frozen=True)
+class _Model:
+    """What is traced, and what is said of it.
+
+    Attributes:
+        plan: the arguments of its forward at any sizes.
+        numbers, phase: fields of the workload, see :func:`trace_parametric`.
+        assemble: makes the workload of a program.
+        earlier: workloads traced before, by the shapes of the inputs.
+    """
+
+    plan: SizePlan
+    numbers: Mapping[str, Expression]
+    phase: str | None
+    assemble: Callable[..., Workload]
+    earlier: Mapping[Any, Workload]
+
+    def traced(self, sizes: Mapping[str, int]) -> _Traced:
+        """What the module asks for around ``sizes``; a dimension of 1 is fixed."""
+        plan = self.plan
+        ones = frozenset(name for name, size in sizes.items() if size == 1)
+        region = _Region({name: (1, 1) if name in ones else (2, None) for name in sizes})
+        args, named = plan.inputs(sizes)
+        axes = plan.symbolic_axes(ones)
+        if not axes:
+            leaves = pytree.tree_leaves((args, named))
+            shapes = (tuple(leaf.shape) for leaf in leaves if isinstance(leaf, torch.Tensor))
+            workload = self.earlier.get(tuple(shapes))
+            if workload is not None:
+                return _Traced(workload, ones, [region])
+        program = run(plan.model, plan.module, args, named, axes)
+        if axes:
+            symbols = _Symbols(plan, program, sizes, axes)
+            with symbols.open():
+                workload = symbols.named(self.assemble(program, symbolic=True))
+            region = symbols.narrowed(region)
+        else:
+            workload = self.assemble(program)
+        for name, (least, most) in region.bounds.items():
+            if least == most and name not in ones:
+                raise TraceError(
+                    f"{plan.model}: the forward allows no other {name} than {least}; leave it out "
+                    "of the named dimensions"
+                )
+        numbers = {field: _in_symbols(number, sizes) for field, number in self.numbers.items()}
+        return _Traced(replace(workload, phase=self.phase, **numbers), ones, [region])
+
+
+class _Symbols:
+    """The symbols that PyTorch made of sizes in one run, and the dimensions they stand for.
+
+    The shape environment of the run keeps what was decided between its symbols.
+
+    Args:
+        plan: says what each axis is.
+        program: run on the arguments at ``sizes``.
+        sizes: of the dimensions, by name; those of 1 are fixed.
+        axes: by leaf of the arguments, those that had symbols for sizes.
+
+    Raises :class:`~perfmodel.errors.TraceError` if the run made a fixed size of one of ``axes``.
+    """
+
+    def __init__(
+        self,
+        plan: SizePlan,
+        program: Program,
+        sizes: Mapping[str, int],
+        axes: Mapping[int, Sequence[int]],
+    ) -> None:
+        self._meaning: dict[sympy.Symbol, sympy.Expr] = {}
+        places = [(leaf, axis) for leaf, open_axes in axes.items() for axis in open_axes]
+        for leaf, axis in places:
+            size, expression = program.sized[leaf].shape[axis], plan.axes[leaf][axis]
+            if not isinstance(size, torch.SymInt):
+                raise TraceError(
+                    f"{plan.model}: an axis of {expression.text} = {int(size)} stays fixed; "
+                    "give example inputs in which it is larger"
+                )
+            self._environment = size.node.shape_env
+            # Before replacements, by which the run may have found two to be equal.
+            self._meaning[size.node._expr] = sympy.sympify(_in_symbols(expression, sizes))
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """While this is open, decisions between symbols are noted, after the run too."""
+        frozen, self._environment.frozen = self._environment.frozen, False
+        try:
+            yield
+        finally:
+            self._environment.frozen = frozen
+
+    def named(self, workload: Workload) -> Workload:
+        """``workload`` with the symbols of the run in its sizes as those of the dimensions."""
+        named = cache(lambda symbols: _expanded(symbols.xreplace(self._meaning)))
+        return with_sizes(workload, lambda size: named(size.node.expr), np.object_)
+
+    def narrowed(self, region: _Region) -> _Region:
+        """The part of ``region`` in which everything is decided as it was in the run."""
+        environment = self._environment
+        decided: list[sympy.Basic] = [guard.expr for guard in environment.guards]
+        for symbol, value in environment.replacements.items():
+            decided.append(sympy.Eq(symbol, value, evaluate=False))
+        for symbol, values in environment.var_to_range.items():
+            if symbol in self._meaning:
+                decided.append(sympy.Ge(symbol, values.lower, evaluate=False))
+                if values.upper.is_Integer:
+                    decided.append(sympy.Le(symbol, values.upper, evaluate=False))
+        for statement in decided:
+            region = region.where(_tidy(statement.xreplace(self._meaning)))
+        return region
+
+
+# -- arithmetic of symbols -----------------------------------------------------------------------
+
+
+def _symbol(name: str) -> sympy.Symbol:
+    """What stands for the dimension called ``name`` in sympy's expressions."""
+    return sympy.Symbol(name, integer=True, positive=True)
+
+
+def _in_symbols(expression: Expression, sizes: Mapping[str, int]) -> Any:
+    """``expression`` in the symbols of dimensions, or a number; those of 1 in ``sizes`` are 1."""
+    values = {n: sympy.Integer(1) if size == 1 else _symbol(n) for n, size in sizes.items()}
+    return _expanded(sympy.sympify(expression.exactly(values)))
+
+
+def _expanded(expression: sympy.Expr) -> Any:
+    """``expression`` multiplied out, or the number that it is."""
+    found = sympy.expand(expression)
+    return int(found) if found.is_Integer else found
+
+
+def _tidy(statement: sympy.Basic) -> sympy.Basic:
+    """A comparison of whole numbers, with a number alone on the right and its bound included."""
+    if isinstance(statement, Relational):
+        statement = statement.func(*map(sympy.expand, statement.args))
+    if not isinstance(statement, Relational):
+        return statement
+    if statement.lhs.is_Integer:
+        statement = statement.reversed
+    left, right = statement.args
+    if right.is_Integer and isinstance(statement, sympy.Gt):
+        return sympy.Ge(left, right + 1, evaluate=False)
+    if right.is_Integer and isinstance(statement, sympy.Lt):
+        return sympy.Le(left, right - 1, evaluate=False)
+    return statement
+
+
+def text_of(expression: sympy.Basic) -> str:
+    """``expression`` as Python writes it.
+
+    What is no whole-number arithmetic (a size scaled by a fraction) is refused by
+    :mod:`perfmodel.workload.parametric.expressions`, which reads it.
+    """
+    return "0 == 1" if expression == sympy.false else str(PythonPrinter().doprint(expression))
+
+
+# -- the result ----------------------------------------------------------------------------------
 
 
 def _merge(found: list[_Traced], case: _Traced) -> None:
@@ -180,99 +360,39 @@ def _merge(found: list[_Traced], case: _Traced) -> None:
     found.append(case)
 
 
-def _traced(
-    plan: SizePlan,
-    sizes: Mapping[str, int],
-    options: _Options,
-    earlier: Mapping[Any, Workload],
-) -> _Traced:
-    """What the module asks for around ``sizes``; a dimension of 1 is fixed."""
-    ones = frozenset(name for name, size in sizes.items() if size == 1)
-    args, named = plan.inputs(sizes)
-    axes = plan.symbolic_axes(ones)
-    shapes = tuple(
-        tuple(leaf.shape)
-        for leaf in pytree.tree_leaves((args, named))
-        if isinstance(leaf, torch.Tensor)
-    )
-    if not axes and shapes in earlier:
-        return _Traced(earlier[shapes], ones, [frozenset(map(is_one, ones))])
-
-    program = run(plan.model, plan.module, args, named, axes)
-    known: dict[str, Any] = {
-        "batch": options.numbers["batch"](sizes),
-        "allow_unmodelled": options.allow_unmodelled,
-        "state": options.state,
-    }
-    if not axes:
-        workload = assemble(program, plan.model, plan.module, **known)
-        numbers: dict[str, Any] = {name: n(sizes) for name, n in options.numbers.items()}
-        workload = replace(workload, phase=options.phase, **numbers)
-        return _Traced(workload, ones, [frozenset(map(is_one, ones))])
-
-    symbols = DimensionSymbols(plan, program, sizes, axes)
-    with symbols.open():
-        workload = assemble(program, plan.model, plan.module, symbolic=True, **known)
-        workload = with_sizes(workload, symbols.named, np.object_)
-    numbers = {name: symbols.of_dimensions(n) for name, n in options.numbers.items()}
-    region = symbols.region()
-    for name in plan.defaults.keys() - ones:
-        least, most = bounds(name, region)
-        if least == most:
-            raise TraceError(
-                f"{plan.model}: the forward allows no other {name} than {least}; leave it out of "
-                "the named dimensions"
-            )
-    return _Traced(replace(workload, phase=options.phase, **numbers), ones, [region])
-
-
-# -- the result ----------------------------------------------------------------------------------
-
-
 def _dimension(name: str, default: int, found: Sequence[_Traced], maximum: int | None) -> Dimension:
     """A dimension with the range of all regions; ``maximum`` bounds it further."""
-    ranges = [bounds(name, region) for case in found for region in case.regions]
-    largest = [most for _, most in ranges if most is not None]
-    limits = [maximum] if maximum is not None else []
-    if len(largest) == len(ranges):
-        limits.append(max(largest))
-    return Dimension(name, default, min(least for least, _ in ranges), min(limits, default=None))
+    bounds = [region.bounds[name] for case in found for region in case.regions]
+    ends = [most for _, most in bounds if most is not None]
+    limits = [max(ends)] if len(ends) == len(bounds) else []
+    if maximum is not None:
+        limits.append(maximum)
+    return Dimension(name, default, min(least for least, _ in bounds), min(limits, default=None))
 
 
-def _case(plan: SizePlan, case: _Traced) -> Case:
+def _written(plan: SizePlan, case: _Traced) -> Case:
     """``case`` with the sizes and conditions written down."""
-    known: dict[sympy.Expr, Expression] = {}
-
-    def written(size: sympy.Expr) -> Expression:
-        if size not in known:
-            known[size] = Expression(text_of(size))
-            unknown = sorted(known[size].names - plan.defaults.keys())
-            if unknown:  # A symbol is left that no dimension stands for.
-                raise TraceError(
-                    f"{plan.model}: expected the dimensions {', '.join(sorted(plan.defaults))}, "
-                    f"found {unknown[0]}; name that axis, or trace the model at each size"
-                )
-        return known[size]
-
+    written = cache(lambda size: Expression(text_of(size), plan.defaults))
     try:
-        where = tuple(
-            Condition(" and ".join(sorted(map(text_of, region))))
-            for region in _joined(case.regions)
-        )
+        where = tuple(region.condition for region in _joined(case.regions))
         return Case(where, with_sizes(case.workload, written, np.object_))
     except ExpressionError as error:
-        raise TraceError(f"{plan.model}: {error}; trace it at each size") from None
+        # A fraction, or a symbol that no dimension stands for.
+        raise TraceError(
+            f"{plan.model}: {error}; name every axis that varies, or trace the model at each size"
+        ) from None
 
 
-def _joined(regions: Sequence[Region]) -> list[Region]:
-    """Regions that meet at the border between a size of 1 and more, as one."""
-    for one, more in permutations(regions, 2):
-        if len(one - more) == len(more - one) == 1:
-            (fixed,), (open_,) = one - more, more - one
-            symbol = fixed.args[0]
-            if fixed == sympy.Eq(symbol, 1, evaluate=False) and (
-                open_ == sympy.Ge(symbol, 2, evaluate=False)
-            ):
-                rest = [region for region in regions if region not in (one, more)]
-                return _joined([*rest, (one & more) | {sympy.Ge(symbol, 1, evaluate=False)}])
+def _joined(regions: Sequence[_Region]) -> list[_Region]:
+    """Regions that differ in one dimension only, and meet there, as one."""
+    for lower, upper in permutations(regions, 2):
+        differing = [name for name in lower.bounds if lower.bounds[name] != upper.bounds[name]]
+        if len(differing) == 1 and lower.decided == upper.decided:
+            (name,) = differing
+            (least, end), (start, most) = lower.bounds[name], upper.bounds[name]
+            if end is not None and start == end + 1:
+                rest = [region for region in regions if region not in (lower, upper)]
+                return _joined(
+                    [*rest, replace(lower, bounds={**lower.bounds, name: (least, most)})]
+                )
     return list(regions)

@@ -85,12 +85,6 @@ class Dimension:
     minimum: int = 1
     maximum: int | None = None
 
-    @property
-    def range(self) -> str:
-        """For people, such as ``1 to 512``."""
-        end = "any" if self.maximum is None else str(self.maximum)
-        return f"{self.minimum} to {end}"
-
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -159,9 +153,10 @@ class ParametricWorkload:
         for dimension in self.dimensions:
             size = values[dimension.name]
             if size < dimension.minimum or size > (dimension.maximum or size):
+                end = "any" if dimension.maximum is None else dimension.maximum
                 raise UncoveredSize(
-                    f"{self.name}: the trace holds for {dimension.name} {dimension.range}, "
-                    f"not {size}"
+                    f"{self.name}: the trace holds for {dimension.name} {dimension.minimum} to "
+                    f"{end}, not {size}"
                 )
         for case in self.cases:
             if any(condition(values) for condition in case.where):
@@ -210,7 +205,23 @@ class ParametricWorkload:
         Raises :class:`~perfmodel.errors.WorkloadFormatError`, naming ``source``, the field and what
         was expected there.
         """
-        return _read(document, source)
+        parsed = storage.checked(_Document, document, source, FORMAT, VERSION)
+        names = [dimension.name for dimension in parsed.dimensions]
+        if len(set(names)) < len(names):
+            storage.fail(
+                source, "dimensions", f"expected different names, found {', '.join(names)}"
+            )
+        for row, dimension in enumerate(parsed.dimensions):
+            if dimension.maximum is not None and dimension.maximum < dimension.minimum:
+                storage.fail(source, f"dimensions[{row}].maximum", "expected at least the minimum")
+        return ParametricWorkload(
+            parsed.name,
+            tuple(Dimension(**dimension.model_dump()) for dimension in parsed.dimensions),
+            tuple(
+                _read_case(case, names, source, f"cases[{row}]")
+                for row, case in enumerate(parsed.cases)
+            ),
+        )
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -278,24 +289,6 @@ class _Document(storage.Model):
     name: str
     dimensions: Annotated[list[_Dimension], Field(min_length=1)]
     cases: Annotated[list[_Case], Field(min_length=1)]
-
-
-def _read(document: Any, source: str) -> ParametricWorkload:
-    parsed = storage.checked(_Document, document, source, FORMAT, VERSION)
-    names = [dimension.name for dimension in parsed.dimensions]
-    if len(set(names)) < len(names):
-        storage.fail(source, "dimensions", f"expected different names, found {', '.join(names)}")
-    for row, dimension in enumerate(parsed.dimensions):
-        if dimension.maximum is not None and dimension.maximum < dimension.minimum:
-            storage.fail(source, f"dimensions[{row}].maximum", "expected at least the minimum")
-    return ParametricWorkload(
-        parsed.name,
-        tuple(Dimension(**dimension.model_dump()) for dimension in parsed.dimensions),
-        tuple(
-            _read_case(case, names, source, f"cases[{row}]")
-            for row, case in enumerate(parsed.cases)
-        ),
-    )
 
 
 def _read_case(case: _Case, names: list[str], source: str, place: str) -> Case:

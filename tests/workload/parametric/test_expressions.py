@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._sympy import functions
 
-from perfmodel.tracing.dimension_symbols import text_of
+from perfmodel.tracing.symbolic import text_of
 from perfmodel.workload.parametric.expressions import (
     Condition,
     Expression,

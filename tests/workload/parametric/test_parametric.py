@@ -163,6 +163,9 @@ def test_a_branch_that_was_not_traced_is_an_error_and_can_be_covered() -> None:
     for tokens in (1, 16, 17, 100):
         fresh = trace(Branch(), torch.zeros(1, tokens, 4), name="branch")
         assert_same(both.at(tokens=tokens), fresh)
+    short, long = ([condition.text for condition in case.where] for case in both.cases)
+    assert short == ["batch >= 1 and tokens <= 16 and tokens >= 1"]
+    assert long == ["batch == 1 and tokens >= 17"]
 
 
 def test_a_forward_that_allows_one_batch_only_cannot_be_parametric() -> None:
