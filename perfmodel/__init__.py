@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from perfmodel.software import Software, load_software
     from perfmodel.tracing.symbolic import trace_parametric
     from perfmodel.tracing.tracing import trace
-    from perfmodel.workload.parametric.parametric import ParametricWorkload
-    from perfmodel.workload.parametric.parametric import load as load_workload
+    from perfmodel.workload.parametric import ParametricWorkload
+    from perfmodel.workload.parametric import load as load_workload
     from perfmodel.workload.workload import Workload
 
 __all__ = [
@@ -130,7 +130,7 @@ __getattr__, __dir__ = exports(
         "NotEnoughMemory": "perfmodel.errors:NotEnoughMemory",
         "Order": "perfmodel.comparison:Order",
         "PackagePower": "perfmodel.cost:PackagePower",
-        "ParametricWorkload": "perfmodel.workload.parametric.parametric:ParametricWorkload",
+        "ParametricWorkload": "perfmodel.workload.parametric:ParametricWorkload",
         "Partition": "perfmodel.serving:Partition",
         "PerfmodelError": "perfmodel.errors:PerfmodelError",
         "Plans": "perfmodel.cost.plan:Plans",
@@ -156,7 +156,7 @@ __getattr__, __dir__ = exports(
         "fleet": "perfmodel.running:fleet",
         "load_machine": "perfmodel.machine:load_machine",
         "load_software": "perfmodel.software:load_software",
-        "load_workload": "perfmodel.workload.parametric.parametric:load",
+        "load_workload": "perfmodel.workload.parametric:load",
         "model_names": "perfmodel.models.zoo:names",
         "model_parametric": "perfmodel.models.zoo:parametric",
         "model_workload": "perfmodel.models.zoo:workload",

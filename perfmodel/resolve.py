@@ -17,7 +17,7 @@ from perfmodel.errors import PerfmodelError, TraceError, UnknownName
 from perfmodel.scenario import Options, ScenarioLike, scenario_of
 
 if TYPE_CHECKING:
-    from perfmodel.workload.parametric.parametric import ParametricWorkload
+    from perfmodel.workload.parametric import ParametricWorkload
     from perfmodel.workload.workload import Workload
 
 #: A name of the zoo, the path of a saved workload or program, a factory, or a workload.
@@ -192,7 +192,7 @@ def resolve_model(
     if isinstance(model, str) and not named_as_file:
         raise UnknownName("model", text, zoo.known())
     from perfmodel.workload import storage
-    from perfmodel.workload.parametric.parametric import ParametricWorkload, is_parametric
+    from perfmodel.workload.parametric import ParametricWorkload, is_parametric
     from perfmodel.workload.workload import Workload
 
     document = storage.read(path)

@@ -110,7 +110,7 @@ def load_cases(files: Iterable[str | Path] = SHIPPED) -> list[Case]:
 # Points by the hundred are of the same few models; what is prepared of one serves all of them.
 @lru_cache(maxsize=256)
 def _saved(path: Path, batch: int) -> Workload:
-    from perfmodel.workload.parametric.parametric import load
+    from perfmodel.workload.parametric import load
 
     return load(path, batch=batch)
 

@@ -27,7 +27,7 @@ from perfmodel.tracing.version import TRACER_VERSION
 if TYPE_CHECKING:
     import torch
 
-    from perfmodel.workload.parametric.parametric import ParametricWorkload
+    from perfmodel.workload.parametric import ParametricWorkload
     from perfmodel.workload.workload import Workload
 
 
@@ -254,7 +254,7 @@ def _axes(
 def _cached_parametric(
     chosen: ModelSpec, run: Run, dimensions: Sequence[str]
 ) -> ParametricWorkload | None:
-    from perfmodel.workload.parametric.parametric import ParametricWorkload
+    from perfmodel.workload.parametric import ParametricWorkload
 
     stored = cache.load(_parametric_key(chosen, run, dimensions))
     if stored is None:
@@ -266,7 +266,7 @@ def _cached_parametric(
 
 
 def _parametric_key(chosen: ModelSpec, run: Run, dimensions: Sequence[str]) -> dict[str, object]:
-    from perfmodel.workload.parametric import parametric
+    from perfmodel.workload import parametric
 
     return {
         **cache_key(chosen, replace(run, batch=1)),

@@ -21,7 +21,7 @@ from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.estimation import estimate
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import RunOptions, ScenarioLike, scenario_of
-from perfmodel.workload.parametric.parametric import ParametricWorkload
+from perfmodel.workload.parametric import ParametricWorkload
 
 #: Each point of a range is this many times the one before it.
 _STEP: Final = 2

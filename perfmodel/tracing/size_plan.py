@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from perfmodel.errors import TraceError, UnknownName
 from perfmodel.tracing.arguments import check_names, owners
-from perfmodel.workload.parametric.expressions import Expression, ExpressionError
+from perfmodel.workload.expressions import Expression, ExpressionError
 
 #: What the axes of a tensor are: the name of a dimension, an expression in names, or (a number or
 #: None) fixed. Axes at the end that are not mentioned are fixed.

@@ -34,8 +34,8 @@ from perfmodel.tracing.forward import run
 from perfmodel.tracing.program import Program
 from perfmodel.tracing.size_plan import Axes, Number, SizePlan
 from perfmodel.tracing.tracing import assemble
-from perfmodel.workload.parametric.expressions import Condition, Expression, ExpressionError
-from perfmodel.workload.parametric.parametric import (
+from perfmodel.workload.expressions import Condition, Expression, ExpressionError
+from perfmodel.workload.parametric import (
     Case,
     Dimension,
     ParametricWorkload,
@@ -343,7 +343,7 @@ def text_of(expression: sympy.Basic) -> str:
     """``expression`` as Python writes it.
 
     What is no whole-number arithmetic (a size scaled by a fraction) is refused by
-    :mod:`perfmodel.workload.parametric.expressions`, which reads it.
+    :mod:`perfmodel.workload.expressions`, which reads it.
     """
     return "0 == 1" if expression == sympy.false else str(PythonPrinter().doprint(expression))
 

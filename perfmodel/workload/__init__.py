@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from perfmodel._lazy import exports
 
 if TYPE_CHECKING:
-    from perfmodel.workload.parametric.parametric import ParametricWorkload, load
+    from perfmodel.workload.parametric import ParametricWorkload, load
     from perfmodel.workload.tables import Accesses, InputSpec, Kernels, Tensors
     from perfmodel.workload.workload import Workload
 
@@ -30,10 +30,10 @@ __getattr__, __dir__ = exports(
         "Accesses": "perfmodel.workload.tables:Accesses",
         "InputSpec": "perfmodel.workload.tables:InputSpec",
         "Kernels": "perfmodel.workload.tables:Kernels",
-        "ParametricWorkload": "perfmodel.workload.parametric.parametric:ParametricWorkload",
+        "ParametricWorkload": "perfmodel.workload.parametric:ParametricWorkload",
         "Tensors": "perfmodel.workload.tables:Tensors",
         "Workload": "perfmodel.workload.workload:Workload",
-        "load": "perfmodel.workload.parametric.parametric:load",
+        "load": "perfmodel.workload.parametric:load",
         # Where these were until the package was divided into rooms.
         "from_exported": "perfmodel.tracing.exported:from_exported",
         "trace": "perfmodel.tracing.tracing:trace",

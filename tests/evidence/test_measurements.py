@@ -18,7 +18,7 @@ from perfmodel.evidence.measurements import (
 from perfmodel.evidence.validation import predict
 from perfmodel.machine import load_machine
 from perfmodel.machine.parts import with_cores
-from perfmodel.workload.parametric.parametric import load
+from perfmodel.workload.parametric import load
 from tests.calibration.synthetic import SHAPES, text
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import perfmodel
 from perfmodel.evidence.measurements import SHIPPED, folder_of, load_measurements
-from perfmodel.workload.parametric.parametric import load
+from perfmodel.workload.parametric import load
 from perfmodel.workload.workload import Workload
 
 FOLDER = Path(perfmodel.__file__).parent / "evidence" / "workloads"

@@ -8,7 +8,7 @@ import pytest
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName
 from perfmodel.mapping import estimate
 from perfmodel.ranking.sweep import sweep, sweep_points
-from perfmodel.workload.parametric.parametric import ParametricWorkload
+from perfmodel.workload.parametric import ParametricWorkload
 
 CPUS = ("xeon_8490h", "epyc_9654", "ampereone_192")
 

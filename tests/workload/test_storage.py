@@ -14,7 +14,7 @@ from hypothesis import given
 
 from perfmodel.errors import PerfmodelError, WorkloadFormatError
 from perfmodel.vocabulary import families as f
-from perfmodel.workload.parametric.parametric import load
+from perfmodel.workload.parametric import load
 from perfmodel.workload.storage import VERSION
 from perfmodel.workload.workload import Workload
 from tests.examples import make_workload

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName
 from perfmodel.workload import storage
-from perfmodel.workload.parametric.expressions import Condition, Expression, ExpressionError
+from perfmodel.workload.expressions import Condition, Expression, ExpressionError
 from perfmodel.workload.tables import INT64_MAX, InputSpec, IntArray, beyond_int64
 from perfmodel.workload.workload import Workload
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.utils._sympy import functions
 
 from perfmodel.tracing.symbolic import text_of
-from perfmodel.workload.parametric.expressions import (
+from perfmodel.workload.expressions import (
     Condition,
     Expression,
     ExpressionError,

@@ -20,7 +20,7 @@ from perfmodel.models import huggingface, zoo
 from perfmodel.tracing import symbolic, tracing
 from perfmodel.tracing.symbolic import trace_parametric
 from perfmodel.tracing.tracing import trace
-from perfmodel.workload.parametric.parametric import ParametricWorkload, load
+from perfmodel.workload.parametric import ParametricWorkload, load
 from perfmodel.workload.workload import Workload
 from tests.examples import make_workload
 from tests.networks import Function
@@ -269,7 +269,7 @@ def test_sizes_of_an_ordinary_file_are_its_own(tmp_path: Path) -> None:
 
 def tiny() -> dict[str, Any]:
     """The example of the documentation, with what that leaves out."""
-    page = (Path(__file__).parents[3] / "docs" / "workload-format.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "workload-format.md").read_text()
     document: dict[str, Any] = json.loads(page.split("```json\n")[2].split("```")[0])
     case = document["cases"][0]["workload"]
     whole = make_workload().to_dict()

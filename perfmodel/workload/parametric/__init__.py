@@ -1,1 +1,0 @@
-"""Workloads whose sizes are expressions of named dimensions."""
