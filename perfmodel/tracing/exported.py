@@ -29,7 +29,8 @@ from perfmodel.errors import TraceError
 from perfmodel.tracing import operators
 from perfmodel.tracing.arguments import batch_of
 from perfmodel.tracing.control_flow import INLINED
-from perfmodel.tracing.recording import operator_name, record
+from perfmodel.tracing.overloads import operator_name
+from perfmodel.tracing.recording import record
 from perfmodel.tracing.stand_in import StandIns
 from perfmodel.tracing.trace_errors import explain_node, reason
 from perfmodel.tracing.tracing import assumptions, input_specs, provenance

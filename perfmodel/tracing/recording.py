@@ -11,24 +11,33 @@ comparison of symbols is decided as the traced sizes decide it, and noted by the
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import fx
 from torch.export.graph_signature import InputKind
-from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from perfmodel.errors import TraceError, UnmodelledOperator
 from perfmodel.tracing import control_flow, copying, decomposing, operators
 from perfmodel.tracing.control_flow import Body
-from perfmodel.tracing.operators import Call, Cost, Formula
+from perfmodel.tracing.operators import Call, Cost
+from perfmodel.tracing.overloads import Operator, operator_name, overload
 from perfmodel.tracing.repeating import Mark
+from perfmodel.tracing.rows import AccessRow, KernelRow, TensorRow, recorded
 from perfmodel.tracing.trace_errors import unknown_size
+from perfmodel.tracing.views import (
+    Block,
+    block_of,
+    distinct,
+    is_unknown,
+    least,
+    tensors_in,
+    values_of,
+    view_of,
+)
 from perfmodel.vocabulary import families
 from perfmodel.workload.workload import (
     INPUT,
@@ -36,7 +45,6 @@ from perfmodel.workload.workload import (
     OUTPUT,
     WEIGHT,
     Accesses,
-    IntArray,
     Kernels,
     Tensors,
 )
@@ -44,15 +52,10 @@ from perfmodel.workload.workload import (
 _WEIGHTS: Final = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _UNKNOWN: Final = ("", "")
 _NO_LOOPS: Final = (0, 0, 0, 0)
-_INT64_MAX: Final = 2**63 - 1
 
 
-#: A part of a storage: its first element and how many there are.
-_Block = tuple[int, int]
 #: Where a kernel touches something: tensor, role, and the part of a weight.
-_Place = tuple[int, int, _Block | None]
-#: Name, kind, elements, bytes of each, and whether they are floating-point numbers.
-_Row = tuple[str, int, int, int, bool]
+_Place = tuple[int, int, Block | None]
 
 
 @dataclass(frozen=True)
@@ -96,39 +99,6 @@ def record(
 
 
 @dataclass(frozen=True, slots=True)
-class _Operator:
-    """What is the same for all calls of one overload."""
-
-    name: str
-    formula: Formula | None = None
-    free: bool = False
-    arguments: tuple[str, ...] = ()
-    written: frozenset[str] = frozenset()
-    #: ``out`` arguments: written, never read.
-    out: frozenset[str] = frozenset()
-
-
-def _operator(target: Any) -> _Operator:
-    arguments = target._schema.arguments
-    name = operator_name(target)
-    return _Operator(
-        name=operators.canonical(name),
-        formula=operators.find(name),
-        free=name in operators.FREE,
-        arguments=tuple(a.name for a in arguments),
-        written=frozenset(
-            a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write
-        ),
-        out=frozenset(a.name for a in arguments if a.is_out),
-    )
-
-
-def operator_name(target: Any) -> str:
-    """Namespace and name of an operator without its overload, as formulas are registered."""
-    return str(target._schema.name).replace("::", ".")
-
-
-@dataclass(frozen=True, slots=True)
 class _Mark:
     """A state of the recorder to which it can return."""
 
@@ -154,11 +124,11 @@ class Recorder:
         self._known: dict[int, tuple[str, str]] = {}
         self._alias: dict[int, int] = {}
         self._row: dict[int, int] = {}
-        self._tensors: list[_Row] = []
-        self._kernels: list[tuple[str, str, int, int, int, tuple[int, int, int, int]]] = []
-        self._accesses: list[tuple[int, int, int, int, _Block | None]] = []
+        self._tensors: list[TensorRow] = []
+        self._kernels: list[KernelRow] = []
+        self._accesses: list[AccessRow] = []
         self._names: dict[str, int] = {}
-        self._operators: dict[Any, _Operator] = {}
+        self._operators: dict[Any, Operator] = {}
         #: Ends of the tables where passes of loops began.
         self._passes: list[tuple[int, int, int]] = []
         # A storage is known by its address, which nobody else may get while we record.
@@ -212,18 +182,18 @@ class Recorder:
         if node.op == "mark":
             self._pass(target)
             return
-        results = list(_tensors_in(node.meta.get("val")))
-        if any(_is_unknown(size) for result in results for size in result.shape):
+        results = list(tensors_in(node.meta.get("val")))
+        if any(is_unknown(size) for result in results for size in result.shape):
             stack = node.meta.get("stack_trace")
             raise TraceError(f"{self.model}: {unknown_size(str(target), stack)}")
         if not hasattr(target, "_schema"):
             name = getattr(target, "__name__", str(target))
             formula = operators.find(f"higher_order.{name}")
             if formula is not None or not control_flow.record(self, name, node, module):
-                self._without_schema(_Operator(f"higher_order.{name}", formula), node, results)
+                self._without_schema(Operator(f"higher_order.{name}", formula), node, results)
             return
-        args = tuple(map(_values, node.args))
-        kwargs = {name: _values(value) for name, value in node.kwargs.items()}
+        args = tuple(map(values_of, node.args))
+        kwargs = {name: values_of(value) for name, value in node.kwargs.items()}
         self._call(target, args, kwargs, node.meta.get("val"), node)
 
     def _call(
@@ -232,17 +202,17 @@ class Recorder:
         """Record a call of ``target`` that returned ``value``, on behalf of ``node``."""
         operator = self._operators.get(target)
         if operator is None:
-            operator = self._operators[target] = _operator(target)
-        results = list(_tensors_in(value))
+            operator = self._operators[target] = overload(target)
+        results = list(tensors_in(value))
         arguments = {**dict(zip(operator.arguments, args, strict=False)), **kwargs}
-        passed = {self._storage(tensor) for tensor in _tensors_in(list(arguments.values()))}
+        passed = {self._storage(tensor) for tensor in tensors_in(list(arguments.values()))}
         new = [result for result in results if self._storage(result) not in passed]
         if operator.free or _onto_itself(operator, arguments):
             for result in new:
                 self.declare(result, self._label(operator, node), "activation")
         elif operators.is_identity(operator.name, arguments):
             for result in new:
-                self._unite(result, next(_tensors_in(list(arguments.values()))))
+                self._unite(result, next(tensors_in(list(arguments.values()))))
         elif new or operator.written:
             if operator.formula is None and self._decompose(target, args, kwargs, value, node):
                 return
@@ -253,7 +223,7 @@ class Recorder:
                 weights=frozenset(
                     name
                     for name, value in arguments.items()
-                    if any(self._is_weight(tensor) for tensor in _tensors_in(value))
+                    if any(self._is_weight(tensor) for tensor in tensors_in(value))
                 ),
             )
             self._kernel(operator, node, call, new)
@@ -270,7 +240,7 @@ class Recorder:
         for part in found.calls:
             if hasattr(part.target, "_schema"):
                 self._call(part.target, part.args, part.kwargs, part.result, node)
-        for outer, inner in zip(_tensors_in(value), _tensors_in(found.result), strict=True):
+        for outer, inner in zip(tensors_in(value), tensors_in(found.result), strict=True):
             self._unite(outer, inner)
         if not found.composite:
             self.note(decomposing.DECOMPOSED.format(name=operator_name(target)))
@@ -281,16 +251,16 @@ class Recorder:
         self.notes[text] = None
 
     def _without_schema(
-        self, operator: _Operator, node: fx.Node, results: list[torch.Tensor]
+        self, operator: Operator, node: fx.Node, results: list[torch.Tensor]
     ) -> None:
         """Python's own operators (getitem, arithmetic on sizes), and those that take functions."""
         names = operators.ARGUMENTS.get(operator.name)
-        values = [_values(argument) for argument in node.args]
+        values = [values_of(argument) for argument in node.args]
         arguments: dict[str, Any] = {"args": values}
         if names is not None:
             arguments = dict(zip(names, values, strict=False))
-        arguments |= {name: _values(value) for name, value in node.kwargs.items()}
-        tensors = list(_tensors_in(list(arguments.values())))
+        arguments |= {name: values_of(value) for name, value in node.kwargs.items()}
+        tensors = list(tensors_in(list(arguments.values())))
         passed = {self._storage(tensor) for tensor in tensors}
         new = [result for result in results if self._storage(result) not in passed]
         if new:
@@ -309,22 +279,22 @@ class Recorder:
         if isinstance(graph, Body):
             for step in graph.steps:
                 self._node(step, graph)
-            returned = list(_tensors_in(graph.returned))
+            returned = list(tensors_in(graph.returned))
         else:
             inner = [n for n in graph.graph.nodes if n.op == "placeholder"]
             for placeholder, operand in zip(inner, operands, strict=True):
-                self._unite(placeholder.meta.get("val"), _values(operand))
+                self._unite(placeholder.meta.get("val"), values_of(operand))
             self.run(graph)
             (output,) = (n for n in graph.graph.nodes if n.op == "output")
-            returned = list(_tensors_in(_values(output.args[0])))
-        for outer, result in zip(_tensors_in(value), returned, strict=False):
+            returned = list(tensors_in(values_of(output.args[0])))
+        for outer, result in zip(tensors_in(value), returned, strict=False):
             self._unite(outer, result)
         return returned
 
     def store(self, node: fx.Node, part: torch.Tensor, whole: torch.Tensor) -> None:
         """Record the copy of ``part`` to a place in ``whole``."""
         cost = Cost(families.DATA_MOVEMENT, writes=part.numel())
-        operator = _Operator("aten.copy", lambda call: cost)
+        operator = Operator("aten.copy", lambda call: cost)
         shapes = (tuple(whole.shape),)
         self._kernel(operator, node, Call({"src": part}, shapes), [whole])
 
@@ -409,7 +379,7 @@ class Recorder:
 
     # Kernels
 
-    def _label(self, operator: _Operator, node: fx.Node) -> str:
+    def _label(self, operator: Operator, node: fx.Node) -> str:
         """Module path and operator, numbered where a module calls the operator again."""
         path = _path(node)
         label = operator.name.rpartition(".")[2]
@@ -417,7 +387,7 @@ class Recorder:
         count = self._names[label] = self._names.get(label, 0) + 1
         return label if count == 1 else f"{label}#{count}"
 
-    def _cost(self, operator: _Operator, node: fx.Node, call: Call) -> Cost:
+    def _cost(self, operator: Operator, node: fx.Node, call: Call) -> Cost:
         if operator.formula is None:
             self.unmodelled.setdefault(operator.name, []).append(_path(node) or "the top level")
             return Cost(families.UNMODELLED)
@@ -432,7 +402,7 @@ class Recorder:
             ) from error
 
     def _kernel(
-        self, operator: _Operator, node: fx.Node, call: Call, new: list[torch.Tensor]
+        self, operator: Operator, node: fx.Node, call: Call, new: list[torch.Tensor]
     ) -> None:
         """Record one kernel; ``new`` are those of its results that are not views of arguments."""
         index, label = len(self._kernels), self._label(operator, node)
@@ -446,7 +416,7 @@ class Recorder:
 
         touched: dict[_Place, dict[object, int]] = {}
         for name, value in call.arguments.items():
-            for tensor in _tensors_in(value):
+            for tensor in tensors_in(value):
                 self.declare(tensor, label, "activation")
                 if name not in operator.out:
                     role = WEIGHT if self._is_weight(tensor) else INPUT
@@ -458,7 +428,7 @@ class Recorder:
             self._touch(touched, result, OUTPUT, cost.writes)
         for (row, role, block), views in touched.items():
             # Views of one storage may overlap: together they touch no more than all of it.
-            elements = _least(sum(views.values()), self._tensors[row][2])
+            elements = least(sum(views.values()), self._tensors[row][2])
             self._accesses.append((index, row, role, elements, block))
 
     def _touch(
@@ -469,174 +439,30 @@ class Recorder:
         limit: int | None,
     ) -> None:
         """Note that ``value`` is touched, ``limit`` elements at most; the same view only once."""
-        elements = _distinct(value)
+        elements = distinct(value)
         if limit is not None:
-            elements = _least(elements, limit)
+            elements = least(elements, limit)
         if elements == 0:
             return
         row = self._tensor(value)
         itemsize = self._tensors[row][3]
         if value.element_size() != itemsize:  # a view as another type
             elements = elements * value.element_size() // itemsize
-        view = _view(value)
-        block = _block(value) if role == WEIGHT else None
+        view = view_of(value)
+        block = block_of(value) if role == WEIGHT else None
         views = touched.setdefault((row, role, block), {})
-        views[view] = -_least(-elements, -views[view]) if view in views else elements
-
-    def _check_totals(self, *columns: Iterable[int]) -> None:
-        """Raise TraceError unless every total is exact as a 64-bit integer."""
-        if max(map(sum, columns)) > _INT64_MAX:
-            raise TraceError(
-                f"{self.model}: operations or bytes are beyond what a 64-bit integer holds; trace "
-                "it at a smaller batch"
-            )
+        views[view] = -least(-elements, -views[view]) if view in views else elements
 
     def finish(self, integer: type[np.int64 | np.object_]) -> Recording:
         """The columns, those of sizes as arrays of ``integer``."""
-        kernels = self._kernels
-        tensors, accesses = _parted(self._tensors, self._accesses)
-        names, kinds, elements, itemsizes, floating = _columns(tensors, 5)
-        labels, operator, family, flops, vector_ops, gemm = _columns(kernels, 6)
-        kernel, tensor, role, touched = _columns(accesses, 4)
-        if integer is np.int64:
-            moved = (itemsizes[row] * count for row, count in zip(tensor, touched, strict=True))
-            self._check_totals(flops, vector_ops, moved, elements)
-        return Recording(
-            tensors=Tensors(
-                name=names,
-                kind=_integers(kinds),
-                elements=_integers(elements, integer),
-                itemsize=_integers(itemsizes),
-                floating=np.array(floating, dtype=np.bool_),
-            ),
-            kernels=Kernels(
-                name=labels,
-                operator=operator,
-                family=_integers(family),
-                flops=_integers(flops, integer),
-                vector_ops=_integers(vector_ops, integer),
-                gemm=_integers(gemm, integer).reshape(-1, 4),
-            ),
-            accesses=Accesses(
-                kernel=_integers(kernel),
-                tensor=_integers(tensor),
-                role=_integers(role),
-                elements=_integers(touched, integer),
-            ),
-            unmodelled=tuple(sorted(self.unmodelled)),
-            notes=tuple(self.notes),
-        )
+        tables = recorded(self.model, self._tensors, self._kernels, self._accesses, integer)
+        unmodelled = tuple(sorted(self.unmodelled))
+        return Recording(*tables, unmodelled=unmodelled, notes=tuple(self.notes))
 
 
-def _block(value: torch.Tensor) -> _Block | None:
-    """First element and number of elements of a view without gaps; None of any other."""
-    places = (value.storage_offset(), value.numel())
-    if not value.is_contiguous() or not all(isinstance(place, int) for place in places):
-        return None
-    return places
-
-
-def _parted(
-    tensors: list[_Row], accesses: list[tuple[int, int, int, int, _Block | None]]
-) -> tuple[list[_Row], list[tuple[int, int, int, int]]]:
-    """A row for each part of a weight that is only ever read in parts which do not overlap.
-
-    So are the experts of a mixture in one tensor, or queries, keys and values of attention. As one
-    row, the parts would pass for the same elements read again.
-    """
-    blocks: dict[int, dict[_Block | None, int]] = {}
-    for _, row, role, _, block in accesses:
-        if role == WEIGHT:
-            blocks.setdefault(row, {})[block] = row
-    tensors = list(tensors)
-    for row, found in blocks.items():
-        if len(found) == 1 or None in found:
-            continue
-        ordered = sorted(block for block in found if block is not None)
-        if any(a[0] + a[1] > b[0] for a, b in itertools.pairwise(ordered)):
-            continue
-        name, kind, elements, itemsize, floating = tensors[row]
-        # Offsets count elements of the type that is read; a view as another type has its own.
-        if ordered[-1][0] + ordered[-1][1] > elements:
-            continue
-        for place, block in enumerate(ordered):
-            part = (f"{name}[{place}]", kind, block[1], itemsize, floating)
-            if place:
-                found[block] = len(tensors)
-                tensors.append(part)
-            else:
-                tensors[row] = part
-    merged: dict[tuple[int, int, int], int] = {}
-    for kernel, row, role, elements, block in accesses:
-        own = blocks[row][block] if role == WEIGHT else row
-        key = (kernel, own, role)
-        before = merged.get(key)
-        total = elements if before is None else _least(before + elements, tensors[own][2])
-        merged[key] = total
-    return tensors, [(*key, elements) for key, elements in merged.items()]
-
-
-def _columns(rows: list[Any], width: int) -> list[tuple[Any, ...]]:
-    # Not zip(*rows), which is slow for a million rows.
-    return [tuple(map(itemgetter(column), rows)) for column in range(width)]
-
-
-def _integers(values: tuple[Any, ...], integer: type[np.generic] = np.int64) -> IntArray:
-    return np.array(values, dtype=integer)
-
-
-def _values(argument: Any) -> Any:
-    """An argument of a node with each node in it replaced by the value it stands for."""
-    if isinstance(argument, fx.Node):
-        return argument.meta.get("val")
-    if isinstance(argument, list | tuple):
-        return [_values(item) for item in argument]
-    return argument
-
-
-def _tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors_in(item)
-
-
-def _onto_itself(operator: _Operator, arguments: dict[str, Any]) -> bool:
+def _onto_itself(operator: Operator, arguments: dict[str, Any]) -> bool:
     """A copy whose source is its destination: torch.export ends ``self.buffer += 1`` with one."""
-    return operator.name == "aten.copy" and _view(arguments["self"]) == _view(arguments["src"])
-
-
-def _view(value: torch.Tensor) -> tuple[object, ...]:
-    offset = value.storage_offset()
-    if _is_unknown(offset):  # a row chosen by a value: which one costs the same
-        offset = -1
-    places = (offset, *value.shape, *value.stride())
-    if any(isinstance(place, torch.SymInt) for place in places):
-        # A symbol cannot be looked up in a dict, its expression can.
-        places = tuple(getattr(getattr(place, "node", place), "expr", place) for place in places)
-    return (value.untyped_storage()._cdata, *places)
-
-
-def _is_unknown(size: object) -> bool:
-    """Whether a size depends on values; other symbols are named dimensions."""
-    return isinstance(size, torch.SymInt) and bool(free_unbacked_symbols(size))
-
-
-def _least(left: Any, right: Any) -> Any:
-    """The smaller one, of symbols by an expression: which one it is may differ by size."""
-    if isinstance(left, torch.SymInt) or isinstance(right, torch.SymInt):
-        return torch.sym_min(left, right)
-    return min(left, right)
-
-
-def _distinct(value: torch.Tensor) -> int:
-    """Elements of ``value``, those along a dimension of stride 0 counted once."""
-    elements = 1
-    for size, stride in zip(value.shape, value.stride(), strict=True):
-        if stride != 0 or size == 0:
-            elements *= size
-    return elements
+    return operator.name == "aten.copy" and view_of(arguments["self"]) == view_of(arguments["src"])
 
 
 def _path(node: fx.Node) -> str:
