@@ -9,7 +9,7 @@ from torch import fx
 
 from conformance.counting import counted_flops
 from perfmodel.models import zoo
-from perfmodel.models.huggingface import SPECS
+from perfmodel.models.huggingface_models import SPECS
 
 RUNS = [(spec.name, phase) for spec in SPECS for phase in spec.phases or (None,)]
 

@@ -1,7 +1,7 @@
 """Modules of Transformers as a runtime runs them: with a KV cache, in prefill and in decode.
 
-This imports torch and transformers; :mod:`perfmodel.models.huggingface` names the models and does
-not. Everything is built on the meta device from a configuration.
+This imports torch and transformers; :mod:`perfmodel.models.huggingface_models` names the models and
+does not. Everything is built on the meta device from a configuration.
 
 Four things differ from what transformers would run by itself, each because what a runtime does is
 asked for, not what a flexible library does:

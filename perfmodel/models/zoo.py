@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from perfmodel import cache
 from perfmodel._collecting import seldom
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName, WorkloadFormatError
-from perfmodel.models import huggingface, torchvision_models
+from perfmodel.models import huggingface_models, torchvision_models
 from perfmodel.models.spec import ModelInput, ModelSpec, Run
 from perfmodel.tracing.version import TRACER_VERSION
 
@@ -35,7 +35,7 @@ _LISTED: Final = {
     spec.name: spec
     for spec in (
         *(torchvision_models.SPECS[name] for name in torchvision_models.LISTED),
-        *huggingface.SPECS,
+        *huggingface_models.SPECS,
     )
 }
 _SPECS: Final = {**_LISTED, **torchvision_models.SPECS}

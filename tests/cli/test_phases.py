@@ -10,7 +10,7 @@ import pytest
 
 from perfmodel import load_workload
 from perfmodel.models import zoo
-from perfmodel.models.huggingface import with_layers
+from perfmodel.models.huggingface_models import with_layers
 from tests.cli.conftest import Run
 
 

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.models import zoo
-from perfmodel.models.huggingface import SPECS, with_layers
+from perfmodel.models.huggingface_models import SPECS, with_layers
 from perfmodel.workload.workload import INPUT, OUTPUT, STATE, WEIGHT, Workload
 
 #: Trainable parameters, as published or as the model's own files hold them.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from perfmodel.errors import TraceError, UncoveredSize, UnknownName, WorkloadFormatError
-from perfmodel.models import huggingface, zoo
+from perfmodel.models import huggingface_models, zoo
 from perfmodel.tracing import symbolic, tracing
 from perfmodel.tracing.symbolic import trace_parametric
 from perfmodel.tracing.tracing import trace
@@ -380,7 +380,7 @@ def test_language_models_in_their_phases(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PERFMODEL_CACHE_DIR", str(tmp_path))
-    monkeypatch.setitem(zoo._SPECS, name, huggingface.with_layers(name, 1))
+    monkeypatch.setitem(zoo._SPECS, name, huggingface_models.with_layers(name, 1))
     workload = zoo.parametric(name, dimensions, phase=phase)
     assert_same(workload.at(**sizes), zoo.workload(name, **sizes, phase=phase))
     assert_same(workload.at(), zoo.workload(name, phase=phase))
