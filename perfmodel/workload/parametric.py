@@ -24,6 +24,7 @@ from pydantic import Field
 
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName
 from perfmodel.workload import storage
+from perfmodel.workload.documents import Model, checked, fail
 from perfmodel.workload.expressions import Condition, Expression, ExpressionError
 from perfmodel.workload.tables import INT64_MAX, InputSpec, IntArray, beyond_int64
 from perfmodel.workload.workload import Workload
@@ -205,15 +206,13 @@ class ParametricWorkload:
         Raises :class:`~perfmodel.errors.WorkloadFormatError`, naming ``source``, the field and what
         was expected there.
         """
-        parsed = storage.checked(_Document, document, source, FORMAT, VERSION)
+        parsed = checked(_Document, document, source, FORMAT, VERSION)
         names = [dimension.name for dimension in parsed.dimensions]
         if len(set(names)) < len(names):
-            storage.fail(
-                source, "dimensions", f"expected different names, found {', '.join(names)}"
-            )
+            fail(source, "dimensions", f"expected different names, found {', '.join(names)}")
         for row, dimension in enumerate(parsed.dimensions):
             if dimension.maximum is not None and dimension.maximum < dimension.minimum:
-                storage.fail(source, f"dimensions[{row}].maximum", "expected at least the minimum")
+                fail(source, f"dimensions[{row}].maximum", "expected at least the minimum")
         return ParametricWorkload(
             parsed.name,
             tuple(Dimension(**dimension.model_dump()) for dimension in parsed.dimensions),
@@ -271,19 +270,19 @@ def is_parametric(document: object) -> bool:
 _Size = Annotated[int, Field(ge=1, le=INT64_MAX)]
 
 
-class _Dimension(storage.Model):
+class _Dimension(Model):
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     default: _Size
     minimum: _Size
     maximum: _Size | None
 
 
-class _Case(storage.Model):
+class _Case(Model):
     where: Annotated[list[str], Field(min_length=1)]
     workload: dict[str, Any]
 
 
-class _Document(storage.Model):
+class _Document(Model):
     format: Literal["perfmodel.parametric_workload"]
     version: Literal[1]
     name: str
@@ -297,7 +296,7 @@ def _read_case(case: _Case, names: list[str], source: str, place: str) -> Case:
         try:
             where.append(Condition(text, names))
         except ExpressionError as error:
-            storage.fail(source, f"{place}.where[{row}]", str(error))
+            fail(source, f"{place}.where[{row}]", str(error))
     # Sizes of one text are one expression, which is evaluated once.
     size = cache(partial(Expression, allowed=names))
     fields = storage.fields(case.workload, f"{source}: {place}.workload", size)

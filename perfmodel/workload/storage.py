@@ -11,15 +11,13 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import numpy as np
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
-    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -29,6 +27,7 @@ from pydantic_core import PydanticCustomError
 from perfmodel._files import write_atomically
 from perfmodel.errors import PerfmodelError, WorkloadFormatError
 from perfmodel.vocabulary.families import CODE, FAMILIES
+from perfmodel.workload.documents import Model, checked, fail, show
 from perfmodel.workload.tables import (
     INT64_MAX,
     KINDS,
@@ -52,9 +51,8 @@ VERSION: Final = 1
 #: What a file compressed by gzip begins with.
 _GZIP: Final = b"\x1f\x8b"
 
-GEMM: Final = ("gemm_batch", "gemm_m", "gemm_n", "gemm_k")
+_GEMM: Final = ("gemm_batch", "gemm_m", "gemm_n", "gemm_k")
 
-_Kind = TypeVar("_Kind", bound=BaseModel)
 _Count = Annotated[int, Field(ge=0, le=INT64_MAX)]
 _Positive = Annotated[int, Field(ge=1, le=INT64_MAX)]
 
@@ -79,12 +77,6 @@ def _texts_or_numbers(value: Any, check: ValidatorFunctionWrapHandler, info: Val
 _Size = Annotated[_Count, WrapValidator(_text_or_number)]
 _ROWS: Final = TypeAdapter(list[_Size])
 _Sizes = Annotated[list[_Count], WrapValidator(_texts_or_numbers)]
-
-
-class Model(BaseModel):
-    """A part of a document; strict: neither 1.0 nor true nor "1" is an integer."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 class _Input(Model):
@@ -169,7 +161,7 @@ def to_dict(workload: Workload) -> dict[str, Any]:
             "family": _texts(k.family, FAMILIES),
             "flops": k.flops.tolist(),
             "vector_ops": k.vector_ops.tolist(),
-            **{column: k.gemm[:, i].tolist() for i, column in enumerate(GEMM)},
+            **{column: k.gemm[:, i].tolist() for i, column in enumerate(_GEMM)},
         },
         "accesses": {
             "kernel": a.kernel.tolist(),
@@ -192,20 +184,6 @@ def fields(
     expected there.
     """
     return _fields(checked(_Document, document, source, FORMAT, VERSION, size), source)
-
-
-def checked(
-    model: type[_Kind], document: Any, source: str, kind: str, newest: int, context: Any = None
-) -> _Kind:
-    """``document`` as a ``model`` of format ``kind`` and version ``newest``.
-
-    Raises :class:`~perfmodel.errors.WorkloadFormatError`, as :func:`fields` does.
-    """
-    _check_version(document, source, kind, newest)
-    try:
-        return model.model_validate(document, context=context)
-    except ValidationError as error:
-        fail(source, *_first_problem(error))
 
 
 def write(path: str | Path, text: str) -> None:
@@ -243,24 +221,6 @@ def read(path: str | Path) -> Any:
         ) from error
 
 
-def _check_version(document: object, source: str, kind: str, newest: int) -> None:
-    """Tell another kind of file, or another release's, before complaining of its fields."""
-    if not isinstance(document, Mapping) or document.get("format") != kind:
-        raise WorkloadFormatError(
-            f'{source}: not a workload file: expected a JSON object with "format": "{kind}"'
-        )
-    version = document.get("version")
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        fail(source, "version", f"expected the whole number {newest}, found {_show(version)}")
-    if version > newest:
-        fail(
-            source,
-            "version",
-            f"written by a newer perfmodel (format {version}, this release reads {newest}): "
-            "upgrade perfmodel",
-        )
-
-
 def _fields(document: _Document, source: str) -> dict[str, Any]:
     """Check what ties the columns together, and turn them into arrays."""
     t, k, a = document.tensors, document.kernels, document.accesses
@@ -268,7 +228,7 @@ def _fields(document: _Document, source: str) -> dict[str, Any]:
         _check_lengths(columns, table, source)
     for row, family in enumerate(k.family):
         if family not in CODE:
-            expected = f"expected one of {', '.join(FAMILIES)}, found {_show(family)}"
+            expected = f"expected one of {', '.join(FAMILIES)}, found {show(family)}"
             fail(source, f"kernels.family[{row}]", expected)
 
     kernel, tensor = _integers(a.kernel), _integers(a.tensor)
@@ -296,7 +256,7 @@ def _fields(document: _Document, source: str) -> dict[str, Any]:
         family=_codes(k.family, FAMILIES),
         flops=_integers(k.flops),
         vector_ops=_integers(k.vector_ops),
-        gemm=_integers(list(zip(*(getattr(k, c) for c in GEMM), strict=True)), width=4),
+        gemm=_integers(list(zip(*(getattr(k, c) for c in _GEMM), strict=True)), width=4),
     )
     accesses = Accesses(
         kernel=kernel,
@@ -345,35 +305,6 @@ def _check_indices(indices: IntArray, rows: int, column: str, source: str) -> No
             f"accesses.{column}[{row}]",
             f"expected the index of one of {rows} {column}s, found {indices[row]}",
         )
-
-
-def _first_problem(error: ValidationError) -> tuple[str, str]:
-    """Field and expectation of the first thing pydantic found wrong."""
-    problem = error.errors(include_url=False)[0]
-    field = ""
-    for part in problem["loc"]:
-        field += f"[{part}]" if isinstance(part, int) else f".{part}" if field else str(part)
-    if problem["type"] == "missing":
-        return field, "expected this field, it is missing"
-    if problem["type"] == "extra_forbidden":
-        return field, "not a field of this format version"
-    if problem["type"] == "size":
-        return field, problem["msg"]
-    message = problem["msg"].removeprefix("Input should be ")
-    return field, f"expected {message}, found {_show(problem['input'])}"
-
-
-def fail(source: str, field: str, message: str) -> NoReturn:
-    """Raise the error that names file, field and expectation."""
-    raise WorkloadFormatError(f"{source}: {field}: {message}")
-
-
-def _show(value: object, limit: int = 40) -> str:
-    # An integer of over 4,300 digits refuses to be printed.
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"an integer of {value.bit_length()} bits"
-    text = json.dumps(value, default=repr, skipkeys=True)
-    return text if len(text) <= limit else text[:limit] + "..."
 
 
 def _texts(codes: IntArray, vocabulary: Sequence[str]) -> list[str]:
