@@ -156,6 +156,8 @@ class _Region:
 
     def where(self, statement: sympy.Basic) -> _Region:
         """The part of it in which ``statement`` is true, too."""
+        if statement == sympy.true:
+            return self
         if isinstance(statement, sympy.Ge | sympy.Le | sympy.Eq):
             left, right = statement.args
             if right.is_Integer and str(left) in self.bounds:
@@ -165,7 +167,7 @@ class _Region:
                 if not isinstance(statement, sympy.Ge):
                     most = min(int(right), most or int(right))
                 return replace(self, bounds={**self.bounds, left.name: (least, most)})
-        return replace(self, decided=self.decided | {statement} - {sympy.true})
+        return replace(self, decided=self.decided | {statement})
 
 
 @dataclass(frozen=True)
