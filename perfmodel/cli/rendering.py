@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import typer
 
 from perfmodel._text import escaped_markdown, markdown_table, percent
+from perfmodel.cli import plain
 
 #: Width of a table that goes to a file or pipe and has no COLUMNS to obey.
 PIPED_WIDTH: Final = 100
@@ -70,8 +71,8 @@ class Table:
 
     def text(self) -> str:
         """The table for a terminal, or for a file where stdout is none."""
-        title = to_text(_plain(self.title, "bold")) if self.title else ""
-        caption = to_text(_plain(self.caption, "dim")) if self.caption else ""
+        title = _paragraph(self.title, "bold")
+        caption = _paragraph(self.caption, "dim")
         return title + "\n".join(part._lines() for part in self._parts()) + caption
 
     def _parts(self) -> list[Table]:
@@ -96,6 +97,15 @@ class Table:
         return Table(columns, rows=list(rows), sections=self.sections)
 
     def _lines(self) -> str:
+        if _is_plain():
+            headers = [column.header for column in self.columns]
+            left = [column.justify == "left" for column in self.columns]
+            lines = plain.table(headers, left, self.rows, self.sections)
+            if lines is not None:
+                return lines
+        return self._rich_lines()
+
+    def _rich_lines(self) -> str:
         from rich import box
         from rich.table import Table as RichTable
 
@@ -116,7 +126,7 @@ class Table:
         for number, cells in enumerate(self.rows):
             if number in self.sections and number:
                 table.add_row()
-            table.add_row(*(_plain(cell) for cell in cells))
+            table.add_row(*(_unmarked(cell) for cell in cells))
         least = self._least_width() if _has_width() else UNLIMITED
         return to_text(table, at_least=least)
 
@@ -147,18 +157,13 @@ class Facts:
 
     def text(self) -> str:
         """The labels as columns (a first label like the one above is left out), then the text."""
-        from rich.table import Table as RichTable
-
-        grid = RichTable.grid(padding=(0, 2, 0, 0))
-        for _ in self.rows[0][:-1]:
-            grid.add_column(no_wrap=True)
-        grid.add_column(overflow="fold")
-        above = ""
-        for first, *rest in self.rows:
-            grid.add_row(*map(_plain, ("" if first == above else first, *rest)))
-            above = first
-        title = to_text(_plain(self.title, "bold")) if self.title else ""
-        return title + to_text(grid)
+        above = ["", *(first for first, *_ in self.rows)]
+        rows = [
+            ("" if first == before else first, *rest)
+            for before, (first, *rest) in zip(above, self.rows, strict=False)
+        ]
+        lines = plain.facts(rows, PIPED_WIDTH) if _is_plain() else None
+        return _paragraph(self.title, "bold") + (_rich_facts(rows) if lines is None else lines)
 
 
 def emit(text: str) -> None:
@@ -295,7 +300,27 @@ def optional(value: float | None, show: Callable[[float], str]) -> str:
     return "-" if value is None else show(value)
 
 
-def _plain(text: str, style: str = "") -> Any:
+def _paragraph(text: str, style: str) -> str:
+    """Lines of ``text``; none of an empty one."""
+    if not text:
+        return ""
+    lines = plain.paragraph(text, PIPED_WIDTH) if _is_plain() else None
+    return to_text(_unmarked(text, style)) if lines is None else lines
+
+
+def _rich_facts(rows: Sequence[Sequence[str]]) -> str:
+    from rich.table import Table as RichTable
+
+    grid = RichTable.grid(padding=(0, 2, 0, 0))
+    for _ in rows[0][:-1]:
+        grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for row in rows:
+        grid.add_row(*map(_unmarked, row))
+    return to_text(grid)
+
+
+def _unmarked(text: str, style: str = "") -> Any:
     # Square brackets in names are not markup.
     from rich.text import Text
 
@@ -311,6 +336,12 @@ def _width() -> int:
 
 def _has_width() -> bool:
     return sys.stdout.isatty() or "COLUMNS" in os.environ
+
+
+def _is_plain() -> bool:
+    """Whether text goes where neither a width nor colours are asked for."""
+    coloured = os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE") == "1"
+    return _speaks_utf8() and not (_has_width() or coloured)
 
 
 def _csv_cell(value: Any) -> Any:
