@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perfmodel.cli import options
+from perfmodel.cli import run_options
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.scenario import Options, Scenario, scenario_of
 from perfmodel.vocabulary import ranges, words
@@ -68,9 +68,9 @@ def test_a_scenario_a_precision_or_nothing_stand_for_the_same_run() -> None:
 def test_every_field_can_be_given_as_a_keyword_and_on_the_command_line() -> None:
     names = {field.name for field in fields(Scenario)}
     assert Options.__annotations__.keys() == names
-    declared = {*options.HOW, *options.SHAPE, *options.DIVISION}
+    declared = {*run_options.HOW, *run_options.SHAPE, *run_options.DIVISION}
     assert declared | {"batch"} == names
-    assert options._FIELDS.keys() == declared
+    assert run_options._FIELDS.keys() == declared
 
 
 def test_words_are_those_of_their_types() -> None:

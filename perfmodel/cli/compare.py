@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from perfmodel._text import percent, significant
-from perfmodel.cli import options, plotting
+from perfmodel.cli import named_cpus, options, plotting, run_options
 from perfmodel.cli.rendering import (
     Column,
     Facts,
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from perfmodel.mapping import Result
 
 
-@options.takes_run(options.HOW, options.SHAPE, options.DIVISION)
+@run_options.takes_run(run_options.HOW, run_options.SHAPE, run_options.DIVISION)
 def compare(
     *,
     models: options.Models = None,
     cpu: options.Cpus = None,
-    run: options.Run,
+    run: run_options.Run,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,7 +63,7 @@ def compare(
     with progress() as loading:
         rows = compare(
             models or None,
-            options.cpus_or_machines(cpu, set_, sockets),
+            named_cpus.cpus_or_machines(cpu, set_, sockets),
             run.scenario,
             batch=run.batches,
             methods=method or None,

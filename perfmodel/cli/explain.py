@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 
 from perfmodel._text import common_name, percent, significant
-from perfmodel.cli import options, plotting
+from perfmodel.cli import named_cpus, options, plotting, run_options
 from perfmodel.cli.rendering import Column, Facts, Table, certainty, note, power, progress, show
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ View: TypeAlias = Literal["kernels", "products", "modules"]
 DEFAULT_TOP = 15
 
 
-@options.takes_run(options.HOW, options.SHAPE, batch=options.Batch)
+@run_options.takes_run(run_options.HOW, run_options.SHAPE, batch=run_options.Batch)
 def explain(
     *,
     model: options.OneModel,
     cpu: options.OneCpu,
-    run: options.Run,
+    run: run_options.Run,
     set_: options.Settings = None,
     top: Annotated[
         int | None,
@@ -64,7 +64,7 @@ def explain(
 
     plotting.check(plot)
     source, batch = run.source(model), run.batch
-    machine = options.one_machine(cpu, set_)
+    machine = named_cpus.one_machine(cpu, set_)
     with progress() as loading:
         loading(source.name)
         workload = source.workload(batch)

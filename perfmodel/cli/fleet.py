@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from perfmodel._text import percent, significant
-from perfmodel.cli import options
+from perfmodel.cli import options, quantities, run_options
 from perfmodel.cli.rendering import Column, Table, certainty, note, progress, show
 from perfmodel.errors import PerfmodelError
 from perfmodel.vocabulary import ranges
@@ -72,7 +72,7 @@ def goal(
     def limit(option: str, text: str | None) -> float | None:
         if text is None:
             return None
-        return options.quantity(option, text, "s", "500 ms", ranges.LATENCY)
+        return quantities.quantity(option, text, "s", "500 ms", ranges.LATENCY)
 
     return Goal(
         rate=rate,
@@ -87,7 +87,7 @@ def show_fleets(
     model: str,
     machines: Sequence[Machine],
     asked: Goal,
-    run: options.Run,
+    run: run_options.Run,
     output: int | None,
     chunk: int | None,
     format: options.Format,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perfmodel._text import percent, significant
-from perfmodel.cli import options, plotting
+from perfmodel.cli import named_cpus, options, plotting, run_options
 from perfmodel.cli.rendering import Column, Facts, Table, note, progress, show
 from perfmodel.cli.sweep import show_sweeps
 from perfmodel.errors import PerfmodelError
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from perfmodel.ranking import Ranking
 
 
-@options.takes_run(options.HOW, options.SHAPE)
+@run_options.takes_run(run_options.HOW, run_options.SHAPE)
 def rank(
     *,
     models: options.Models = None,
     cpu: options.Cpus = None,
-    run: options.Run,
+    run: run_options.Run,
     set_: options.Settings = None,
     sweep: Annotated[
         str | None,
@@ -48,7 +48,7 @@ def rank(
     from perfmodel.ranking import rank
 
     plotting.check(plot)
-    machines = options.machines(cpu, set_)
+    machines = named_cpus.machines(cpu, set_)
     sources = run.sources(models)
     if sweep is not None:
         if plot is not None:

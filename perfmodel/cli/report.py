@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from perfmodel.cli import options
+from perfmodel.cli import options, run_options
 from perfmodel.cli.rendering import note, progress
 
 
-@options.takes_run(options.HOW, options.SHAPE, batch=options.Batch)
+@run_options.takes_run(run_options.HOW, run_options.SHAPE, batch=run_options.Batch)
 def report(
     *,
     models: options.Models = None,
     cpu: options.Cpus = None,
-    run: options.Run,
+    run: run_options.Run,
     explored: Annotated[
         str | None,
         typer.Option("--from", metavar="RESULTS", help="A folder of perfmodel explore."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from perfmodel.cli import options
+from perfmodel.cli import run_options
 from perfmodel.cli.rendering import note, progress
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def search_all(
     source: ModelSource,
     machines: Sequence[Machine],
     limit_s: float | None,
-    run: options.Run,
+    run: run_options.Run,
 ) -> tuple[list[Search], Callable[[int], Workload]]:
     """What each machine serves within ``limit_s``, and the model by batch, each traced once."""
     from perfmodel.running import at_batch, batches_to_try

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perfmodel._text import percent, significant
-from perfmodel.cli import fleet, options, placing
+from perfmodel.cli import fleet, named_cpus, options, placing, quantities, run_options
 from perfmodel.cli.rendering import Column, Table, certainty, note, optional, show
 from perfmodel.cli.searching import search_all
 from perfmodel.errors import PerfmodelError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from perfmodel.serving import Search
 
 
-@options.takes_served_run
+@run_options.takes_served_run
 def serve(
     *,
     model: options.OneModel,
@@ -31,7 +31,7 @@ def serve(
     output: fleet.Output = None,
     chunk: fleet.Chunk = None,
     percentile: fleet.Percentile = 99.0,
-    run: options.Run,
+    run: run_options.Run,
     sockets: options.Sockets = 1,
     set_: options.Settings = None,
     script: Annotated[
@@ -58,8 +58,8 @@ def serve(
     from perfmodel.serving.searching import require_best
     from perfmodel.serving.settings import settings
 
-    limit_s = options.latency(max_latency)
-    machines = options.different_machines(cpu, set_, sockets)
+    limit_s = quantities.latency(max_latency)
+    machines = named_cpus.different_machines(cpu, set_, sockets)
     if any(given is not None for given in (rps, ttft, tpot, output, chunk)):
         if sockets > 1 or script is not None:
             raise PerfmodelError(

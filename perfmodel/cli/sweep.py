@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from perfmodel._text import significant
-from perfmodel.cli import options
+from perfmodel.cli import options, run_options
 from perfmodel.cli.rendering import Column, Facts, Table, progress, show
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def show_sweeps(
     sources: Sequence[ModelSource],
     machines: Sequence[Machine],
     text: str,
-    run: options.Run,
+    run: run_options.Run,
     format: options.Format,
 ) -> None:
     """Evaluate and print a sweep such as "batch=1:256" of every model.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from perfmodel._text import percent, significant
-from perfmodel.cli import options
+from perfmodel.cli import named_cpus, options, quantities, run_options
 from perfmodel.cli.rendering import Column, Table, certainty, note, optional, show
 from perfmodel.cli.searching import search_all
 from perfmodel.errors import PerfmodelError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from perfmodel.machine import Machine
 
 
-@options.takes_served_run
+@run_options.takes_served_run
 def tco(
     *,
     model: options.OneModel,
@@ -30,7 +30,7 @@ def tco(
         float, typer.Option("--rps", metavar="N", help="Samples per second to serve, all the time.")
     ] = 10_000.0,
     max_latency: options.MaxLatency = None,
-    run: options.Run,
+    run: run_options.Run,
     years: Annotated[
         float, typer.Option("--years", metavar="N", help="Until everything is paid off.")
     ] = 3.0,
@@ -113,10 +113,10 @@ def tco(
     from perfmodel.cost.tco import Demand
 
     demand = Demand(rps, years, hours)
-    limit_s = options.latency(max_latency)
+    limit_s = quantities.latency(max_latency)
     stated = load_inputs(inputs)
     fixed = _fixed(electricity, pue, server_price, utilization)
-    machines = options.different_machines(cpu, set_)
+    machines = named_cpus.different_machines(cpu, set_)
     prices = _prices(price, {machine.id for machine in machines if machine.rental is not None})
     source = run.source(model)
     if simple:
@@ -160,11 +160,11 @@ def _prices(given: Sequence[str] | None, rented: Collection[str]) -> dict[str, f
             raise PerfmodelError(f"--price {text!r}: expected ID=PRICE, such as epyc_9654=9000")
         name = cpu.strip()
         if name in rented:
-            found[name] = 3600 * options.quantity(
+            found[name] = 3600 * quantities.quantity(
                 "--price", value, "USD/s", "1.2 USD/h", _PER_SECOND, bare="USD/h"
             )
         else:
-            found[name] = options.quantity(
+            found[name] = quantities.quantity(
                 "--price", value, "USD", "9000 USD", ranges.PRICE, bare="USD"
             )
     return found
@@ -176,7 +176,7 @@ def _fixed(
     """Inputs that options state, by dotted path, in SI."""
     fixed: dict[str, float] = {}
     if electricity is not None:
-        fixed["energy.price"] = options.quantity(
+        fixed["energy.price"] = quantities.quantity(
             "--electricity",
             electricity,
             "USD/J",
@@ -188,7 +188,7 @@ def _fixed(
         ranges.PUE.check("--pue", pue)
         fixed["energy.pue"] = pue
     if server_price is not None:
-        fixed["server.price"] = options.quantity(
+        fixed["server.price"] = quantities.quantity(
             "--server-price", server_price, "USD", "7000 USD", ranges.PRICE, bare="USD"
         )
     if utilization is not None:

@@ -8,18 +8,18 @@ from typing import Annotated, Final
 import typer
 
 from perfmodel._text import significant
-from perfmodel.cli import options
+from perfmodel.cli import options, run_options
 from perfmodel.cli.rendering import emit, note, progress
 
 #: In place of a file: standard output.
 STDOUT: Final = Path("-")
 
 
-@options.takes_run(options.SHAPE, batch=options.Batch)
+@run_options.takes_run(run_options.SHAPE, batch=run_options.Batch)
 def trace(
     *,
     model: options.OneModel,
-    run: options.Run,
+    run: run_options.Run,
     output: Annotated[
         Path,
         typer.Option(
