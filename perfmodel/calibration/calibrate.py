@@ -13,7 +13,7 @@ from perfmodel.errors import MeasurementError
 from perfmodel.evidence.cases import Case
 from perfmodel.evidence.measurements import FIT
 from perfmodel.machine import Figure, Machine
-from perfmodel.machine.schema import Calibration
+from perfmodel.machine.tables import Calibration
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from perfmodel.figures.figure import Origin
 from perfmodel.figures.record import tree_of, validated
 from perfmodel.figures.tree import put
 from perfmodel.machine import Figure, Machine
-from perfmodel.machine.schema import Calibration
+from perfmodel.machine.tables import Calibration
 
 _LIBRARIES: Final = ("perfmodel", "numpy", "scipy", "torch")
 

@@ -14,13 +14,8 @@ from __future__ import annotations
 
 from perfmodel.figures.figure import CONFIDENCES, Figure
 from perfmodel.machine.catalog import catalogue, cores, load_machine
-from perfmodel.machine.schema import (
-    CacheBandwidth,
-    Core,
-    Engine,
-    Machine,
-    Tile,
-)
+from perfmodel.machine.core import CacheBandwidth, Core, Engine, Tile
+from perfmodel.machine.schema import Machine
 
 __all__ = [
     "CONFIDENCES",

@@ -19,9 +19,10 @@ from perfmodel.errors import MachineError
 from perfmodel.figures.files import extended, file_of, id_of, merged, read_description, referred
 from perfmodel.figures.record import tree_of, validated
 from perfmodel.machine import rented
+from perfmodel.machine.core import Core
 from perfmodel.machine.parts import joined
 from perfmodel.machine.rented import instances
-from perfmodel.machine.schema import BANDWIDTH_PARTS, Core, Machine
+from perfmodel.machine.schema import BANDWIDTH_PARTS, Machine
 
 _CATALOG: Final = Path(__file__).parent / "catalog"
 _CORES: Final = _CATALOG / "cores"

@@ -22,7 +22,8 @@ from perfmodel.figures.figure import CoreCount, Figure, MemorySize, Origin, Part
 from perfmodel.figures.files import read_description
 from perfmodel.figures.record import Record, fault_at, tree_of, validated
 from perfmodel.machine.parts import MOST_SOCKETS, joined, part_of
-from perfmodel.machine.schema import Machine, Region
+from perfmodel.machine.schema import Machine
+from perfmodel.machine.tables import Region
 
 _FOLDER: Final = Path(__file__).parent / "instances"
 #: What a family file should have been that is not there.

@@ -14,7 +14,7 @@ from perfmodel.certainty.error_model import NORMAL
 from perfmodel.errors import MachineError
 from perfmodel.figures.figure import Figure
 from perfmodel.machine import Machine, catalogue, load_machine
-from perfmodel.machine.schema import Calibration
+from perfmodel.machine.tables import Calibration
 from perfmodel.mapping import estimate
 from perfmodel.mapping.figure_spread import FigureSpread
 from perfmodel.mapping.unknowns import sample, unknowns
