@@ -199,16 +199,26 @@ def non_dominated(scores: FloatArray) -> npt.NDArray[np.bool_]:
         scores: shape (N, D), lower is better.
     """
     order = np.lexsort(scores.T[::-1])
+    ordered = scores[order]
+    # Rows that are equal in every column share one verdict: figures that move nothing make many.
+    first = np.ones(len(order), bool)
+    first[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
+    kept = np.zeros(len(order), bool)
+    kept[order] = _distinct_non_dominated(ordered[first])[np.cumsum(first) - 1]
+    return kept
+
+
+def _distinct_non_dominated(scores: FloatArray) -> npt.NDArray[np.bool_]:
+    """The same for rows that are in lexicographic order and no two equal."""
     kept = np.zeros(len(scores), bool)
     front = np.empty((0, scores.shape[1]))
-    for start in range(0, len(order), 1024):
-        rows = order[start : start + 1024]
-        own = scores[rows]
+    for start in range(0, len(scores), 1024):
+        own = scores[start : start + 1024]
         # Only a row before it in the order can beat a row.
         beaten = _beaten(own, front)
         alive = np.flatnonzero(~beaten)
         alive = alive[~_beaten(own[alive], own[alive])]
-        kept[rows[alive]] = True
+        kept[start + alive] = True
         front = np.concatenate([front, own[alive]])
     return kept
 

@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.exploration import Results, explore, exploring, open_results
+from perfmodel.exploration import results as module
 from perfmodel.exploration.exploring import Progress
 from perfmodel.exploration.results import non_dominated
 from perfmodel.machine import load_machine
@@ -268,6 +269,21 @@ def test_the_front_of_many_rows_is_that_of_all() -> None:
     assert (np.diff(kept[order, 1]) < 0).all()
     assert kept[:, 0].min() == scores[:, 0].min()
     assert kept[:, 1].min() == scores[:, 1].min()
+
+
+def test_rows_that_are_equal_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures that move nothing make a million equal rows; work is quadratic in the front."""
+    compared: list[int] = []
+    beaten = module._beaten
+
+    def counting(rows: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> Any:
+        compared.append(len(rows))
+        return beaten(rows, others)
+
+    monkeypatch.setattr(module, "_beaten", counting)
+    scores = np.repeat([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0]], 4000, axis=0)
+    assert non_dominated(scores).tolist() == [True] * 8000 + [False] * 4000
+    assert max(compared) <= 3
 
 
 @pytest.fixture
