@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from perfmodel.tracing.operators.recurrent import STEPS_AS_ONE
 from perfmodel.tracing.tracing import trace
 from tests.networks import Function, accesses, touched, trace_function
 
@@ -167,9 +168,11 @@ def test_recurrent_layers(layer: nn.Module, gates: int, directions: int) -> None
     first, second = size + hidden, directions * hidden + hidden
     weights = directions * gates * hidden * (first + second)
     assert workload.flops == 2 * batch * steps * weights
+    # A step waits for the one before it, so no two cores share steps: they are in k.
     assert workload.kernels.gemm[-1].tolist() == [
-        steps, batch, gates * hidden, directions * (first + second)
+        1, batch, gates * hidden, steps * directions * (first + second)
     ]  # fmt: skip
+    assert STEPS_AS_ONE in workload.provenance["assumptions"]
     assert touched(workload)["weight"] == workload.parameters
 
 

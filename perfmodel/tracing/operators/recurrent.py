@@ -8,6 +8,12 @@ from perfmodel.tracing.formula import Call, Cost, register
 from perfmodel.tracing.operators.products import flops_of
 from perfmodel.vocabulary import families as f
 
+#: What an estimate of a recurrent layer leaves out.
+STEPS_AS_ONE = (
+    "the steps of a recurrent layer are one kernel: launches and meetings of threads from step to "
+    "step are not in its time, which is a lower bound"
+)
+
 
 def _recurrent(name: str, gates: int, ops: int) -> None:
     """Register a recurrent operator: ``ops`` operations on each gate of each step."""
@@ -16,8 +22,9 @@ def _recurrent(name: str, gates: int, ops: int) -> None:
     def recurrent(call: Call) -> Cost:
         """One product of [input, state] with all weights of a layer, step after step.
 
-        Layers and directions are summed in k, steps are the batch loop. The weights are charged
-        once: they are taken to stay in cache from one step to the next.
+        What runs one after the other (steps, layers, directions) is summed in k, which no two cores
+        share. The weights are charged once: they are taken to stay in cache from one step to the
+        next.
         """
         *steps_and_batch, _ = call.shape("input")
         matrices = [tuple(p.shape) for p in call.arguments["params"] if len(p.shape) == 2]
@@ -31,7 +38,8 @@ def _recurrent(name: str, gates: int, ops: int) -> None:
             flops=2 * steps * rows * weights,
             vector_ops=ops * steps * rows * layers * width // gates,
             # Not exact for an LSTM with projections, whose last matrix is narrower than the gates.
-            gemm=(steps, rows, width, weights // width),
+            gemm=(1, rows, width, steps * (weights // width)),
+            note=STEPS_AS_ONE,
         )
 
 
