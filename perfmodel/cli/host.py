@@ -165,16 +165,21 @@ def host_machine(host: Host, cpu: str | None) -> Machine:
 
     if cpu is not None:
         return load_machine(cpu)
+    note("no --cpu: predictions rest on vendors' figures (perfmodel calibrate --host)")
+    return described(host)
+
+
+def described(host: Host) -> Machine:
+    """This computer as vendors' figures describe it."""
     import tempfile
 
     from perfmodel.calibration.host.detection import machine_text
+    from perfmodel.machine import load_machine
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "host.toml"
         path.write_text(machine_text(host, "host"), encoding="utf-8")
-        machine = load_machine(path)
-    note("no --cpu: predictions rest on vendors' figures (perfmodel calibrate --host)")
-    return machine
+        return load_machine(path)
 
 
 def validate_host(
@@ -206,7 +211,7 @@ def validate_host(
     sources = [resolve_model(model) for model in models]
     host = detected()
     machine = host_machine(host, cpu)
-    plain = None if cpu is None else host_machine(host, None)
+    plain = None if cpu is None else described(host)
     counts = list(dict.fromkeys(threads or (1, host.cores)))
     runs: list[ModelRun] = []
     found: list[Compared] = []
@@ -229,7 +234,8 @@ def validate_host(
                 own = with_cores(plain, count)
                 guess = estimate(source.workload(batch), own, precision, software=runtime)
                 group = f"host_{precision}, not calibrated"
-                without.append(_compared(label, source.name, group, guess, timing.decile))
+                name = f"{label}, not calibrated"
+                without.append(_compared(name, source.name, group, guess, timing.decile))
     return found + without, kernels
 
 

@@ -250,6 +250,8 @@ def test_a_host_is_calibrated_for_a_software_and_validated(
     result = run(*arguments, "--cpu", output, "--keep", keep)
     assert result.exit_code == 0, result.stderr
     assert "host_int8, not calibrated" in result.stdout
+    assert f"{model}, 1 thread, not calibrated" in result.stdout
+    assert "no --cpu" not in result.stderr
     (case,) = load_cases([keep])
     assert (case.group.software, case.group.precision) == ("openvino", "int8")
     assert (case.measured, case.split, case.row.model) == (0.006, "validation", model)
