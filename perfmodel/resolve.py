@@ -145,14 +145,21 @@ def resolve_model(
         UnknownName: neither a name (the nearest is suggested) nor a path.
         TraceError: the program cannot be loaded.
         WorkloadFormatError: the file is not a workload.
-        PerfmodelError: a phase or length that the model does not have, or a factory that fails.
+        PerfmodelError: a phase or length that the model does not have, a factory that fails, or
+            something that is no model, such as a module that was not traced.
     """
     from perfmodel.models import own, zoo
     from perfmodel.models.torchvision_models import IN_PUBLISHED
+    from perfmodel.workload.workload import Workload
 
     run = scenario_of(scenario, options)
     phase, tokens, context = run.phase, run.tokens, run.context
     if not isinstance(model, (str, os.PathLike)):
+        if not isinstance(model, Workload):
+            raise PerfmodelError(
+                f"no model: {type(model).__name__}; expected a name, a path or a workload, such as "
+                "perfmodel.trace(module, example_inputs) returns"
+            )
         return _traced(model, f"workload {model.name}", phase, tokens, context)
     text = os.fspath(model)
     if zoo.knows(text):
@@ -193,7 +200,6 @@ def resolve_model(
         raise UnknownName("model", text, zoo.known())
     from perfmodel.workload import storage
     from perfmodel.workload.parametric import ParametricWorkload, is_parametric
-    from perfmodel.workload.workload import Workload
 
     document = storage.read(path)
     if is_parametric(document):

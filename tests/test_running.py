@@ -106,10 +106,25 @@ def test_what_is_shown_of_anything_is_a_few_lines() -> None:
     for found in shown:
         assert len(repr(found)) < 600
         assert len(repr(found).splitlines()) < 8
-    for found in (shown[0], shown[1], shown[4], shown[5]):
+    goal = perfmodel.Goal(rate=1e4, latency_s=1.0)
+    shown.append(perfmodel.fleet(layer(), CPUS, goal=goal, batches=[layer().batch]))
+    for found in shown:
         assert "<table>" in found._repr_html_()  # type: ignore[attr-defined]
     assert "epyc_9654" in repr(shown[1])
     assert "GFLOP" in repr(shown[0])
+
+
+def test_results_of_several_batches_are_told_apart() -> None:
+    lines = repr(perfmodel.compare("resnet50", "epyc_9654", batch=[1, 8])).splitlines()
+    assert "batch 1:" in lines[1]
+    assert "batch 8:" in lines[2]
+
+
+def test_what_is_no_model_or_several_cpus_is_one_line() -> None:
+    with pytest.raises(perfmodel.PerfmodelError, match=r"no model: object; .* perfmodel\.trace"):
+        perfmodel.estimate(object(), "epyc_9654")  # type: ignore[call-overload]
+    with pytest.raises(perfmodel.PerfmodelError, match="no CPU: tuple; expected one"):
+        perfmodel.estimate(layer(), tuple(CPUS))  # type: ignore[call-overload]
 
 
 def test_a_ranking_is_a_data_frame() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from perfmodel._text import html_table, percent, significant
 from perfmodel.cost import power
 from perfmodel.cost.inputs import PREFIX, Inputs, check_inputs
 from perfmodel.cost.power import PackagePower, package_power
@@ -136,6 +137,20 @@ class Plans:
         ]
         head = f"{self.model}: {self.precision}, {self.rate:,g} {self.unit}/s over "
         return "\n".join([f"{head}{self.demand.years:g} years", *lines, *self.excluded])
+
+    def _repr_html_(self) -> str:
+        head = ("CPU", "paid", "machines", f"USD per million {self.unit}", "cheapest")
+        rows = [
+            (
+                plan.cpu,
+                plan.paid,
+                str(int(plan.cost.sockets)),
+                significant(float(plan.cost.per_million)),
+                percent(plan.cheapest),
+            )
+            for plan in self.plans
+        ]
+        return html_table(head, rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python objects for JSON."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from perfmodel._files import read_toml
-from perfmodel.errors import MachineError
+from perfmodel.errors import MachineError, PerfmodelError
 from perfmodel.figures.files import extended, file_of, id_of, merged, read_description, referred
 from perfmodel.figures.record import tree_of, validated
 from perfmodel.machine import rented
@@ -64,13 +64,18 @@ def load_machine(machine: str | os.PathLike[str] | Machine, *, sockets: int = 1)
     Raises:
         UnknownName: neither an id (the nearest is suggested) nor a path.
         MachineError: the file is not a valid description.
-        PerfmodelError: a number of sockets that is none.
+        PerfmodelError: a number of sockets that is none, or something else than one CPU.
     """
     found = machine if isinstance(machine, Machine) else _found(machine)
     return found if sockets == 1 else joined(found, sockets)
 
 
 def _found(machine: str | os.PathLike[str]) -> Machine:
+    if not isinstance(machine, (str, os.PathLike)):
+        raise PerfmodelError(
+            f"no CPU: {type(machine).__name__}; expected one id, path or machine "
+            "(perfmodel.compare and perfmodel.rank take several)"
+        )
     text = os.fspath(machine)
     if isinstance(machine, str) and text in catalogue():
         return _from_catalogue(text)

@@ -309,10 +309,12 @@ class Results(list[Result]):
         return data_frame([result.to_record() for result in self])
 
     def __repr__(self) -> str:
+        several = len({(r.precision, r.batch) for r in self}) > 1
+        runs = [f", {r.precision.upper()}, batch {r.batch}" if several else "" for r in self]
         lines = [
-            f"  {r.model} on {r.cpu}: {significant(r.latency_ms)} ms, "
+            f"  {r.model} on {r.cpu}{run}: {significant(r.latency_ms)} ms, "
             f"{r.bottleneck} {percent(r.bottleneck_shares.get(r.bottleneck, 0.0))} ({r.method})"
-            for r in self[:_SHOWN]
+            for r, run in zip(self[:_SHOWN], runs, strict=False)
         ]
         more = [f"  and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
         return "\n".join([f"{len(self)} results", *lines, *more])

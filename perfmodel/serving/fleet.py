@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Unpack
 
-from perfmodel._text import significant
+from perfmodel._text import html_table, significant
 from perfmodel.errors import NotEnoughMemory, PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.result import Result
@@ -91,10 +91,10 @@ class Fleet:
             "instances": self.partition.instances,
             "cores_per_instance": self.partition.cores,
             "batch": self.batch,
-            "rate_per_socket": self.rate,
-            "most_rate_per_socket": self.most_rate,
-            "most_rate_low": self.most_rate_low,
-            "most_rate_high": self.most_rate_high,
+            "requests_per_s_per_socket": self.rate,
+            "most_requests_per_s_per_socket": self.most_rate,
+            "most_requests_per_s_per_socket_low": self.most_rate_low,
+            "most_requests_per_s_per_socket_high": self.most_rate_high,
             "interval_coverage": self.result.interval_coverage,
             "provenance": self.result.provenance,
             "load": self.load,
@@ -121,7 +121,23 @@ class Fleets:
             f"{significant(each.most_rate)} requests/s each at most"
             for each in self.fleets
         ]
-        return "\n".join([f"Fleets of {len(self.fleets)} CPUs", *lines, *self.missed])
+        count = len(self.fleets)
+        head = f"Fleets of {count} CPU{'' if count == 1 else 's'}"
+        return "\n".join([head, *lines, *self.missed])
+
+    def _repr_html_(self) -> str:
+        head = ("CPU", "sockets", "instances x cores", "batch", "requests/s per socket, at most")
+        rows = [
+            (
+                each.cpu,
+                str(each.sockets),
+                str(each.partition),
+                str(each.batch),
+                significant(each.most_rate),
+            )
+            for each in self.fleets
+        ]
+        return html_table(head, rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python objects for JSON."""

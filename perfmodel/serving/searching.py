@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Unpack
 
-from perfmodel._text import significant
+from perfmodel._text import html_table, significant
 from perfmodel.errors import NotEnoughMemory, PerfmodelError
 from perfmodel.figures import quantity
 from perfmodel.machine import Machine, load_machine
@@ -87,6 +87,20 @@ class Search:
         limit = self.max_latency_ms
         within = "" if limit is None else f" within {significant(limit)} ms"
         return f"Search({len(self.tried)} tried on {self.cpu}{within}; best: {self.best})"
+
+    def _repr_html_(self) -> str:
+        head = ("CPU", "ms", "FPS", "instances x cores", "batch")
+        rows = [
+            (
+                served.cpu,
+                significant(served.latency_ms),
+                significant(served.throughput_fps),
+                str(served.partition),
+                str(served.batch),
+            )
+            for served in self.buckets(per_decade=5)
+        ]
+        return html_table(head, rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The best, the fastest and the frontier as plain Python objects."""

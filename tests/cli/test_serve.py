@@ -86,7 +86,7 @@ def test_a_rate_finds_the_fewest_sockets(run: Run, saved: Path) -> None:
     assert "waiting included" in found["definitions"]["latency"]
     for fleet in found["fleets"]:
         assert fleet["latency_p50_ms"] <= fleet["latency_p99_ms"] <= 5
-        assert fleet["sockets"] * fleet["rate_per_socket"] == pytest.approx(1e6)
+        assert fleet["sockets"] * fleet["requests_per_s_per_socket"] == pytest.approx(1e6)
     rows = list(csv.DictReader(io.StringIO(run(*arguments, "-f", "csv").stdout)))
     assert [row["cpu"] for row in rows] == [fleet["cpu"] for fleet in found["fleets"]]
     table = run(*arguments).stdout
