@@ -307,6 +307,15 @@ def _make(text: str, function: Callable[[], Any]) -> tuple[Any, Any, Any] | Any:
     import torch
 
     try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise PerfmodelError(
+            f"{text}: {error}; a factory is called with a batch or nothing: give what else it "
+            "takes a default"
+        ) from None
+    except ValueError:  # a callable without a signature
+        pass
+    try:
         made = function()
     except Exception as error:
         raise PerfmodelError(f"{text}: the factory failed{_failure(error)}") from error

@@ -51,6 +51,9 @@ def on_meta():
 def only_a_module():
     return nn.Linear(4, 2)
 
+def of_a_width(width):
+    return nn.Linear(width, 2), torch.ones(1, width)
+
 def four():
     return nn.Linear(4, 2), (), {}, None
 
@@ -141,6 +144,7 @@ def test_operators_without_a_formula(folder: Path) -> None:
         ("nets.py:raises", r"the factory failed at .*nets\.py:\d+ `raise ValueError.*: no such$"),
         ("nets.py:on_meta", r"at .*nets\.py:\d+ `rates = .*`: .* meta device has no values: build"),
         ("nets.py:only_a_module", r"returned torch\.nn\.modules\.linear\.Linear; it must return"),
+        ("nets.py:of_a_width", r"^nets\.py:of_a_width: missing a required argument: .width.; .*"),
         ("nets.py:four", r"returned a tuple of 4; it must return \(module, example_inputs\) or"),
         ("nets.py:the_wrong_way_round", r"returned torch\.Tensor where the module was expected"),
         ("nets.py:a_class", "returned type where the module was expected"),
