@@ -337,8 +337,8 @@ def _attained(reached: Attained) -> dict[str, Any]:
     return {
         "mfu": reached.mfu,
         "mbu": reached.mbu,
-        "operational_intensity": reached.intensity if finite else None,
-        "ridge_point": reached.ridge_point,
+        "operational_intensity_flop_per_byte": reached.intensity if finite else None,
+        "ridge_point_flop_per_byte": reached.ridge_point,
     }
 
 

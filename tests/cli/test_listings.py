@@ -58,6 +58,13 @@ def test_explain_accounts_for_the_whole_latency(run: Run, saved: Path) -> None:
     assert document["machine"]["peak_tera_ops_s"]["amx_int8"] > 200
 
 
+def test_explain_states_its_roofline_in_flop_per_byte(run: Run, saved: Path) -> None:
+    result = run("explain", saved, "-c", "epyc_9654", "--state", "cold", "-f", "json")
+    document = json.loads(result.stdout)
+    above = document["operational_intensity_flop_per_byte"] / document["ridge_point_flop_per_byte"]
+    assert document["mfu"] / document["mbu"] == pytest.approx(above)
+
+
 def test_explain_groups_repeated_layers_in_its_table(run: Run, saved: Path) -> None:
     result = run("explain", saved, "--cpu", "epyc_9654", "--top", "1")
     assert "layers.*.fc" in result.stdout
