@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from docs.generators import DOCUMENTS, FOLDER, gallery
+from docs.generators import DOCUMENTS, FOLDER, claims, gallery
 from docs.generators.readme import shares
 from perfmodel.cli import application
 
@@ -28,6 +28,16 @@ def test_a_picture_shows_what_the_model_says(name: str) -> None:
     """By the rows it was drawn from, within the tolerance of snapshots; pixels are no one's law."""
     stale = gallery.stale(name)
     assert not stale, f"docs/gallery/{name}.svg is not current: nox -s docs\n" + "\n".join(stale)
+
+
+@pytest.mark.parametrize(
+    ("factor", "expected"), [(1.25, "Intel leads 1.25x on net"), (0.8, "AMD leads 1.25x on net")]
+)
+def test_who_is_said_to_lead_is_faster(
+    factor: float, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "lead", lambda *_: factor)
+    assert claims.leader("net", "fp32") == expected
 
 
 def test_every_picture_is_shown_small_and_said_in_words() -> None:
