@@ -290,8 +290,8 @@ CLAIMS = (
         ),
         _bergamo_ours,
         lambda: (
-            "The published method divides by the square of the active share of cores. Here the 9754 "
-            f"computes faster (TFLOP/s in FP32: {peaks('fp32', ('epyc_9654', 'epyc_9754'))}), "
+            "The published method divides by the square of the active share of cores. Here the "
+            f"9754 computes faster (TFLOP/s in FP32: {peaks('fp32', ('epyc_9654', 'epyc_9754'))}), "
             "and joins 128 threads behind every kernel where the 9654 joins 96: which of the two a "
             "model spends its time on decides."
         ),

@@ -72,7 +72,8 @@ class Row(Record):
         percentile: of the runs, such as "p50"; a mean or a single figure where absent.
         value: what was measured, in the unit of the set; of all instances together for a rate.
         spread: (median - minimum) / minimum over the repeats, where it was recorded.
-        split: "fit", or "validation" for a point that no fit may see.
+        split: "fit", or "validation" for a point that no calibration of a machine may
+            see.
         repeat: the same thing measured again: it shows the spread, and is for no fit and no score.
         notes: what else its source says.
         doubt: what is not certain of its conditions.
