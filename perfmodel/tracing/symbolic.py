@@ -111,9 +111,8 @@ def trace_parametric(
         earlier={tuple(spec.shape for spec in workload.inputs): workload for workload in known},
     )
     found: list[_Traced] = []
-    names = tuple(plan.defaults)
-    for count in range(len(names) + 1):
-        for ones in combinations(names, count):
+    for count in range(len(plan.defaults) + 1):
+        for ones in combinations(plan.defaults, count):
             _merge(found, model.traced(plan.example_sizes(frozenset(ones))))
     for sizes_asked in plan.points(cover or {}):
         if not any(region.condition(sizes_asked) for case in found for region in case.regions):
