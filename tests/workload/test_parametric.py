@@ -15,7 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from perfmodel.errors import TraceError, UncoveredSize, UnknownName, WorkloadFormatError
+from perfmodel.errors import (
+    PerfmodelError,
+    TraceError,
+    UncoveredSize,
+    UnknownName,
+    WorkloadFormatError,
+)
 from perfmodel.models import huggingface_models, zoo
 from perfmodel.tracing import symbolic, tracing
 from perfmodel.tracing.symbolic import trace_parametric
@@ -166,6 +172,25 @@ def test_a_branch_that_was_not_traced_is_an_error_and_can_be_covered() -> None:
     short, long = ([condition.text for condition in case.where] for case in both.cases)
     assert short == ["batch >= 1 and tokens <= 16 and tokens >= 1"]
     assert long == ["batch == 1 and tokens >= 17"]
+
+
+@pytest.mark.parametrize(("example", "covered"), [((2, 3), (20, 21)), ((20, 21), (2, 3))])
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_branch_that_depends_on_two_dimensions_ends_where_it_ends(
+    example: tuple[int, int], covered: tuple[int, int], strict: bool
+) -> None:
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        elements = x.shape[0] * x.shape[1]
+        return x.relu().exp() if (elements > 99 if strict else elements >= 100) else x.exp()
+
+    cover = {"rows": [covered[0]], "columns": [covered[1]]}
+    workload = trace_parametric(
+        Function(forward), torch.zeros(example), sizes=("rows", "columns"), cover=cover
+    )
+    for rows, columns, kernels in ((9, 11, 1), (1, 99, 1), (10, 10, 2), (20, 20, 2)):
+        assert len(workload.at(rows=rows, columns=columns)) == kernels
+    with pytest.raises(UncoveredSize):  # A single row was traced below the limit only.
+        workload.at(rows=1, columns=100)
 
 
 def test_a_forward_that_allows_one_batch_only_cannot_be_parametric() -> None:
@@ -322,6 +347,15 @@ def test_a_file_that_breaks_the_format_names_file_field_and_expectation(
         ParametricWorkload.load(file)
     assert "broken.json" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_sizes_that_fit_and_a_total_that_does_not_are_an_error() -> None:
+    document = tiny()
+    document["cases"][0]["workload"]["kernels"]["flops"] = ["16*batch", "16*batch"]
+    workload = ParametricWorkload.from_dict(document)
+    assert workload.at(batch=2**57).flops == 2**62
+    with pytest.raises(PerfmodelError, match="its totals are beyond 64-bit integers"):
+        workload.at(batch=2**58)
 
 
 def test_reading_and_evaluating_a_file_needs_neither_torch_nor_sympy(tmp_path: Path) -> None:
