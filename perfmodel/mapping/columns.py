@@ -56,7 +56,7 @@ class Columns:
             (self.precision.arithmetic, self.stated < 0),
             *(
                 ((FORMATS[code],) * len(f.FAMILIES), self.stated == code)
-                for code in np.unique(self.stated[self.stated >= 0]).tolist()
+                for code in sorted(set(self.stated[self.stated >= 0].tolist()))
             ),
         ]
 
