@@ -6,7 +6,7 @@ so that the formula's cost follows the number of different kernels, not the dept
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -59,6 +59,25 @@ class Columns:
                 for code in sorted(set(self.stated[self.stated >= 0].tolist()))
             ),
         ]
+
+    def take(self, index: npt.NDArray[np.intp]) -> Columns:
+        """Return these columns in another order: ``index`` names each once, shape (K,)."""
+        work = self.work
+        return replace(
+            self,
+            family=self.family[index],
+            work=Work(
+                flops=work.flops[index],
+                loops=work.loops[index],
+                vector_ops=work.vector_ops[index],
+                elements=work.elements[index],
+                moved=work.moved[:, index],
+            ),
+            count=self.count[index],
+            inverse=np.argsort(index)[self.inverse],
+            second=self.second[:, index],
+            stated=self.stated[index],
+        )
 
     def elements(self, role: int) -> FloatArray:
         """Elements of each column by role, shape (K,); those of the state are among the weights."""

@@ -22,10 +22,8 @@ from perfmodel.machine import Machine
 from perfmodel.mapping import assumptions, copies, roofline
 from perfmodel.mapping.applied import Applied, by_family
 from perfmodel.mapping.columns import Columns, mask_of
+from perfmodel.mapping.fastest import best_latency, every_latency
 from perfmodel.mapping.roofline import (
-    DRAM,
-    L2,
-    L3,
     LEVELS,
     Engine,
     FloatArray,
@@ -348,24 +346,21 @@ class Mapper:
         l3 = self.l3_capacity() * share
         domains = self.domains(cores)
         active = read + written
-        in_l3 = active / domains <= l3
-        private = active / cores <= l2
+        own = active / domains
+        private = active / cores
         shared = _GEMM[columns.family] & (cores > 1)
-        everywhere = np.minimum(read, read / domains + weight) + written / domains <= l3
+        everywhere = np.minimum(read, read / domains + weight) + written / domains
 
         all_domains = self.domains(np.asarray(float(self.cores)))
         footprint = self.resident_weights(columns) + np.max(active, initial=0.0) / all_domains
-        warm = (footprint <= l3) if state == "steady" else False
-
-        def place(nearest: Any, llc: Any, memory: Any) -> tuple[npt.NDArray[Any], ...]:
-            """One of three values by role, according to where that role's tensors are."""
-            own = np.where(private, nearest, np.where(in_l3, llc, memory))
-            common = np.where(everywhere, llc, memory)
-            return np.where(warm, llc, memory), np.where(shared, common, own), own
-
+        warm = footprint if state == "steady" else np.inf
         return Traffic(
-            bandwidth=place(*self._bandwidths(cores, drawn)),
-            levels=lambda: place(np.int8(L2), np.int8(L3), np.int8(DRAM)),
+            by_level=self._bandwidths(cores, drawn),
+            held=(
+                (np.inf, np.where(shared, np.inf, private), private),
+                (warm, np.where(shared, everywhere, own), own),
+            ),
+            capacity=(l2, l3),
         )
 
     def level_bandwidths(self) -> dict[str, float]:
@@ -393,16 +388,19 @@ class Mapper:
 
     def overhead(
         self, columns: Columns, software: Applied, cores: FloatArray, grid: roofline.Grid
-    ) -> FloatArray:
-        """Return seconds of launches and meetings of threads, broadcasting to (..., P, K).
+    ) -> tuple[FloatArray, ...]:
+        """Return seconds of launches and of meetings of threads, each broadcasting to (..., P, K).
 
         Args:
             grid: the kernels' own times, which say how many threads a kernel wakes.
         """
         launch = copies.launch(columns, software, self.cores)
-        kernels = 1.0 + software.beside(columns.precision.name)[..., columns.family]
-        overhead: FloatArray = kernels * (launch + self.meeting(columns, software, cores, grid))
-        return overhead
+        meeting = self.meeting(columns, software, cores, grid)
+        precision = columns.precision.name
+        if precision not in software.software.beside:
+            return launch, meeting
+        kernels = 1.0 + software.beside(precision)[..., columns.family]
+        return (kernels * (launch + meeting),)
 
     def meeting(
         self, columns: Columns, software: Applied, cores: FloatArray, grid: roofline.Grid
@@ -471,8 +469,9 @@ class Mapper:
             UnknownName: for a state other than those of :data:`~perfmodel.vocabulary.words.STATES`.
         """
         candidates = self.candidates(software) if cores is None else cores
-        grid, traffic = self._grid(columns, software, state, candidates, alone)
-        return roofline.evaluate(grid, traffic, candidates)
+        return roofline.evaluate(
+            self._grid(columns, software, state, candidates, alone), candidates
+        )
 
     def latency(
         self,
@@ -483,14 +482,28 @@ class Mapper:
         *,
         alone: bool = True,
     ) -> FloatArray:
-        """Seconds per kernel, shape (..., K): the latency of :meth:`times` and nothing else."""
-        candidates = self.candidates(software) if cores is None else cores
-        grid, _ = self._grid(columns, software, state, candidates, alone)
-        return roofline.best_latency(grid)
+        """Seconds per kernel, shape (..., K): the latency of :meth:`times` and nothing else.
+
+        At most one leading axis.
+        """
+        if cores is None or cores.shape[-1] == 1:
+            candidates = self.candidates(software) if cores is None else cores
+            return best_latency(self._grid(columns, software, state, candidates, alone))
+        # What depends on the core count is the same for kernels that have it in common.
+        counts, index = np.unique(cores, return_inverse=True)
+        grid = self._grid(columns, software, state, counts[:, None], alone)
+        return best_latency(grid, index.reshape(cores.shape))
+
+    def every_latency(
+        self, columns: Columns, software: Software, state: str = "steady", *, alone: bool = True
+    ) -> FloatArray:
+        """Seconds at each of the software's :meth:`candidates`, (P, K, samples)."""
+        candidates = self.candidates(software)
+        return every_latency(self._grid(columns, software, state, candidates, alone))
 
     def _grid(
         self, columns: Columns, software: Software, state: str, cores: FloatArray, alone: bool
-    ) -> tuple[roofline.Grid, Traffic]:
+    ) -> roofline.Grid:
         words.check("state", state, words.STATES)
         applied = self.applied(software)
         drawn = applied.value("bandwidth" if alone else "bandwidth_several", 1.0)
@@ -506,14 +519,13 @@ class Mapper:
             stretch=self.stretch(applied, cores),
             exposed=1.0 - software.overlap,
         )
-        overhead = self.overhead(columns, applied, cores, grid)
+        beside = self.overhead(columns, applied, cores, grid)
         copied = copies.copies(columns, applied, traffic, simple, cores, self.cores)
         count = self.figure("cores.count")
         if np.ndim(count):
             # Of core counts to choose from, a sample has no more than its own.
-            overhead = np.where(cores > count, np.inf, overhead)
-        grid = grid.with_overhead(overhead + copied)
-        return grid, traffic
+            beside += (np.where(cores > count, np.inf, 0.0),)
+        return grid.with_overhead(*beside, np.asarray(copied))
 
     def formats(
         self, columns: Columns, engine: npt.NDArray[np.intp], software: Software

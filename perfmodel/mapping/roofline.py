@@ -23,7 +23,6 @@ any leading axis of machines or samples (...): a rate that varies by sample has 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
@@ -100,12 +99,36 @@ class Vector:
 class Traffic:
     """Where each role's tensors are and how fast they come: arrays that broadcast to (..., P, K).
 
-    ``bandwidth`` is in bytes per second for all active cores together. ``levels`` gives the codes
-    of the levels, on demand: samples by the thousand need only the bandwidths.
+    A tensor is in the nearest level that holds what must fit there for it; memory holds anything.
+
+    Attributes:
+        by_level: bytes per second of L2, L3 and DRAM for all active cores together, (..., P, 1).
+        held: bytes that must fit in L2, and those in L3, by role (weight, input, output); infinite
+            where that role's tensors are never there.
+        capacity: bytes of L2 and of L3 that tensors can count on, scalar or (..., 1, 1).
     """
 
-    bandwidth: tuple[FloatArray, ...]
-    levels: Callable[[], tuple[npt.NDArray[np.int8], ...]]
+    by_level: tuple[FloatArray, FloatArray, FloatArray]
+    held: tuple[tuple[Rate, Rate, Rate], tuple[Rate, Rate, Rate]]
+    capacity: tuple[Rate, Rate]
+
+    @cached_property
+    def levels(self) -> tuple[npt.NDArray[np.int8], ...]:
+        """Codes of the levels by role."""
+        l2, l3 = self.capacity
+        found = []
+        for near, far in zip(*self.held, strict=True):
+            level = np.where(far <= l3, np.int8(L3), np.int8(DRAM))
+            found.append(np.atleast_2d(np.where(near <= l2, np.int8(L2), level)))
+        return tuple(found)
+
+    @cached_property
+    def bandwidth(self) -> tuple[FloatArray, ...]:
+        """Bytes per second by role."""
+        l2, l3, memory = self.by_level
+        return tuple(
+            np.where(level == L2, l2, np.where(level == L3, l3, memory)) for level in self.levels
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +156,8 @@ class Times:
         return together(self.compute, self.memory, self.exposed) + self.overhead
 
 
-def gemm_seconds(work: Work, engine: Engine, cores: FloatArray) -> FloatArray:
-    """Seconds of the multiply-accumulate part, shape (..., P, K); infinite where not usable."""
+def gemm_work(work: Work, engine: Engine, cores: FloatArray) -> FloatArray:
+    """Operations of the busiest core's tiles, (P, K); infinite where not usable."""
     batch, m, n, k = work.loops.T
     rows, columns, depth = engine.tile.T
     tiles_m, tiles_n = np.ceil(m / rows), np.ceil(n / columns)
@@ -143,34 +166,70 @@ def gemm_seconds(work: Work, engine: Engine, cores: FloatArray) -> FloatArray:
     executed = work.flops * padded / (batch * m * n * k)
     tiles = batch * tiles_m * np.where(engine.rows_only, 1.0, tiles_n)
     waves = np.ceil(tiles / cores)
-    busiest = waves * (executed / tiles) + np.where(work.flops > 0, engine.startup, 0.0)
-    seconds: FloatArray = np.where(engine.usable, busiest / engine.rate, np.inf)
-    return seconds
+    found: FloatArray = np.where(engine.usable, waves * (executed / tiles), np.inf)
+    return found
 
 
-def vector_seconds(work: Work, vector: Vector, cores: FloatArray) -> FloatArray:
-    """Seconds of all other arithmetic, in whole vectors of ``lanes`` elements, (..., P, K)."""
+def gemm_startup(work: Work, engine: Engine) -> FloatArray:
+    """Operations' worth of time before products run at their rate, (..., 1, K)."""
+    found: FloatArray = np.atleast_2d(np.where(work.flops > 0, engine.startup, 0.0))
+    return found
+
+
+def vector_work(work: Work, vector: Vector, cores: FloatArray) -> FloatArray:
+    """Elements of the busiest core's other arithmetic, in whole vectors of ``lanes``, (P, K)."""
     vectors = np.ceil(work.elements / vector.lanes)
     # A sum over fewer elements than a vector still takes the whole vector.
-    width = np.minimum(vector.lanes, work.elements)
-    per_element = work.vector_ops / work.elements / vector.rate + vector.conversion
-    seconds: FloatArray = np.ceil(vectors / cores) * width * per_element
-    return seconds
+    found: FloatArray = np.ceil(vectors / cores) * np.minimum(vector.lanes, work.elements)
+    return found
 
 
-def memory_seconds(work: Work, traffic: Traffic) -> list[FloatArray]:
-    """Seconds to move each role's bytes from the level it is in, three arrays (..., P, K)."""
-    return [moved / rate for moved, rate in zip(work.moved, traffic.bandwidth, strict=True)]
+def vector_pace(work: Work, vector: Vector) -> FloatArray:
+    """Seconds that an element of all other arithmetic takes, (..., 1, K)."""
+    found: FloatArray = work.vector_ops / work.elements / vector.rate + vector.conversion
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Every candidate's seconds, before one is chosen; arrays broadcast to (..., P, K)."""
+    """Every candidate's seconds, before one is chosen, and what they are made of.
 
-    by_engine: list[FloatArray]
-    by_role: list[FloatArray]
-    overhead: FloatArray
+    The parts are as small as what they depend on: each broadcasts to (..., P, K).
+
+    Attributes:
+        products: by engine, operations of the busiest core, those that its start-up is worth, and
+            its rate.
+        rest: elements of the busiest core's other arithmetic, and seconds for one.
+        moved: bytes by role, (3, K).
+        traffic: where they are and how fast they come.
+        stretch: factor on all arithmetic.
+        exposed: share of the smaller of compute and memory that does not overlap.
+        beside: seconds beside the kernels, to be added up.
+    """
+
+    products: tuple[tuple[FloatArray, FloatArray, Rate], ...]
+    rest: tuple[FloatArray, FloatArray]
+    moved: FloatArray
+    traffic: Traffic
+    stretch: Rate = 1.0
     exposed: float = 0.0
+    beside: tuple[FloatArray, ...] = ()
+
+    @cached_property
+    def by_engine(self) -> list[FloatArray]:
+        """Seconds of arithmetic at each engine."""
+        elements, pace = self.rest
+        rest = elements * pace
+        return [
+            self.stretch * ((work + startup) / rate + rest) for work, startup, rate in self.products
+        ]
+
+    @cached_property
+    def by_role(self) -> list[FloatArray]:
+        """Seconds to move each role's bytes from the level it is in."""
+        return [
+            moved / rate for moved, rate in zip(self.moved, self.traffic.bandwidth, strict=True)
+        ]
 
     @cached_property
     def compute(self) -> FloatArray:
@@ -184,13 +243,18 @@ class Grid:
         return weight + read + written
 
     @cached_property
+    def overhead(self) -> FloatArray:
+        """Beside the kernels."""
+        return functools.reduce(np.add, self.beside, np.zeros((1, 1)))
+
+    @cached_property
     def latency(self) -> FloatArray:
         """The slower of compute and memory, and what does not overlap."""
         return together(self.compute, self.memory, self.exposed) + self.overhead
 
-    def with_overhead(self, overhead: FloatArray) -> Grid:
-        """Return the same with seconds beside the kernels, broadcasting to (..., P, K)."""
-        return replace(self, overhead=overhead)
+    def with_overhead(self, *beside: FloatArray) -> Grid:
+        """Return the same with seconds beside the kernels, each broadcasting to (..., P, K)."""
+        return replace(self, beside=beside)
 
 
 def together(compute: FloatArray, memory: FloatArray, exposed: float) -> FloatArray:
@@ -223,25 +287,23 @@ def grid(
     Returns:
         The grid without overhead (:meth:`Grid.with_overhead`).
     """
-    rest = vector_seconds(work, vector, cores)
     return Grid(
-        by_engine=[stretch * (gemm_seconds(work, engine, cores) + rest) for engine in engines],
-        by_role=memory_seconds(work, traffic),
-        overhead=np.zeros((1, 1)),
+        products=tuple(
+            (gemm_work(work, engine, cores), gemm_startup(work, engine), engine.rate)
+            for engine in engines
+        ),
+        rest=(vector_work(work, vector, cores), vector_pace(work, vector)),
+        moved=work.moved,
+        traffic=traffic,
+        stretch=stretch,
         exposed=exposed,
     )
 
 
-def best_latency(grid: Grid) -> FloatArray:
-    """Seconds per kernel at its best core count, shape (..., K): :func:`evaluate`, latency only."""
-    latency: FloatArray = grid.latency.min(axis=-2)
-    return latency
-
-
-def evaluate(grid: Grid, traffic: Traffic, cores: FloatArray) -> Times:
+def evaluate(grid: Grid, cores: FloatArray) -> Times:
     """The time of every kernel at its fastest engine and active-core count, and what it is made of.
 
-    ``traffic`` and ``cores`` are those that ``grid`` was made with.
+    ``cores`` are those that ``grid`` was made with.
     """
     shape = grid.latency.shape
     best = np.expand_dims(np.argmin(grid.latency, axis=-2), -2)
@@ -251,7 +313,7 @@ def evaluate(grid: Grid, traffic: Traffic, cores: FloatArray) -> Times:
 
     compute, memory, overhead = take(grid.compute), take(grid.memory), take(grid.overhead)
     engine = np.argmin(np.stack([take(seconds) for seconds in grid.by_engine]), axis=0)
-    level = np.stack([take(role) for role in traffic.levels()])
+    level = np.stack([take(role) for role in grid.traffic.levels])
     slowest = np.argmax(np.stack([take(role) for role in grid.by_role]), axis=0)
     memory_level = np.take_along_axis(level, slowest[None], axis=0)[0]
     busy = np.where(compute >= memory, 0, 1 + memory_level)

@@ -21,7 +21,9 @@ from perfmodel.machine import Machine, load_machine
 from perfmodel.machine.schema import BANDWIDTH_PARTS
 from perfmodel.mapping import assumptions
 from perfmodel.mapping.columns import Columns
+from perfmodel.mapping.fastest import BUFFER
 from perfmodel.mapping.mapper import Mapper
+from perfmodel.mapping.pilots import PILOTS, chosen, worth_trying
 from perfmodel.mapping.placement import placed, placed_values
 from perfmodel.mapping.prepared import prepare
 from perfmodel.mapping.registry import mapper_for
@@ -31,12 +33,8 @@ from perfmodel.software import Software
 from perfmodel.software.schema import PREFIX
 from perfmodel.workload.workload import Workload
 
-#: Array elements of (variants, core counts, kernels) evaluated at once: a few arrays of this size
-#: stay in a core's L2, which is several times faster than one big array.
-_CHUNK_ELEMENTS = 80_000
-#: Variants whose best core counts stand for all others', and how many counts a kernel may keep.
-_PILOTS = 24
-_CORE_COUNTS = 8
+#: Array elements of (variants, kernels) evaluated at once.
+_CHUNK_ELEMENTS = BUFFER
 #: Figures in whose place a machine may list their product.
 _LISTED = tuple(f"memory.{part}" for part in BANDWIDTH_PARTS)
 
@@ -60,8 +58,10 @@ def latency_variants(
             in SI units; all other figures stay at their typical values.
         scenario, options: as for :func:`perfmodel.mapping.estimate`.
         every_core_count: try every active-core count for every variant. Otherwise only those that
-            are best in a spread of pilot variants: some ten times faster, and never below the exact
-            latency.
+            make up for all others in pilot variants, drawn at random: some five times faster, never
+            below the exact latency, and within a thousandth of it where figures vary by a few
+            tenths. Where all of a machine's figures vary by more than twice, some hundredth of the
+            variants are further off, by up to a hundredth.
         cores: active cores to try for each kernel, shape (P, kernels), in place of either.
         table: columns of the workload to use in place of its own, where they were changed since
             :func:`~perfmodel.mapping.prepared.prepare`.
@@ -148,16 +148,17 @@ def _latencies(
         seconds = mapper_for(machine).latency(table, run.loaded, run.state, cores, alone=alone)
         return np.full(count, seconds @ table.count * 1e3)
 
-    def variants(rows: slice) -> Mapper:
+    def variants(rows: slice | npt.NDArray[np.intp]) -> Mapper:
         return mapper_for(machine, {path: array[rows] for path, array in values.items()})
 
-    if cores is None and not every_core_count and count > _PILOTS:
-        pilots = variants(slice(None, None, count // _PILOTS))
-        cores = _best_counts(
-            pilots.times(table, run.loaded, run.state, alone=not run.several).cores
-        )
-    tried = len(mapper_for(machine).candidates(run.loaded) if cores is None else cores)
-    step = max(1, _CHUNK_ELEMENTS // (tried * max(1, len(table.family))))
+    if cores is None and not every_core_count and count > PILOTS:
+        candidates = mapper_for(machine).candidates(run.loaded)
+        if len(candidates) > 1:
+            pilots = variants(chosen(list(values.values())))
+            seconds = pilots.every_latency(table, run.loaded, run.state, alone=alone)
+            order, index = worth_trying(seconds, table.count)
+            table, cores = table.take(order), candidates[index, 0]
+    step = max(1, _CHUNK_ELEMENTS // max(1, len(table.family)))
     milliseconds = np.empty(count)
     for start in range(0, count, step):
         rows = slice(start, start + step)
@@ -165,13 +166,3 @@ def _latencies(
         seconds = mapper.latency(table, run.loaded, run.state, cores, alone=alone)
         milliseconds[rows] = seconds @ table.count * 1e3
     return milliseconds
-
-
-def _best_counts(cores: FloatArray) -> FloatArray:
-    """Core counts to try for each kernel, shape (P, K), from those best in the pilots (..., K)."""
-    columns = []
-    for chosen in cores.reshape(-1, cores.shape[-1]).T:
-        counts = np.unique(chosen)
-        picked = np.linspace(0, len(counts) - 1, _CORE_COUNTS).round().astype(int)
-        columns.append(counts[picked])
-    return np.stack(columns, axis=-1)

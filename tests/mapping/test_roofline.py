@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from perfmodel.mapping import roofline
+from perfmodel.mapping.fastest import best_latency
 from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, Traffic, Vector, Work
 
 CORES = np.arange(1.0, 5.0)[:, None]
@@ -39,9 +40,16 @@ NO_VECTOR = Vector(rate=1e30, lanes=16)
 
 def traffic(level: int = L2, bandwidth: float = 1e30) -> Traffic:
     """All roles in one level."""
+    return placed(np.full((4, 1), bandwidth), np.full((4, 1), bandwidth), (level,) * 3)
+
+
+def placed(slow: np.ndarray, fast: np.ndarray, levels: tuple[int, ...]) -> Traffic:
+    """Roles in these levels; DRAM is slow, L3 faster, and L2 at ``fast`` the fastest."""
+    held = [[0.0 if own <= level else np.inf for own in levels] for level in (L2, L3)]
     return Traffic(
-        bandwidth=(np.full((4, 1), bandwidth),) * 3,
-        levels=lambda: (np.full((4, 1), level, dtype=np.int8),) * 3,
+        by_level=(fast, (slow + fast) / 2, slow),
+        held=tuple(map(tuple, held)),  # type: ignore[arg-type]
+        capacity=(1.0, 1.0),
     )
 
 
@@ -55,13 +63,13 @@ def evaluate(
     moves = moves or traffic()
     overheads = np.broadcast_to(np.asarray(overhead, dtype=float), (4, 1))
     grid = roofline.grid(w, engines, vector, moves, CORES).with_overhead(overheads)
-    found = roofline.evaluate(grid, moves, CORES)
-    np.testing.assert_array_equal(found.latency, roofline.best_latency(grid))
+    found = roofline.evaluate(grid, CORES)
+    np.testing.assert_allclose(found.latency, best_latency(grid), rtol=1e-14)
     return found
 
 
 def seconds(w: Work, e: Engine) -> list[float]:
-    return roofline.gemm_seconds(w, e, CORES)[:, 0].tolist()
+    return ((roofline.gemm_work(w, e, CORES) + roofline.gemm_startup(w, e)) / e.rate)[:, 0].tolist()
 
 
 def test_tiles_run_in_waves() -> None:
@@ -106,7 +114,8 @@ def test_an_engine_that_cannot_run_a_kernel_is_never_chosen() -> None:
 
 def test_vector_work_goes_in_whole_vectors() -> None:
     w = work(m=5, n=8, vector_ops=40 * 3)  # 40 elements: three vectors of 16
-    found = roofline.vector_seconds(w, Vector(rate=1e9, lanes=16), CORES)[:, 0]
+    vector = Vector(rate=1e9, lanes=16)
+    found = (roofline.vector_work(w, vector, CORES) * roofline.vector_pace(w, vector))[:, 0]
     assert found.tolist() == pytest.approx([144 / 1e9, 96 / 1e9, 48 / 1e9, 48 / 1e9])
 
 
@@ -118,12 +127,9 @@ def test_memory_adds_the_roles_each_from_its_level() -> None:
         elements=np.ones(1),
         moved=np.array([[300.0], [100.0], [10.0]]),
     )
-    moves = Traffic(
-        bandwidth=tuple(rate * CORES for rate in (100.0, 200.0, 1000.0)),
-        levels=lambda: tuple(np.full((4, 1), level, dtype=np.int8) for level in (DRAM, L3, L2)),
-    )
+    moves = placed(100.0 * CORES, 1000.0 * CORES, (DRAM, L3, L2))
     found = evaluate(w, engine(1.0), vector=Vector(rate=1.0, lanes=16), moves=moves)
-    assert found.memory[0] == pytest.approx((3 + 0.5 + 0.01) / 4)
+    assert found.memory[0] == pytest.approx((3 + 100 / 550 + 0.01) / 4)
     assert found.cores[0] == 4
     assert roofline.BOUNDS[found.bound[0]] == "DRAM"
     assert found.level[:, 0].tolist() == [DRAM, L3, L2]
