@@ -52,7 +52,9 @@ def explore(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, help="Threads. [default: one a core]"),
+        typer.Option(
+            "--workers", metavar="N", min=1, help="Threads. [default: one a core, at most 8]"
+        ),
     ] = None,
     minimise: Annotated[
         list[str] | None,

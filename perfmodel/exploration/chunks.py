@@ -8,18 +8,22 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from perfmodel.errors import NotInstalled, PerfmodelError
 from perfmodel.exploration.expressions import Expression
-from perfmodel.exploration.space import RESULTS, Drawn, variant_values
+from perfmodel.exploration.space import BLOCK, RESULTS, Drawn, variant_values
 from perfmodel.machine import Machine
 from perfmodel.mapping.roofline import FloatArray
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.scenario import Scenario
 from perfmodel.workload.workload import Workload
+
+#: Variants of a chunk that are evaluated at once, and make one row group: what a thread needs
+#: follows from these, not from the chunk.
+SLICE: Final = BLOCK
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,22 @@ def parquet(work: Work, start: int, stop: int) -> bytes:
 
     Raises as :func:`columns`; NotInstalled without pyarrow.
     """
-    pa, pq = arrow()
+    _, pq = arrow()
+    sink = io.BytesIO()
+    metadata = {**work.metadata, "start": str(start), "stop": str(stop)}
+    writer = None
+    for first in range(start, stop, SLICE):
+        table = _table(work, first, min(first + SLICE, stop)).replace_schema_metadata(metadata)
+        if writer is None:
+            writer = pq.ParquetWriter(sink, table.schema, compression="zstd")
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+    return sink.getvalue()
+
+
+def _table(work: Work, start: int, stop: int) -> Any:
+    pa, _ = arrow()
     found = columns(work, start, stop)
     count = len(found["latency_ms"])
     cell = {
@@ -97,13 +116,7 @@ def parquet(work: Work, start: int, stop: int) -> bytes:
         else pa.array(np.full(count, value, np.int64))
         for name, value in work.cell.items()
     }
-    table = pa.table({**cell, **{name: pa.array(column) for name, column in found.items()}})
-    sink = io.BytesIO()
-    metadata = {**work.metadata, "start": str(start), "stop": str(stop)}
-    pq.write_table(
-        table.replace_schema_metadata(metadata), sink, compression="zstd", store_schema=True
-    )
-    return sink.getvalue()
+    return pa.table({**cell, **{name: pa.array(column) for name, column in found.items()}})
 
 
 def arrow() -> tuple[Any, Any]:

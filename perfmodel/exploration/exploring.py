@@ -18,12 +18,17 @@ from perfmodel.errors import NotInstalled, PerfmodelError
 from perfmodel.exploration import chunks
 from perfmodel.exploration.chunks import Work
 from perfmodel.exploration.results import MANIFEST, Results, open_results
-from perfmodel.exploration.space import RESULTS, Cell, Space, check_columns, read_space
+from perfmodel.exploration.space import BLOCK, RESULTS, Cell, Space, check_columns, read_space
 from perfmodel.machine import load_machine
 from perfmodel.resolve import resolve_model
 
-#: Variants of a chunk: some tenths of a second of work, some megabytes (docs/scale.md).
-CHUNK: Final = 50_000
+#: Most variants of a chunk: some tenths of a second of work, some megabytes (docs/scale.md).
+CHUNK: Final = 4 * BLOCK
+#: How many chunks a space is divided into before they become larger: with few, some threads or
+#: workers have nothing left to do while others are at their last.
+_CHUNKS: Final = 64
+#: Threads beyond which they wait for each other, and together need more than 500 MB.
+_THREADS: Final = 8
 #: Points that are evaluated without asking.
 FREE: Final = 100_000_000
 #: Variants whose time stands for all others'.
@@ -62,7 +67,7 @@ def explore(
         resume: keep chunks that are there already, and evaluate the others.
         yes: whether more than :data:`FREE` points are meant.
         scheduler: address of a Dask scheduler, or a client; None for threads of this process.
-        workers: threads; by default as many as there are cores.
+        workers: threads; by default as many as there are cores, at most eight.
         tell: told of every chunk.
 
     Raises:
@@ -91,8 +96,9 @@ def explore(
             "narrow the space, or ask for it all the same (--yes)"
         )
     _prepare(folder, space, resume)
-    wanted = [task for task in _tasks(space) if not (folder / task.file).exists()]
-    done = space.points - sum(task.stop - task.start for task in wanted)
+    there = {file.name for file in folder.glob("part-*.parquet")}
+    wanted = (task for task in _tasks(space) if task.file not in there)
+    done = sum(task.stop - task.start for task in _tasks(space) if task.file in there)
     began, before = time.perf_counter(), done
     if tell is not None:
         tell(Progress(done, space.points, None))
@@ -120,10 +126,13 @@ class _Task:
 
 
 def _tasks(space: Space) -> Iterator[_Task]:
+    """The chunks of a space; which, depends on the space alone."""
+    even = max(1, space.points // (_CHUNKS * BLOCK)) * BLOCK
+    step = min(CHUNK, even)
     for number, cell in enumerate(space.cells):
         variants = space.variants(cell)
-        for start in range(0, variants, CHUNK):
-            yield _Task(number, start, min(start + CHUNK, variants))
+        for start in range(0, variants, step):
+            yield _Task(number, start, min(start + step, variants))
 
 
 def _works(space: Space) -> dict[int, Work]:
@@ -220,12 +229,12 @@ def _threads(
     work: Mapping[int, Work], tasks: Iterable[_Task], workers: int | None
 ) -> Iterator[tuple[_Task, bytes]]:
     """Yield chunks as threads of this process are done with them."""
-    count = workers or os.cpu_count() or 1
+    count = workers or min(_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(count) as pool:
         try:
             yield from _in_turn(
                 tasks,
-                2 * count,
+                count + 2,  # beside what is under way, one to write and one to begin
                 lambda task: pool.submit(chunks.parquet, work[task.cell], task.start, task.stop),
                 lambda futures: wait(futures, return_when=FIRST_COMPLETED).done,
             )

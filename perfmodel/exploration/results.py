@@ -22,6 +22,8 @@ from perfmodel.mapping.roofline import FloatArray
 MANIFEST: Final = "space.json"
 #: Rows that a front keeps before it is thinned out again.
 _KEPT: Final = 20_000
+#: Rows that medians are taken of, so that results of any size fit.
+_DRAWN: Final = 500_000
 
 Row = Mapping[str, Any]
 
@@ -98,7 +100,7 @@ class Results:
         """Return what each figure does to a column: its median where the figure is low, and high.
 
         Low and high are the lowest and the highest tenth of the values that the figure has. Those
-        that move most come first.
+        that move most come first. Of more than half a million rows, that many are drawn.
 
         Raises:
             UnknownName: a column that is not there.
@@ -119,14 +121,18 @@ class Results:
         return sorted(found, key=lambda row: -abs(row[2] - row[1]))
 
     def _pairs(self, figure: str, column: str) -> tuple[FloatArray, FloatArray]:
-        pairs = [
-            (table.column(figure).to_numpy(), table.column(column).to_numpy())
-            for table in self.tables()
-            if figure in table.column_names
-        ]
-        if not pairs:
-            return np.empty(0), np.empty(0)
-        return np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
+        """Both columns of the rows that have the figure: of at most some :data:`_DRAWN`."""
+        _, pq = arrow()
+        read = functools.partial(pq.read_table, columns=[figure, column])
+        share, rng = _DRAWN / max(1, self.rows), np.random.default_rng(0)
+        pairs = [np.empty((2, 0))]
+        for file in self.files:
+            if figure in _read(file, pq.read_schema).names:
+                table = _read(file, read)
+                pair = np.stack([table.column(name).to_numpy() for name in (figure, column)])
+                pairs.append(pair if share >= 1 else pair[:, rng.random(len(table)) < share])
+        values, wanted = np.concatenate(pairs, axis=1)
+        return values, wanted
 
     def leaders(self, x: str, y: str, column: str = "latency_ms") -> list[Row]:
         """Return which CPU has the least of a column at each pair of values of two figures.

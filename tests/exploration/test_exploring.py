@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from perfmodel.exploration import Results, explore, exploring, open_results
 from perfmodel.exploration import results as module
 from perfmodel.exploration.exploring import Progress
 from perfmodel.exploration.results import non_dominated
+from perfmodel.exploration.space import BLOCK, read_space
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
 from perfmodel.workload.workload import Workload
@@ -333,3 +336,61 @@ def test_leaders_are_the_fastest_cpu_at_each_pair(results: Results) -> None:
         assert row["lead"] == pytest.approx(medians.max() / medians.min())
     with pytest.raises(UnknownName):
         results.leaders("cores.count", "cache.l3")
+
+
+def test_a_tornado_of_drawn_rows_is_close_to_that_of_all(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = results.tornado()
+    monkeypatch.setattr("perfmodel.exploration.results._DRAWN", 240)
+    drawn = results.tornado()
+    assert drawn == results.tornado()  # the same rows whenever it is asked for
+    assert drawn != exact
+    assert {row[0] for row in drawn} == {row[0] for row in exact}
+    assert drawn[0][0] == exact[0][0]
+
+
+#: Explores a space in the folder argv[1] with argv[2] samples, and prints the process's own peak.
+EXPLORING: Final = """
+import sys
+from pathlib import Path
+from perfmodel.exploration import explore, exploring
+exploring._CHUNKS = 1  # as large as they are in the largest spaces
+space = {
+    "models": [sys.argv[3]], "cpus": ["epyc_9654"], "file_ranges": True, "samples": int(sys.argv[2])
+}
+results = explore(space, sys.argv[1], workers=exploring._THREADS)
+assert results.rows == results.points == int(sys.argv[2])
+results.front()
+results.tornado()
+status = Path("/proc/self/status").read_text().splitlines()
+print(next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM")))
+"""
+
+
+def test_memory_does_not_grow_with_the_points(model: str, tmp_path: Path) -> None:
+    """All of a file's ranges, with the front and the tornado: peaks of new processes, in MiB."""
+    peaks = [
+        float(
+            subprocess.run(
+                [sys.executable, "-c", EXPLORING, tmp_path / str(samples), str(samples), model],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+        for samples in (300_000, 700_000)
+    ]
+    assert max(peaks) < 500
+    assert peaks[1] < 1.25 * peaks[0]
+
+
+def test_a_space_is_divided_into_many_chunks_or_large_ones(space: dict[str, Any]) -> None:
+    """Two workers that take chunks in turn are done at nearly the same time."""
+    for samples in (10**4, 10**5, 10**6, 10**8):
+        found = read_space(space | {"samples": samples})
+        tasks = list(exploring._tasks(found))
+        assert sum(task.stop - task.start for task in tasks) == found.points
+        largest = max(task.stop - task.start for task in tasks)
+        assert largest <= max(BLOCK, min(exploring.CHUNK, found.points / 64))
+        assert largest >= min(exploring.CHUNK, found.points / 128)  # and not too many
