@@ -14,7 +14,7 @@ from perfmodel.evidence.measurements import MeasuredSet, Row
 from perfmodel.machine import Machine
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.estimation import estimate_columns
-from perfmodel.mapping.placement import placed_values
+from perfmodel.mapping.placement import placed, placed_values
 from perfmodel.mapping.prepared import prepare
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.mapping.roofline import FloatArray
@@ -68,7 +68,7 @@ class Setting:
         """
         given = {path: np.asarray(value, np.float64) for path, value in (values or {}).items()}
         if self.partition is None:
-            own = self.machine
+            own = placed(self.machine, self.run)
             given = placed_values(given, self.machine, self.run)
         else:
             own = instance(self.machine, self.partition)

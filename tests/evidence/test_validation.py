@@ -18,6 +18,8 @@ from perfmodel.evidence.groups import (
 from perfmodel.evidence.prediction import kind_of, setting
 from perfmodel.evidence.scores import ratio_scores
 from perfmodel.evidence.validation import networks, noise, predict, selected, validated
+from perfmodel.mapping import estimate
+from perfmodel.software import load_software
 from tests.cli.conftest import Run
 
 ROW = '{{ model = "resnet18", batch = 1, cores = 4, value = {value} }}'
@@ -70,6 +72,20 @@ def test_language_models_come_last_and_only_where_asked_for() -> None:
     assert any(phases)
     few = networks(kinds=("single",))
     assert {kind_of(case.group, case.row) for case in few} == {"single"}
+
+
+@pytest.mark.parametrize("cpu", ["xeon_8380", "xeon_6979p"])  # the second is of three domains
+def test_a_point_is_predicted_as_an_estimate_is(cpu: str, tmp_path: Path) -> None:
+    file = made(tmp_path, 1.0, machine=cpu)
+    file.write_text(file.read_text().replace(", cores = 4", ""))
+    (case,) = load_cases([file])
+    seconds = float(setting(case).value()[0])
+    expected = estimate(case.workload, cpu, case.group.scenario)
+    assert seconds * 1e3 == pytest.approx(expected.latency_ms)
+    # And a figure that is stated as it is changes nothing.
+    path = "software.openvino.join"
+    typical = load_software("openvino").figures()[path].typical
+    assert float(setting(case).value({path: np.array([typical])})[0]) == pytest.approx(seconds)
 
 
 def test_scores_of_ratios_count_both_ways() -> None:
