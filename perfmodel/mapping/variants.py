@@ -37,6 +37,7 @@ from perfmodel.workload.workload import Workload
 _CHUNK_ELEMENTS = BUFFER
 #: Figures in whose place a machine may list their product.
 _LISTED = tuple(f"memory.{part}" for part in BANDWIDTH_PARTS)
+_PRODUCT = "memory.bandwidth"
 
 
 def latency_variants(
@@ -61,7 +62,7 @@ def latency_variants(
             make up for all others in pilot variants, drawn at random: some five times faster, never
             below the exact latency, and within a thousandth of it where figures vary by a few
             tenths. Where all of a machine's figures vary by more than twice, some hundredth of the
-            variants are further off, by up to a hundredth.
+            variants are further off, by some hundredths.
         cores: active cores to try for each kernel, shape (P, kernels), in place of either.
         table: columns of the workload to use in place of its own, where they were changed since
             :func:`~perfmodel.mapping.prepared.prepare`.
@@ -110,6 +111,7 @@ def _alike(
             raise UnknownName(f"figure of {whose}", path, known)
         known[path].check_all(array, f"{machine.id}: {path}")
         kinds[path] = known[path].kind
+    _check_clocks(machine, values)
     counts = [path for path in values if kinds[path] == "count"]
     # Without counts, all are alike.
     same = np.zeros(len(next(iter(values.values()))))
@@ -117,12 +119,14 @@ def _alike(
     _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     group = group.reshape(-1)
     # What with_values changes beside the figures themselves: a listed bandwidth gives way to the
-    # channels and transfer rate it came from, and a figure that was absent is there.
+    # channels and transfer rate it came from (unless it is given with them), and a figure that was
+    # absent is there.
     stated = machine.figures()
+    listed = {*_LISTED, _PRODUCT} if any(path in values for path in _LISTED) else set()
     changed = [
         path
         for path in values
-        if path in expected and (path in counts or path not in stated or path in _LISTED)
+        if path in expected and (path in counts or path not in stated or path in listed)
     ]
     fixed = [path for path in counts if path in expected]
     rest = [path for path in values if path not in fixed]
@@ -130,6 +134,26 @@ def _alike(
         own = {path: float(values[path][index]) for path in changed}
         alike = machine.with_values(own) if own else machine
         yield np.flatnonzero(group == number), alike, rest
+
+
+def _check_clocks(machine: Machine, values: Mapping[str, FloatArray]) -> None:
+    """Raise :class:`MachineError` for the first variant whose clock is above its maximum.
+
+    As for one machine, a lower maximum is no fault of a clock that stays what it was.
+    """
+    stated = machine.figures()
+    for path, array in values.items():
+        table, found, _ = path.rpartition("clock.")
+        most = f"{table}clock.max"
+        if not found or path == most or most not in stated:
+            continue
+        above = array > values.get(most, stated[most].typical)
+        if path in stated:
+            above &= array != stated[path].typical
+        if above.any():
+            row = int(np.argmax(above))
+            clocks = {p: float(values[p][row]) for p in (path, most) if p in values}
+            machine.with_values(clocks)  # It says what is wrong with them.
 
 
 def _latencies(

@@ -165,6 +165,29 @@ def test_a_sweep_of_some_figures_at_once_equals_one_at_a_time(
     np.testing.assert_allclose(latency_variants(workload, machine, values), expected, rtol=EXACT)
 
 
+def test_a_clock_above_a_maximum_that_varies_too_is_refused() -> None:
+    machine = load_machine("ampereone_128")
+    clocks = {"clock.base": np.array([2e9, 3e9]), "clock.max": np.array([3e9, 2e9])}
+    with pytest.raises(MachineError, match=r"clock.base: 3.* above the maximum clock"):
+        latency_variants(linear(8), machine, clocks)
+    falls = {"clock.max": np.array([3e9, 2e9])}  # A lower maximum is no fault of other clocks.
+    assert np.all(latency_variants(linear(8), machine, falls) > 0)
+
+
+def test_a_listed_bandwidth_varies_beside_what_it_is_a_product_of() -> None:
+    machine = load_machine("epyc_9654")
+    typical = machine.peak_bandwidth
+    machine = machine.with_values({"memory.bandwidth": typical})
+    values = {
+        "memory.channels": np.array([8.0, 12.0, 12.0]),
+        "memory.bandwidth": np.array([typical, typical, typical / 2]),
+    }
+    ones = [{path: float(array[i]) for path, array in values.items()} for i in range(3)]
+    workload = linear(4096)
+    expected = [estimate(workload, machine.with_values(one)).latency_ms for one in ones]
+    np.testing.assert_allclose(latency_variants(workload, machine, values), expected, rtol=EXACT)
+
+
 @pytest.mark.parametrize(
     ("path", "values"),
     [
