@@ -129,6 +129,7 @@ def test_what_a_sample_chooses_from_holds_the_best_and_nothing_far_over_the_limi
         chosen = choices(found)
         assert found.best in chosen
         assert len(chosen) <= CHOICES + 1
+        assert len({(each.batch, each.partition) for each in chosen}) == len(chosen)
         if limit_s is not None:
             assert max(each.latency_ms for each in chosen) <= NEAR * limit_s * 1e3
         # Some over the limit, where there are any: they meet it where figures turn out better.
@@ -151,6 +152,18 @@ def test_the_best_is_among_many_that_are_thinned_out() -> None:
         assert points[0] in chosen
         assert len(chosen) <= CHOICES + 1
         assert max(each.latency_ms for each in chosen) <= NEAR * point.latency_ms
+
+
+def test_what_takes_just_as_often_the_limit_as_is_near_is_near() -> None:
+    fastest = search(layers, AMD, batches=(1,)).fastest
+    points = tuple(
+        replace(fastest, latency_ms=latency, throughput_fps=rate)
+        for latency, rate in ((1.0, 1.0), (NEAR, 2.0), (NEAR * 1.001, 3.0))
+    )
+    found = replace(search(layers, AMD, batches=(1,)), tried=points, max_latency_ms=1.0)
+    assert choices(found) == [*points[:2]]
+    # Where none meets the limit there is no best to add.
+    assert choices(replace(found, max_latency_ms=0.9)) == [points[0]]
 
 
 def test_without_anything_unknown_each_sample_is_the_typical_plan() -> None:

@@ -14,6 +14,7 @@ from perfmodel.mapping import estimate
 from perfmodel.mapping.unknowns import unknowns
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.software import load_software
+from perfmodel.software.schema import PrecisionRule
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 from tests.mapping.bound import EAGER
@@ -76,7 +77,8 @@ def test_a_model_that_was_quantised_ahead_is_neither_packed_nor_laid_out_anew() 
     eager = load_software("eager")
     rule = eager.precision["int8"]
     assert rule.packed
-    unprepared = rule.model_copy(update={"packed": False})
+    # It has to be said of a precision that a model in it was prepared.
+    unprepared = PrecisionRule(**{name: of for name, of in rule if name != "packed"})
     table = {**eager.precision, "int8": unprepared}
     other = eager.model_copy(update={"precision": table})
     b = Builder()

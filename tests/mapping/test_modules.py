@@ -7,6 +7,7 @@ from hypothesis import given
 
 from perfmodel.machine import load_machine
 from perfmodel.mapping import estimate
+from perfmodel.mapping.drawn import module_rows
 from perfmodel.mapping.modules import Module, attained, modules
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
@@ -49,6 +50,18 @@ def test_layers_that_are_alike_are_one_and_the_others_stand_apart() -> None:
         ("fc1", 3, 3 * 2 * 128 * 2048 * 512),
         ("fc2", 3, 3 * 2 * 128 * 2048 * 512),
     ]
+
+
+def test_rows_are_the_modules_that_take_most_with_how_many_are_alike() -> None:
+    rows = module_rows([estimate(encoder(), CPU, "fp32")])
+    products = {"layers.2": 4, "layers.*.mlp.fc1 (3)": 3, "layers.*.mlp.fc2 (3)": 3}
+    gflop = 2 * 128 * 2048 * 512 / 1e9
+    assert {row["module"]: row["gflop"] for row in rows} == pytest.approx(
+        {name: count * gflop for name, count in products.items()}
+    )
+    assert sum(row["share"] for row in rows) == pytest.approx(100)
+    latencies = [row["latency_ms"] for row in rows]
+    assert latencies == sorted(latencies, reverse=True)
 
 
 @given(workloads())

@@ -77,3 +77,10 @@ def test_the_same_seed_gives_the_same_samples() -> None:
     first, again, other = (sample([unknown(0, 1, 2)], 64, seed).values for seed in (5, 5, 6))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_samples_are_equal_to_themselves_alone_for_arrays_have_no_one_truth() -> None:
+    one, other = (sample([unknown(0, 1, 2)], 4, 5) for _ in range(2))
+    assert one == one
+    assert one != other
+    assert len({one, other, one}) == 2

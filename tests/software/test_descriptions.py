@@ -8,6 +8,7 @@ import pytest
 
 from perfmodel.errors import MachineError, UnknownName
 from perfmodel.software import Software, catalogue, load_software
+from perfmodel.software.schema import PrecisionRule
 from perfmodel.vocabulary import families as f
 
 OWN = """
@@ -79,6 +80,15 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, expected: str) -> 
     with pytest.raises(MachineError, match=expected) as error:
         load_software(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("bits", "allowed"), [(0.99, False), (1, True), (64, True), (65, False)])
+def test_an_element_has_1_to_64_bits(bits: float, allowed: bool) -> None:
+    if allowed:
+        assert PrecisionRule(read={f.LINEAR: bits}).read[f.LINEAR] == bits
+    else:
+        with pytest.raises(ValueError, match="bits; expected bits in 1 to 64"):
+            PrecisionRule(read={f.LINEAR: bits})
 
 
 def test_a_description_laid_over_keeps_the_rest() -> None:

@@ -158,7 +158,10 @@ def cost(name: str, result: tuple[int, ...], **arguments: Any) -> Cost:
     return formula(Call(arguments, (result,)))
 
 
-def test_a_deformable_convolution_is_a_convolution_of_interpolated_inputs() -> None:
+@pytest.mark.parametrize(("use_mask", "bias"), [(True, 6), (False, 6), (True, 0)])
+def test_a_deformable_convolution_is_a_convolution_of_interpolated_inputs(
+    use_mask: bool, bias: int
+) -> None:
     found = cost(
         "torchvision.deform_conv2d",
         (1, 6, 8, 8),
@@ -166,14 +169,14 @@ def test_a_deformable_convolution_is_a_convolution_of_interpolated_inputs() -> N
         weight=empty(6, 4, 3, 3),
         offset=empty(1, 18, 8, 8),
         mask=empty(1, 9, 8, 8),
-        bias=empty(6),
+        bias=empty(bias),
         groups=1,
-        use_mask=True,
+        use_mask=use_mask,
     )
     assert found.flops == 2 * 64 * 6 * 36
     assert found.gemm == (1, 64, 6, 36)
-    # For 9 taps of 4 channels at 64 positions an interpolation (7) and a mask; a bias of 6.
-    assert found.vector_ops == 8 * 9 * 4 * 64 + 6 * 64
+    # For 9 taps of 4 channels at 64 positions an interpolation (7) and perhaps a mask; the bias.
+    assert found.vector_ops == (7 + use_mask) * 9 * 4 * 64 + bias * 64
 
 
 @pytest.mark.parametrize(("ratio", "samples"), [(3, 9), (0, 4)])

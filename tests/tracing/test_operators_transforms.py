@@ -80,6 +80,7 @@ def test_a_transform_over_two_dimensions_is_one_over_each(batch: int, m: int, n:
     ("operation", "matrix", "flops"),
     [
         (torch.linalg.cholesky, SQUARE, 3 * (512 // 3)),  # n^3 / 3
+        (torch.linalg.ldl_factor, SQUARE, 3 * (512 // 3)),
         (torch.linalg.inv, SQUARE, 3 * 2 * 512),
         (torch.inverse, SQUARE, 3 * 2 * 512),
         (torch.linalg.det, SQUARE, 3 * (2 * 512 // 3)),
