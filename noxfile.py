@@ -105,9 +105,10 @@ def host_software(session: nox.Session) -> None:
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Break a sample of places and see that tests notice. ``-- --all`` breaks every one (hours).
+    """Break a sample of places and see that nine in ten are noticed. Options go to tools.mutants.
 
-    ``nox -s mutants -- serving cost --sample 60`` breaks more of two rooms.
+    ``nox -s mutants -- serving cost --sample 60`` breaks more of two rooms, ``--
+    perfmodel/cost/tco.py:129`` what is on a line, ``-- --all`` every place (hours).
     """
     install(session, "mutants", ALL)
     session.run("python", "-m", "tools.mutants", *session.posargs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # The same examples in every run of CI, and no deadline: a busy machine is not a failure.
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
@@ -15,5 +15,7 @@ settings.register_profile(
     parent=settings.get_profile("ci"),
     max_examples=40,
     phases=[Phase.explicit, Phase.generate],
+    # A busy machine is not what it asks for either.
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")

@@ -49,9 +49,9 @@ def nox_sessions() -> set[str]:
 
 
 def checks() -> set[str]:
-    """The sessions that judge every change.
+    """The sessions that judge every change, here too.
 
-    ``docs`` writes, and the benchmarks judge what it wrote; ``mutants`` judges the tests, by hand;
+    ``docs`` writes, and the benchmarks judge what it wrote; ``mutants`` judges the tests, in CI;
     ``browser`` needs Chromium; ``host_software`` installs what other people run models with;
     ``compat`` judges what others release, once a week.
     """
@@ -84,7 +84,7 @@ def test_ci_runs_every_session_and_none_that_does_not_exist() -> None:
             called |= called_sessions(step.get("run", ""), matrix)
             if "$SESSION" in step.get("run", ""):
                 assert step["env"]["SESSION"] == "${{ matrix.session }}"
-    assert called == checks() | {"compat"}
+    assert called == checks() | {"compat", "mutants"}
 
 
 @pytest.mark.parametrize(

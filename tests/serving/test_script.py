@@ -43,6 +43,16 @@ def test_what_to_set_names_cores_nodes_and_threads() -> None:
     assert found["eager"] == "torch.set_num_threads(8); torch.set_num_interop_threads(1)"
 
 
+@pytest.mark.parametrize(("instances", "last"), [(1, ""), (2, "48-95"), (3, "64-95")])
+def test_the_last_of_several_instances_is_named(instances: int, last: str) -> None:
+    cores = 96 // instances
+    found = settings(serve(network(), "epyc_9654", Partition(instances, cores), precision="fp32"))
+    assert found["first instance"].startswith(f"numactl --physcpubind=0-{cores - 1} ")
+    names = {name: line for name, line in found.items() if name.startswith("instance ")}
+    assert list(names) == ([f"instance {instances}, the last"] if last else [])
+    assert all(line.startswith(f"numactl --physcpubind={last} ") for line in names.values())
+
+
 def test_streams_of_one_process_have_all_cores() -> None:
     found = settings(served("openvino", weights="shared"))
     assert found["one process"] == "numactl --physcpubind=0-191 --interleave=0,1"

@@ -91,6 +91,14 @@ def test_an_element_has_1_to_64_bits(bits: float, allowed: bool) -> None:
             PrecisionRule(read={f.LINEAR: bits})
 
 
+def test_software_without_a_description_or_a_launch_is_refused() -> None:
+    fields = dict(load_software("eager"))
+    assert Software(**{**fields, "description": "x"}).description == "x"
+    for name, empty in (("description", ""), ("launch", {})):
+        with pytest.raises(ValueError, match=f"{name}\n.*at least 1 "):
+            Software(**{**fields, name: empty})
+
+
 def test_a_description_laid_over_keeps_the_rest() -> None:
     eager = load_software("eager")
     changed = eager.overlaid({"launch": {"conv": "9 us"}}, "test")
