@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 from torch.nn import functional as F
 
 from perfmodel.errors import TraceError
@@ -560,3 +561,22 @@ def test_a_cache_inside_a_decorator_is_emptied() -> None:
     # What is made once is no part of a run, whether a forward has made it or the trace did.
     assert first.kernels.operator == ("aten.mul",)
     assert trace(module, X).to_dict() == first.to_dict()
+
+
+class Chosen(nn.Module):
+    """Rows that a buffer names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+        self.register_buffer("rows", torch.arange(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x)[self.rows]
+
+
+def test_a_buffer_without_contents_has_a_shape_alone() -> None:
+    with FakeTensorMode():
+        empty = Chosen()
+    x = torch.empty(4, 8)
+    assert trace(empty, x).flops == trace(Chosen(), x).flops == 2 * 4 * 8 * 8
