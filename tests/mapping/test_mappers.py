@@ -310,3 +310,22 @@ def test_an_intel_machine_with_several_cache_domains_is_mapped_as_such() -> None
     workload = linear(512, 128, 65536)
     assert estimate(workload, whole, "bf16").levels(0)["input"] == "L3"
     assert estimate(workload, divided, "bf16").levels(0)["input"] == "DRAM"
+
+
+@pytest.mark.parametrize("software", ["eager", "openvino"])
+def test_each_kernel_takes_the_best_of_the_core_counts_whether_named_once_or_by_kernel(
+    software: str,
+) -> None:
+    b = Builder()
+    x = b.input(64 * 512)
+    for n, k in ((2048, 512), (512, 2048), (64, 512)):
+        x = b.linear(x, 64, n, k)
+    table = columns(b.workload(), get_precision("bf16"))
+    mapper, runtime = mapper_for(load_machine("epyc_9654")), load_software(software)
+    counts = np.array([[1.0], [16.0], [96.0]])
+    found = mapper.latency(table, runtime, "cold", counts)
+    by_kernel = np.tile(counts, (1, len(table.count)))
+    assert found == pytest.approx(mapper.latency(table, runtime, "cold", by_kernel))
+    each = [mapper.latency(table, runtime, "cold", count[None]) for count in counts]
+    assert found == pytest.approx(np.min(each, axis=0))
+    assert found == pytest.approx(mapper.times(table, runtime, "cold", counts).latency)
