@@ -275,6 +275,7 @@ class Machine(Record):
         with low, typical and high, or a number: in SI units, unlike a file's. An optional figure
         that is absent may be set. Setting the channels, transfer rate or channel width of the
         memory drops a listed ``memory.bandwidth`` (it would win over them) unless that is set too.
+        A clock that is given as it was is no fault beside a lower maximum.
 
         Raises:
             MachineError: unknown path (the nearest is suggested), or a value that does not fit.
@@ -298,7 +299,13 @@ class Machine(Record):
                 value = Figure(float(value), float(value), float(value), unit)
             put(tree, path, value)
         changed = validated(Machine, tree, Origin(self.id, {}))
-        changed.check_clocks(self.id, values)
+        before, after = self.figures(), changed.figures()
+        moved = [
+            path
+            for path in values
+            if path not in before or after[path].typical != before[path].typical
+        ]
+        changed.check_clocks(self.id, moved)
         return changed
 
     def check_clocks(self, shown: str, paths: Collection[str] | None = None) -> None:
