@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 # The same examples in every run of CI, and no deadline: a busy machine is not a failure.
 settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
 settings.register_profile("dev", deadline=None)
-# Of tools/mutants.py, which wants to know that a law fails, and not the least example.
+# Of tools/mutants, which wants to know that a law fails, and not the least example.
 settings.register_profile(
     "mutants",
     parent=settings.get_profile("ci"),
