@@ -14,7 +14,8 @@ from perfmodel.workload.workload import ROLES, Workload
 TOP: Final = 5
 
 _COMMON: Final = ("model", "cpu", "method", "batch", "state", "software")
-_NOT_REPEATED: Final = (*_COMMON, "precision")
+#: The throughput's interval follows from the latency's.
+_NOT_REPEATED: Final = (*_COMMON, "precision", "throughput_low_fps", "throughput_high_fps")
 
 
 class Kernel(Protocol):
