@@ -56,7 +56,8 @@ def latency_variants(
     Args:
         values: figures by dotted path, of the machine (``machine.figures()`` lists them) or of the
             software (``software.figures()``), each of shape (variants,)
-            in SI units; all other figures stay at their typical values.
+            in SI units; all other figures stay at their typical values. Clocks are not held to
+            their maximum: samples of both ranges may cross.
         scenario, options: as for :func:`perfmodel.mapping.estimate`.
         every_core_count: try every active-core count for every variant. Otherwise only those that
             make up for all others in pilot variants, drawn at random: some five times faster, never
@@ -111,7 +112,6 @@ def _alike(
             raise UnknownName(f"figure of {whose}", path, known)
         known[path].check_all(array, f"{machine.id}: {path}")
         kinds[path] = known[path].kind
-    _check_clocks(machine, values)
     counts = [path for path in values if kinds[path] == "count"]
     # Without counts, all are alike.
     same = np.zeros(len(next(iter(values.values()))))
@@ -134,26 +134,6 @@ def _alike(
         own = {path: float(values[path][index]) for path in changed}
         alike = machine.with_values(own) if own else machine
         yield np.flatnonzero(group == number), alike, rest
-
-
-def _check_clocks(machine: Machine, values: Mapping[str, FloatArray]) -> None:
-    """Raise :class:`MachineError` for the first variant whose clock is above its maximum.
-
-    As for one machine, a lower maximum is no fault of a clock that stays what it was.
-    """
-    stated = machine.figures()
-    for path, array in values.items():
-        table, found, _ = path.rpartition("clock.")
-        most = f"{table}clock.max"
-        if not found or path == most or most not in stated:
-            continue
-        above = array > values.get(most, stated[most].typical)
-        if path in stated:
-            above &= array != stated[path].typical
-        if above.any():
-            row = int(np.argmax(above))
-            clocks = {p: float(values[p][row]) for p in (path, most) if p in values}
-            machine.with_values(clocks)  # It says what is wrong with them.
 
 
 def _latencies(

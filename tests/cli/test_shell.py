@@ -152,6 +152,8 @@ SWALLOWED = """
 import signal, sys, types, weakref
 from perfmodel.__main__ import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job ignores it.
+
 def program(prog_name):
     watched = set()
     reference = weakref.ref(watched, lambda _: signal.raise_signal(signal.SIGINT))
