@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from perfmodel.figures.figure import Figure
 from perfmodel.machine import Machine, load_machine
+from perfmodel.machine import catalogue as cpus
 from perfmodel.machine.parts import one_domain, with_cores
 from perfmodel.mapping import estimate, mapper_for
 from perfmodel.mapping.columns import columns
@@ -52,6 +53,15 @@ def elementwise(elements: int) -> Workload:
 def linear(rows: int, width: int = 1024) -> Workload:
     b = Builder()
     b.linear(b.input(rows * width), rows, width, width)
+    return b.workload()
+
+
+def layers() -> Workload:
+    """Small linear layers one after another: launches are most of their time."""
+    b = Builder()
+    at = b.input(32 * 256)
+    for _ in range(8):
+        at = b.linear(at, 32, 256, 256)
     return b.workload()
 
 
@@ -307,3 +317,12 @@ def test_a_precision_may_have_fusion_rules_of_its_own() -> None:
     assert len(estimate(workload, EPYC, "int8", software=chosen).kernels) == 1
     with pytest.raises(ValidationError, match="unknown rule 'linear_activatoin'"):
         software(precision={"int8": {"fusion": ["linear_activatoin"]}})
+
+
+@pytest.mark.parametrize("cpu", cpus())
+def test_a_narrower_format_is_not_slower_in_small_layers(cpu: str) -> None:
+    found = [
+        estimate(layers(), cpu, precision, software="openvino").latency_ms
+        for precision in ("fp32", "bf16", "int8")
+    ]
+    assert found == sorted(found, reverse=True)
