@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from perfmodel.machine.catalog import IDENTITY
 
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
@@ -21,15 +24,25 @@ class Identity:
         machine: its id.
         core: the name of its microarchitecture.
         vendor: who makes the CPU.
+        chip: what tells chips of that microarchitecture apart; machines that have it in common
+            differ in what is around the chip, or in what was assumed of it.
     """
 
     machine: str
     core: str
     vendor: str
+    chip: tuple[float, ...] = ()
+
+    @property
+    def own(self) -> Hashable:
+        """What has an error of its own: the chip, or a machine of which no chip is stated."""
+        return (self.core, self.chip) if self.chip else self.machine
 
 
 def identity(machine: Machine) -> Identity:
     """Return what tells this machine from others and groups it with some."""
     word = machine.name.split()[0]
     vendor = _BY_MAPPER.get(machine.mapper) or _BY_WORD.get(word, word)
-    return Identity(machine.id, machine.core.name, vendor)
+    figures = machine.figures()
+    chip = tuple(figures[path].typical for path in IDENTITY)
+    return Identity(machine.id, machine.core.name, vendor, chip)

@@ -170,7 +170,8 @@ def _moves(results: Results) -> Iterator[Table]:
     table = Table(
         [Column("figure", "left"), Column("low"), Column("high"), Column("high/low")],
         title="What moves the latency",
-        caption="Median latency in ms where the figure is in its lowest and its highest tenth.",
+        caption="Median latency in ms where the figure is in its lowest and its highest tenth: the "
+        "geometric mean over models, CPUs, software, precisions and batches.",
     )
     for figure, low, high in moved:
         table.add(figure, significant(low), significant(high), f"{high / low:.3f}")

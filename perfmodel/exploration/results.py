@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,8 +101,11 @@ class Results:
     def tornado(self, column: str = "latency_ms") -> list[tuple[str, float, float]]:
         """Return what each figure does to a column: its median where the figure is low, and high.
 
-        Low and high are the lowest and the highest tenth of the values that the figure has. Those
-        that move most come first. Of more than half a million rows, that many are drawn.
+        Low and high are the lowest and the highest tenth of the values that the figure has in a
+        cell of the space, and medians are of one cell: a model, CPU, software, precision and batch.
+        What is returned is the geometric mean over all cells, so that high over low is that of
+        their ratios, however far apart the cells are. Those whose ratio is farthest from 1 come
+        first. Of more than half a million rows, that many are drawn.
 
         Raises:
             UnknownName: a column that is not there.
@@ -109,30 +114,28 @@ class Results:
             raise UnknownName("column", column, self.columns)
         found = []
         for figure in self.figures:
-            values, wanted = self._pairs(figure, column)
-            if not len(values):
-                continue
-            low, high = np.quantile(values, (0.1, 0.9))
-            ends = (
-                float(np.median(wanted[values <= low])),
-                float(np.median(wanted[values >= high])),
-            )
-            found.append((figure, *ends))
-        return sorted(found, key=lambda row: -abs(row[2] - row[1]))
+            ends = np.array([_ends(*pair) for pair in self._pairs(figure, column)])
+            if len(ends):
+                # A column of noughts (tokens of a model that generates none) has no logarithm.
+                mean = np.exp(np.log(ends).mean(axis=0)) if ends.all() else ends.mean(axis=0)
+                found.append((figure, *mean.tolist()))
+        return sorted(found, key=lambda row: -_ratio(row[1], row[2]))
 
-    def _pairs(self, figure: str, column: str) -> tuple[FloatArray, FloatArray]:
-        """Both columns of the rows that have the figure: of at most some :data:`_DRAWN`."""
+    def _pairs(self, figure: str, column: str) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Both columns of each cell that has the figure: of at most some :data:`_DRAWN` rows."""
         _, pq = arrow()
         read = functools.partial(pq.read_table, columns=[figure, column])
         share, rng = _DRAWN / max(1, self.rows), np.random.default_rng(0)
-        pairs = [np.empty((2, 0))]
-        for file in self.files:
-            if figure in _read(file, pq.read_schema).names:
-                table = _read(file, read)
-                pair = np.stack([table.column(name).to_numpy() for name in (figure, column)])
-                pairs.append(pair if share >= 1 else pair[:, rng.random(len(table)) < share])
-        values, wanted = np.concatenate(pairs, axis=1)
-        return values, wanted
+        for _, files in itertools.groupby(self.files, _cell):
+            pairs = [np.empty((2, 0))]
+            for file in files:
+                if figure in _read(file, pq.read_schema).names:
+                    table = _read(file, read)
+                    pair = np.stack([table.column(name).to_numpy() for name in (figure, column)])
+                    pairs.append(pair if share >= 1 else pair[:, rng.random(len(table)) < share])
+            values, wanted = np.concatenate(pairs, axis=1)
+            if len(values):
+                yield values, wanted
 
     def leaders(self, x: str, y: str, column: str = "latency_ms") -> list[Row]:
         """Return which CPU has the least of a column at each pair of values of two figures.
@@ -189,6 +192,17 @@ def open_results(folder: str | os.PathLike[str]) -> Results:
         raise PerfmodelError(f"{path}: holds no results of perfmodel explore") from None
 
 
+def _ends(values: FloatArray, wanted: FloatArray) -> tuple[float, float]:
+    """The median of a column where a figure is in its lowest, and in its highest tenth."""
+    low, high = np.quantile(values, (0.1, 0.9))
+    return float(np.median(wanted[values <= low])), float(np.median(wanted[values >= high]))
+
+
+def _ratio(low: float, high: float) -> float:
+    """By how much two medians differ, as the absolute logarithm of their ratio."""
+    return abs(math.log(high / low)) if low > 0 and high > 0 else 0.0
+
+
 def _read(file: Path, read: Callable[[Path], Any]) -> Any:
     try:
         return read(file)
@@ -196,6 +210,11 @@ def _read(file: Path, read: Callable[[Path], Any]) -> Any:
         raise PerfmodelError(
             f"{file}: cannot be read; delete it, and explore that space again with --resume"
         ) from None
+
+
+def _cell(file: Path) -> str:
+    """The number of the cell that a file has rows of: parts are named by it."""
+    return file.name.split("-")[1]
 
 
 def non_dominated(scores: FloatArray) -> npt.NDArray[np.bool_]:

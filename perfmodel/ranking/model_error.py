@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -22,7 +22,8 @@ def model_errors(
     Measured errors hold those of the figures already, as far as machines that were measured have
     such figures. So the two are not added up: an error is drawn for what the spread of the figures
     lacks of the measured one, and none where they spread more. It has three parts: what all
-    machines under one software share, what those of one microarchitecture share, and their own.
+    machines under one software share, what those of one microarchitecture share, and their own,
+    which two descriptions of one chip share: with another memory, say, or as rented and as bought.
 
     Args:
         latency: by samples of the figures alone, shape (samples, machines), positive.
@@ -32,10 +33,11 @@ def model_errors(
     count = len(latency)
     shared = rng.standard_normal(count)
     cores: dict[str, FloatArray] = {}
+    chips: dict[Hashable, FloatArray] = {}
     found = np.zeros_like(latency)
     for column, (who, stated) in enumerate(machines):
         core = cores.setdefault(who.core, rng.standard_normal(count))
-        own = rng.standard_normal(count)
+        own = chips.setdefault(who.own, rng.standard_normal(count))
         spread = stated.spread
         if spread.total == 0.0:
             continue

@@ -133,7 +133,8 @@ class Ranking:
         low, high = np.quantile(ratio, QUANTILES).tolist()
         figures = np.log(ratio) - (self.log_errors[:, j] - self.log_errors[:, i])
         median = float(np.exp(np.median(figures)))
-        probability = float(np.mean(ratio > 1))
+        # Of two that are as fast, one is as likely ahead as the other.
+        probability = float(np.mean((ratio > 1) + (ratio == 1) / 2))
         called, reason = verdict(probability, self.machines[i], self.machines[j])
         whole = float(np.var(np.log(ratio)))
         return Pair(

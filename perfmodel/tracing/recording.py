@@ -52,6 +52,10 @@ from perfmodel.workload.workload import (
 _WEIGHTS: Final = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _UNKNOWN: Final = ("", "")
 _NO_LOOPS: Final = (0, 0, 0, 0)
+_NO_GEMM: Final = (
+    "{}: its formula states multiply-accumulates without loops (gemm), which are charged as "
+    "operations on vectors"
+)
 
 
 #: Where a kernel touches something: tensor, role, and the part of a weight.
@@ -409,6 +413,8 @@ class Recorder:
         cost = self._cost(operator, node, call)
         if cost.note:
             self.note(cost.note)
+        if cost.flops and cost.gemm is None and cost.family in families.GEMM_FAMILIES:
+            self.note(_NO_GEMM.format(operator.name))
         family = families.CODE[cost.family]
         self._kernels.append(
             (label, operator.name, family, cost.flops, cost.vector_ops, cost.gemm or _NO_LOOPS)

@@ -312,6 +312,20 @@ def test_a_tornado_has_what_moves_most_first(results: Results) -> None:
     assert by_name["power.tdp"][0] == by_name["power.tdp"][1]
 
 
+def test_a_tornado_compares_within_cells(results: Results) -> None:
+    """The median of cells far apart falls between them, and says nothing of a figure."""
+    frame = results.to_pandas()
+    for figure, low, high in results.tornado():
+        ratios = []
+        for _, cell in frame.groupby(["cpu", "precision"], observed=True):
+            ends = cell[figure].quantile([0.1, 0.9]).tolist()
+            first = cell[cell[figure] <= ends[0]]["latency_ms"].median()
+            ratios.append(cell[cell[figure] >= ends[1]]["latency_ms"].median() / first)
+        assert high / low == pytest.approx(np.exp(np.mean(np.log(ratios))))
+        if figure == "memory.sustained":
+            assert high <= low
+
+
 def test_a_column_that_is_nought_has_leaders_and_a_tornado(results: Results) -> None:
     """Of a model that generates nothing, tokens per second are."""
     assert {row[1:] for row in results.tornado("tokens_per_s")} == {(0.0, 0.0)}

@@ -48,6 +48,18 @@ def test_figures_that_spread_more_than_was_measured_lack_nothing_but_the_bias() 
     assert not errors[:, 1].any()
 
 
+def test_descriptions_of_one_chip_share_the_whole_error() -> None:
+    """Their order is that of their figures; another chip of the core has an error of its own."""
+    same, other = (96.0, 2.4e9), (64.0, 3.1e9)
+    machines = [
+        (Identity(name, "Zen 4", "AMD", chip), stated())
+        for name, chip in (("bought", same), ("rented", same), ("smaller", other))
+    ]
+    bought, rented, smaller = model_errors(latencies(0.0, 0.0, 0.0), machines, 1).T
+    assert rented == pytest.approx(bought)
+    assert (smaller - bought).std() == pytest.approx(math.sqrt(2) * SPREAD.own, rel=0.03)
+
+
 def test_machines_share_what_is_stated_as_shared_and_those_of_a_core_its_part_too() -> None:
     machines = [(machine("a"), stated()), (machine("b"), stated()), (machine("c", "X"), stated())]
     errors = model_errors(latencies(0.0, 0.0, 0.0), machines, 1)

@@ -104,9 +104,23 @@ def test_a_sample_is_the_estimate_at_its_figures() -> None:
             assert found.figures_ms[index, column] == pytest.approx(exact, rel=0.1)
 
 
+def test_descriptions_of_one_chip_differ_by_their_figures_alone() -> None:
+    """A twin is as fast; with faster memory it is never the slower one where memory is read."""
+    b = Builder()
+    b.linear(b.input(16384), 1, 16384, 16384)
+    machine = load_machine("epyc_9654")
+    faster = twin(machine, memory__transfer_rate="5280 MT/s")
+    faster = faster.model_copy(update={"id": "faster"})
+    ranking = rank(b.workload(), [machine, twin(machine), faster], "fp32", samples=64)
+    equal = ranking.pair("epyc_9654", "epyc_9654_twin")
+    assert (equal.probability, equal.ratio_low, equal.ratio_high) == (0.5, 1.0, 1.0)
+    assert ranking.cpus[0] == "faster"
+    assert ranking.pair("faster", "epyc_9654").probability == 1.0
+
+
 def test_what_two_cpus_share_cancels() -> None:
-    """A twin with one percent more clock is faster whatever the figures; measured errors are not
-    so alike, and cancel as far as those of one microarchitecture do."""
+    """A twin with one percent more clock is faster whatever the figures, and the formula errs alike
+    on both: they are one chip."""
     machine = load_machine("epyc_9654").with_values({"clock.sustained": "3.5 GHz"})
     found = rank(workload(), [machine, twin(machine, clock__sustained="3.53 GHz")], "fp32")
     (pair,) = found.adjacent
@@ -114,11 +128,16 @@ def test_what_two_cpus_share_cancels() -> None:
     figures = found.figures_ms[:, 1] / found.figures_ms[:, 0]
     assert np.all(figures > 1)
     assert figures.max() / figures.min() < 1.02
-    assert pair.verdict == "leaning"
+    assert pair.verdict == "established"
     interval = found.latency_high_ms[0] / found.latency_low_ms[0]
     assert pair.ratio_high / pair.ratio_low < interval
-    apart = np.corrcoef(found.log_errors.T)[0, 1]
-    assert 0.2 < apart < 0.9
+    assert np.corrcoef(found.log_errors.T)[0, 1] > 0.999
+
+
+def test_errors_of_two_chips_cancel_as_far_as_those_of_a_microarchitecture_do() -> None:
+    machine = load_machine("epyc_9654")
+    found = rank(workload(), [machine, twin(machine, cores__count="95")], "fp32")
+    assert 0.2 < np.corrcoef(found.log_errors.T)[0, 1] < 0.9
 
 
 def test_errors_add_what_figures_lack_and_no_more() -> None:
