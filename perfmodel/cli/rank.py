@@ -85,14 +85,15 @@ def _table(ranking: Ranking) -> Table:
     table = Table(
         [
             Column("CPU", "left"),
-            Column("latency\nms"),
+            Column("median\nms"),
             Column("80 %\ninterval", "left"),
             Column("rests on", "left"),
             *(Column(f"#{place + 1}\n%") for place in range(places)),
         ],
         title=f"{ranking.model}: {ranking.precision.upper()}, batch {ranking.batch}, "
         f"{ranking.state} state, {ranking.software} software",
-        caption="Intervals hold the ranges of figures and the error of the formula; "
+        caption="Latencies are medians over samples of the figures that carry a range. Intervals "
+        "hold the ranges of figures and the error of the formula; "
         "docs/fidelity.md has how often such intervals and orders came true.",
     )
     rows = zip(

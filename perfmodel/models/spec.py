@@ -116,8 +116,13 @@ class ModelSpec:
         if context is not None:
             if phase != "decode":
                 raise PerfmodelError(
-                    f"{self.name}: context is the length of the KV cache in the decode phase; ask "
-                    "for that phase (--phase decode), or leave the context out"
+                    f"{self.name}: context is the length of the KV cache in the decode phase; "
+                    + (
+                        "ask for that phase (--phase decode)"
+                        if "decode" in self.phases
+                        else "it has none"
+                    )
+                    + ", or leave the context out"
                 )
             self._check_length("context", context)
         if tokens is not None:

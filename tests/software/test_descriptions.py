@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,22 @@ def test_efficiencies_are_shares() -> None:
         for path, figure in load_software(name).figures().items():
             if ".efficiency." in path:
                 assert 0 < figure.low <= figure.high <= 1, path
+
+
+def test_the_examples_of_the_documents_load(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "software.md").read_text(encoding="utf-8")
+    path = tmp_path / "ours.toml"
+    like, own = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    path.write_text(like)
+    assert load_software(path).launch == load_software("openvino").launch
+    assert load_software(path).beside["int8"]["linear"].typical == 0.5
+    path.write_text(own)
+    assert load_software(path).launch["default"].source == "Profiled on our servers, 2026-05"
+    # No more than three fields are asked for.
+    fields = ("name", "description", "threads")
+    needed = [line for line in own.splitlines() if line.startswith(fields)]
+    path.write_text("\n".join(needed))
+    assert load_software(path).threads == "all"
 
 
 def test_a_file_works_as_a_name_does_and_states_only_what_differs(tmp_path: Path) -> None:
