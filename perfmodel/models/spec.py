@@ -115,14 +115,12 @@ class ModelSpec:
             phase = self.phases[0]
         if context is not None:
             if phase != "decode":
+                way_out = "it has no such phase"
+                if "decode" in self.phases:
+                    way_out = "ask for that phase (--phase decode)"
                 raise PerfmodelError(
                     f"{self.name}: context is the length of the KV cache in the decode phase; "
-                    + (
-                        "ask for that phase (--phase decode)"
-                        if "decode" in self.phases
-                        else "it has none"
-                    )
-                    + ", or leave the context out"
+                    f"{way_out}, or leave the context out"
                 )
             self._check_length("context", context)
         if tokens is not None:
