@@ -12,9 +12,10 @@ import ast
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from perfmodel.errors import PerfmodelError
+from perfmodel.workload.documents import show
 
 #: Longest text that is read, and most bits of an intermediate result: far beyond what a size needs,
 #: small enough that no file can keep the reader busy.
@@ -46,16 +47,6 @@ class ExpressionError(PerfmodelError):
     """A text that is no expression of the language, or has no value at the sizes given."""
 
 
-def _parse(text: str) -> ast.expr:
-    if len(text) > _LONGEST:
-        raise ExpressionError(f"{text[:40]}...: longer than {_LONGEST:,} characters")
-    try:
-        # Only parsed: the tree is walked below, and holds nothing that is run.
-        return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ExpressionError(f"{_show(text)} is not an expression") from None
-
-
 def _number(node: ast.expr, names: set[str]) -> _Value:
     """The function that ``node`` stands for; adds the dimensions it reads to ``names``."""
     match node:
@@ -76,7 +67,7 @@ def _number(node: ast.expr, names: set[str]) -> _Value:
             function in _FUNCTIONS
         ):
             return _applied(_FUNCTIONS[function], arguments, names)
-    raise ExpressionError(f"{_show(ast.unparse(node))} is not integer arithmetic")
+    raise ExpressionError(f"{show(ast.unparse(node))} is not integer arithmetic")
 
 
 def _truth(node: ast.expr, names: set[str]) -> _Value:
@@ -93,7 +84,7 @@ def _truth(node: ast.expr, names: set[str]) -> _Value:
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             inner = _truth(operand, names)
             return lambda sizes: not inner(sizes)
-    raise ExpressionError(f"{_show(ast.unparse(node))} is not a condition")
+    raise ExpressionError(f"{show(ast.unparse(node))} is not a condition")
 
 
 def _applied(compute: Callable[..., Any], nodes: Iterable[ast.expr], names: set[str]) -> _Value:
@@ -108,13 +99,6 @@ def _power(base: Any, exponent: int) -> Any:
     return base**exponent
 
 
-def _show(value: object, limit: int = 60) -> str:
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"a number of {value.bit_length()} bits"
-    text = str(value)
-    return text if len(text) <= limit else text[:limit] + "..."
-
-
 class _Parsed:
     """A text of the language.
 
@@ -126,19 +110,20 @@ class _Parsed:
     that are not among ``allowed``.
     """
 
-    def __init__(
-        self,
-        text: str,
-        allowed: Collection[str] | None,
-        read: Callable[[ast.expr, set[str]], _Value],
-    ) -> None:
+    _read: ClassVar[staticmethod[[ast.expr, set[str]], _Value]]
+
+    def __init__(self, text: str, allowed: Collection[str] | None = None) -> None:
+        if len(text) > _LONGEST:
+            raise ExpressionError(f"{text[:40]}...: longer than {_LONGEST:,} characters")
         self.text = text
         names: set[str] = set()
-        tree = _parse(text)
         try:
-            self._value = read(tree, names)
+            # Only parsed: the tree is walked, and holds nothing that is run.
+            self._value = self._read(ast.parse(text.strip(), mode="eval").body, names)
         except ExpressionError as error:
-            raise ExpressionError(f"{_show(text)}: {error}") from None
+            raise ExpressionError(f"{show(text)}: {error}") from None
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise ExpressionError(f"{show(text)} is not an expression") from None
         self.names = frozenset(names)
         if allowed is not None and (unknown := sorted(names.difference(allowed))):
             known = ", ".join(sorted(allowed))
@@ -154,29 +139,24 @@ class _Parsed:
         except (ZeroDivisionError, OverflowError) as error:
             raise ExpressionError(f"{self.text} has no value ({error})") from None
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.text!r})"
-
 
 class Expression(_Parsed):
     """A whole number that depends on named dimensions."""
 
-    def __init__(self, text: str, allowed: Collection[str] | None = None) -> None:
-        super().__init__(text, allowed, _number)
+    _read = staticmethod(_number)
 
     def __call__(self, sizes: Mapping[str, int]) -> int:
         """Its value, from 0 to 2**63 - 1; raises :class:`ExpressionError` where it has none."""
         value = self.exactly(sizes)
         if not 0 <= value <= _LARGEST:
-            raise ExpressionError(f"{self.text} is {_show(value)}: not a size of at most 63 bits")
+            raise ExpressionError(f"{self.text} is {show(value)}: not a size of at most 63 bits")
         return int(value)
 
 
 class Condition(_Parsed):
     """A statement about named dimensions, such as ``tokens <= 512``."""
 
-    def __init__(self, text: str, allowed: Collection[str] | None = None) -> None:
-        super().__init__(text, allowed, _truth)
+    _read = staticmethod(_truth)
 
     def __call__(self, sizes: Mapping[str, int]) -> bool:
         """Whether it holds; raises :class:`ExpressionError` for a division by zero."""

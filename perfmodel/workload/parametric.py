@@ -36,12 +36,6 @@ VERSION: Final = 1
 
 #: Fields of a workload that are one number each, and may be expressions.
 _NUMBERS: Final = ("batch", "tokens", "context")
-#: Columns that may hold expressions, by table.
-_COLUMNS: Final = {
-    "tensors": ("elements",),
-    "kernels": ("flops", "vector_ops", "gemm"),
-    "accesses": ("elements",),
-}
 
 
 def with_sizes(
@@ -52,18 +46,19 @@ def with_sizes(
     def changed(size: Any) -> Any:
         return size if type(size) is int else change(size)
 
-    def column(values: IntArray) -> IntArray:
-        if values.dtype != np.object_:
-            return values
-        made: IntArray = np.array([changed(value) for value in values.flat], dtype=integer)
-        made = made.reshape(values.shape)
-        made.setflags(write=False)
-        return made
+    def columns(table: Any) -> dict[str, IntArray]:
+        found = {}
+        for name, values in vars(table).items():
+            if getattr(values, "dtype", None) == np.object_:
+                made = np.array([changed(value) for value in values.flat], dtype=integer)
+                found[name] = made.reshape(values.shape)
+                found[name].setflags(write=False)
+        return found
 
     fields: dict[str, Any] = {field: changed(getattr(workload, field)) for field in _NUMBERS}
-    for table, names in _COLUMNS.items():
-        rows: Any = getattr(workload, table)
-        fields[table] = replace(rows, **{name: column(getattr(rows, name)) for name in names})
+    for name in ("tensors", "kernels", "accesses"):
+        table: Any = getattr(workload, name)
+        fields[name] = replace(table, **columns(table))
     inputs = tuple(
         InputSpec(spec.name, tuple(map(changed, spec.shape)), spec.dtype)
         for spec in workload.inputs
@@ -100,15 +95,6 @@ class Case:
     where: tuple[Condition, ...]
     workload: Workload
 
-    def at(self, sizes: Mapping[str, int]) -> Workload:
-        """The workload at ``sizes``; raises :class:`ExpressionError` if a size has no value."""
-        found = with_sizes(self.workload, cache(lambda size: size(sizes)), np.int64)
-        if beyond_int64(found.tensors, found.kernels, found.accesses) is not None:
-            raise PerfmodelError(
-                f"{found.name}: at {_listed(sizes)} its totals are beyond 64-bit integers"
-            )
-        return found
-
 
 @dataclass(frozen=True, eq=False)
 class ParametricWorkload:
@@ -130,10 +116,9 @@ class ParametricWorkload:
         Raises :class:`~perfmodel.errors.UnknownName` with the nearest, or all there are.
         """
         by_name = {dimension.name: dimension for dimension in self.dimensions}
-        try:
-            return by_name[name]
-        except KeyError:
-            raise UnknownName(f"dimension of {self.name}", name, by_name) from None
+        if name not in by_name:
+            raise UnknownName(f"dimension of {self.name}", name, by_name)
+        return by_name[name]
 
     def at(self, **sizes: int) -> Workload:
         """The workload at these sizes; dimensions not given have the size of the example inputs.
@@ -143,7 +128,7 @@ class ParametricWorkload:
         Raises:
             UnknownName: a dimension that it lacks.
             UncoveredSize: sizes at which the trace does not hold; trace the model at them.
-            PerfmodelError: a size that is no whole number of at least 1.
+            PerfmodelError: a size that is no whole number of at least 1, or totals beyond int64.
         """
         values = {dimension.name: dimension.default for dimension in self.dimensions}
         for name, size in sizes.items():
@@ -159,11 +144,15 @@ class ParametricWorkload:
                     f"{self.name}: the trace holds for {dimension.name} {dimension.minimum} to "
                     f"{end}, not {size}"
                 )
-        for case in self.cases:
-            if any(condition(values) for condition in case.where):
-                return case.at(values)
-        regions = " or ".join(condition.text for case in self.cases for condition in case.where)
-        raise UncoveredSize(f"{self.name}: the trace holds for {regions}; not {_listed(values)}")
+        listed = ", ".join(f"{name}={size}" for name, size in values.items())
+        holding = (c for c in self.cases if any(condition(values) for condition in c.where))
+        if (case := next(holding, None)) is None:
+            regions = " or ".join(condition.text for case in self.cases for condition in case.where)
+            raise UncoveredSize(f"{self.name}: the trace holds for {regions}; not {listed}")
+        found = with_sizes(case.workload, cache(lambda size: size(values)), np.int64)
+        if beyond_int64(found.tensors, found.kernels, found.accesses) is not None:
+            raise PerfmodelError(f"{self.name}: at {listed} its totals are beyond 64-bit integers")
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON (docs/workload-format.md), replacing ``path`` atomically.
@@ -223,8 +212,6 @@ class ParametricWorkload:
         )
 
     def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
         return isinstance(other, ParametricWorkload) and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
@@ -301,7 +288,3 @@ def _read_case(case: _Case, names: list[str], source: str, place: str) -> Case:
     size = cache(partial(Expression, allowed=names))
     fields = storage.fields(case.workload, f"{source}: {place}.workload", size)
     return Case(tuple(where), Workload(**fields))
-
-
-def _listed(sizes: Mapping[str, int]) -> str:
-    return ", ".join(f"{name}={size}" for name, size in sizes.items())
