@@ -36,15 +36,3 @@ def lines_of(rows: Iterable[Mapping[str, Any]]) -> Array:
     array = tomlkit.array()
     array.extend(map(inline, rows))
     return array.multiline(True)
-
-
-def tree_by_path(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields by dotted path as nested tables: ``{"a.b": 1}`` is ``{"a": {"b": 1}}``."""
-    tree: dict[str, Any] = {}
-    for path, value in fields.items():
-        *parents, leaf = path.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    return tree

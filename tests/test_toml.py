@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel._toml import inline, lines_of, toml_text, tree_by_path
+from perfmodel._toml import inline, lines_of, toml_text
+from perfmodel.figures.tree import nested
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 numbers = st.integers(-(2**62), 2**62) | st.floats(allow_nan=False)
@@ -36,7 +37,7 @@ def test_rows_are_tables_on_a_line_each(rows: list[dict[str, Any]]) -> None:
 
 def test_fields_come_before_tables_and_a_comment_before_all() -> None:
     figure = inline({"value": 0.5, "source": "x"})
-    tree = tree_by_path({"a.b.c": figure, "a.d": 1, "name": "n", "a.b.e": 2})
+    tree = nested({"a.b.c": figure, "a.d": 1, "name": "n", "a.b.e": 2})
     assert tree == {"a": {"b": {"c": {"value": 0.5, "source": "x"}, "e": 2}, "d": 1}, "name": "n"}
     assert toml_text(tree, "One.\n\nTwo.") == (
         '# One.\n#\n# Two.\n\nname = "n"\n\n[a]\nd = 1\n\n[a.b]\n'

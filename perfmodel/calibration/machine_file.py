@@ -15,7 +15,7 @@ from perfmodel.errors import MeasurementError
 from perfmodel.figures import quantity
 from perfmodel.figures.figure import Origin
 from perfmodel.figures.record import tree_of, validated
-from perfmodel.figures.tree import put
+from perfmodel.figures.tree import nested, put
 from perfmodel.machine import Figure, Machine
 from perfmodel.machine.tables import Calibration
 
@@ -88,7 +88,7 @@ def render(
         identity: its id, by default its file's name.
         stated: further fields by dotted path, as TOML values or figures.
     """
-    from perfmodel._toml import toml_text, tree_by_path
+    from perfmodel._toml import toml_text
 
     own = dict.fromkeys(figure.source for figure in figures.values())
     keys = {
@@ -102,7 +102,7 @@ def render(
     fields |= {path: _value(value, {}) for path, value in (stated or {}).items()}
     fields |= {path: _value(figure, keys) for path, figure in figures.items()}
     fields["calibration"] = record.model_dump()
-    return toml_text(tree_by_path(fields), comment or "A machine fitted to measured points.")
+    return toml_text(nested(fields), comment or "A machine fitted to measured points.")
 
 
 def write(path: Path, text: str) -> None:

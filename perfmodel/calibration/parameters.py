@@ -15,13 +15,13 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from perfmodel.evidence.parameters import Effect
 from perfmodel.evidence.probes import probe
 from perfmodel.machine import Figure, Machine
 from perfmodel.mapping.applied import Applied
@@ -41,31 +41,20 @@ _REACHED: Final = re.compile(
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """One thing that a fit finds.
+class Parameter(Effect):
+    """What a calibration finds.
 
     Attributes:
-        meaning: in words, for reports.
-        patterns: dotted paths of the figures it moves, ``*`` for any part.
-        spread: of its natural logarithm, before any measurement.
         added: in SI units, what it starts at where it is added to the figures; 0 for a factor,
             which starts at 1.
     """
 
-    name: str
-    meaning: str
-    patterns: tuple[str, ...]
-    spread: float
     added: float = 0.0
 
     @property
     def start(self) -> float:
         """The value before any measurement."""
         return self.added or 1.0
-
-    def moves(self, path: str) -> bool:
-        """Whether the figure at ``path`` is one of its own."""
-        return any(fnmatchcase(path, pattern) for pattern in self.patterns)
 
     def moved(self, figure: Figure, value: float | FloatArray) -> float | FloatArray:
         """A figure's typical value at this value of the parameter."""

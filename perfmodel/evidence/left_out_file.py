@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ import numpy as np
 from perfmodel.evidence.cases import Case
 from perfmodel.evidence.fit import fit
 from perfmodel.evidence.groups import machine_group, model_group
-from perfmodel.evidence.left_out import FILE
+from perfmodel.evidence.left_out import FILE, LeftOut
 from perfmodel.evidence.parameters import software_factors
 from perfmodel.evidence.prediction import kind_of, setting
 from perfmodel.evidence.validation import networks
@@ -30,20 +31,7 @@ _ABOUT: Final = (
     "are 0 where the source does not state them. Terms of the formula were chosen by such ratios, "
     "so expect some percent more on new data."
 )
-_COLUMNS: Final = (
-    "software",
-    "kind",
-    "machine",
-    "run",
-    "model",
-    "precision",
-    "batch",
-    "cores",
-    "instances",
-    "seconds",
-    "machine_out",
-    "model_out",
-)
+_COLUMNS: Final = [column.name for column in fields(LeftOut)]
 
 
 def rows() -> list[list[Any]]:

@@ -18,26 +18,35 @@ from perfmodel.figures.record import Record
 
 
 @dataclass(frozen=True)
-class Factor:
-    """One thing that a fit of software finds, as a factor on figures.
+class Effect:
+    """One thing that a fit finds.
 
     Attributes:
         meaning: in words, for reports.
         patterns: dotted paths of the figures it moves, ``*`` for any part.
         spread: of its natural logarithm, before any measurement.
-        centre: where it is held, as a factor on what the files say: below 1 where the measurements
-            moved the files up from what was known before.
     """
 
     name: str
     meaning: str
     patterns: tuple[str, ...]
     spread: float
-    centre: float = 1.0
 
     def moves(self, path: str) -> bool:
         """Whether the figure at ``path`` is one of its own."""
         return any(fnmatchcase(path, pattern) for pattern in self.patterns)
+
+
+@dataclass(frozen=True)
+class Factor(Effect):
+    """What a fit of software finds, as a factor on figures.
+
+    Attributes:
+        centre: where it is held, as a factor on what the files say: below 1 where the measurements
+            moved the files up from what was known before.
+    """
+
+    centre: float = 1.0
 
 
 class _Row(Record):

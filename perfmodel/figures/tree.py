@@ -66,3 +66,11 @@ def put(tree: dict[str, Any], path: str, value: object) -> None:
     for parent in parents:
         tree = tree.setdefault(parent, {})
     tree[leaf] = value
+
+
+def nested(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields by dotted path as nested tables: ``{"a.b": 1}`` is ``{"a": {"b": 1}}``."""
+    tree: dict[str, Any] = {}
+    for path, value in fields.items():
+        put(tree, path, value)
+    return tree

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from perfmodel._text import common_name
 from perfmodel.figures.figure import Figure
 from perfmodel.figures.record import Record
 from perfmodel.machine import Machine
@@ -203,7 +204,7 @@ def _modules(workload: Workload) -> dict[str, Document]:
             alike.setdefault(key, []).append(path)
     found: dict[str, Document] = {}
     for (family, loops, _), paths in alike.items():
-        name = _pattern(paths)
+        name = common_name(paths)
         if found.get(name, {"family": family})["family"] != family:
             name = f"{name} ({family})"
         entry = found.setdefault(name, {"family": family, "shapes": []})
@@ -211,14 +212,6 @@ def _modules(workload: Workload) -> dict[str, Document]:
     for entry in found.values():
         entry["shapes"].sort()
     return found
-
-
-def _pattern(paths: list[str]) -> str:
-    """What ``paths``, which differ in their numbers, have in common; ``*`` for the numbers."""
-    numbers = [_DIGITS.findall(path) for path in paths]
-    same = [len(set(column)) == 1 for column in zip(*numbers, strict=True)]
-    places = iter(same)
-    return _DIGITS.sub(lambda match: match[0] if next(places) else "*", paths[0])
 
 
 # -- estimates -------------------------------------------------------------------------------------

@@ -101,7 +101,6 @@ def _summarise(
         shares[BOUNDS[code]] += seconds / total
     shares["overhead"] = float(overhead.sum()) / total
     throughput = workload.batch / total
-    certainty = of_run(machine, run, workload.phase)
     return Result(
         model=workload.name,
         cpu=machine.id,
@@ -130,11 +129,7 @@ def _summarise(
         phase=describe_phase(workload.phase, workload.tokens, workload.context) or None,
         tokens_per_s=throughput * workload.tokens if workload.tokens else None,
         calibration="uncalibrated" if machine.calibration is None else "calibrated",
-        interval_coverage=None if certainty.is_bound else certainty.coverage,
-        provenance=certainty.provenance,
-        evidence_points=certainty.points,
-        evidence_machines=certainty.machines,
-        certainty=certainty,
+        certainty=of_run(machine, run, workload.phase),
     )
 
 

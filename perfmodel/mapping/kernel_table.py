@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -117,25 +118,21 @@ class KernelTable:
 
     def flops_by_engine(self) -> dict[tuple[str, str], float]:
         """Multiply-accumulate operations (a MAC is 2) of one run, by engine and operator family."""
-        total: dict[tuple[str, str], float] = {}
-        flops = self.columns.work.flops * self.columns.count
-        for engine, family, done in zip(
-            self.times.engine.tolist(), self.columns.family.tolist(), flops.tolist(), strict=True
-        ):
-            if done:
-                key = self.engines[engine], FAMILIES[family]
-                total[key] = total.get(key, 0.0) + done
-        return total
+        return self._flops([FAMILIES[code] for code in self.columns.family.tolist()])
 
     def flops_by_format(self) -> dict[tuple[str, str], float]:
         """Multiply-accumulate operations (a MAC is 2) of one run, by engine and number format."""
+        return self._flops(self.formats)
+
+    def _flops(self, labels: Sequence[str]) -> dict[tuple[str, str], float]:
+        """FLOPs of one run, by engine and by the label of each column."""
         total: dict[tuple[str, str], float] = {}
         flops = self.columns.work.flops * self.columns.count
-        for engine, fmt, done in zip(
-            self.times.engine.tolist(), self.formats, flops.tolist(), strict=True
+        for engine, label, done in zip(
+            self.times.engine.tolist(), labels, flops.tolist(), strict=True
         ):
             if done:
-                key = self.engines[engine], fmt
+                key = self.engines[engine], label
                 total[key] = total.get(key, 0.0) + done
         return total
 

@@ -41,14 +41,6 @@ class Result:
         method: "roofline", or "published" for the comparison of 2025-10-24.
         state, software: of the roofline method; None where the method knows neither.
         latency_ms: of one run of ``batch`` samples.
-        interval_coverage: probability with which the interval from ``latency_low_ms`` to
-            ``latency_high_ms`` holds the latency (and that of ``throughput_low_fps`` and
-            ``throughput_high_fps`` the throughput); None of a bound and of the published method.
-        provenance: what the latency rests on: "measured" (this machine, calibrated), "fitted" (its
-            software, on machines of its family), "transferred" (its software, on other machines),
-            "datasheet" (no measurement), or "bound" (no software reaches it).
-        evidence_points, evidence_machines: how many measured points of this software and kind on
-            how many machines are behind the interval.
         throughput_fps: samples per second, run after run.
         tokens_per_s: tokens generated in decode, or of the prompt in prefill, per second; None
             without a phase.
@@ -86,10 +78,6 @@ class Result:
     state: str | None = None
     software: str | None = None
     latency_ms: float
-    interval_coverage: float | None = field(default=None, metadata=_IF_KNOWN)
-    provenance: str | None = field(default=None, metadata=_IF_KNOWN)
-    evidence_points: int | None = field(default=None, metadata=_IF_KNOWN)
-    evidence_machines: int | None = field(default=None, metadata=_IF_KNOWN)
     throughput_fps: float
     fps_per_watt: float
     power_basis: str
@@ -175,6 +163,35 @@ class Result:
         """Factors on the latency at the interval's ends, where there is one."""
         found = self.interval
         return None if found is None or found.is_bound else (found.low, found.high)
+
+    @property
+    def interval_coverage(self) -> float | None:
+        """Probability with which the interval holds the latency (and that of throughput, it).
+
+        None of a bound and of the published method.
+        """
+        found = self.certainty
+        return None if found is None or found.is_bound else found.coverage
+
+    @property
+    def provenance(self) -> str | None:
+        """What the latency rests on; None of the published method.
+
+        "measured" (this machine, calibrated), "fitted" (its software, on machines of its family),
+        "transferred" (its software, on other machines), "datasheet" (no measurement), or "bound"
+        (no software reaches it).
+        """
+        return None if self.certainty is None else self.certainty.provenance
+
+    @property
+    def evidence_points(self) -> int | None:
+        """How many measured points of this software and kind are behind the interval."""
+        return None if self.certainty is None else self.certainty.points
+
+    @property
+    def evidence_machines(self) -> int | None:
+        """On how many machines these were measured."""
+        return None if self.certainty is None else self.certainty.machines
 
     @property
     def partition(self) -> Partition:
@@ -280,7 +297,14 @@ class Result:
 
 #: Columns that follow from others, by the one they come after.
 _FOLLOWING: Final = {
-    "latency_ms": ("latency_low_ms", "latency_high_ms"),
+    "latency_ms": (
+        "latency_low_ms",
+        "latency_high_ms",
+        "interval_coverage",
+        "provenance",
+        "evidence_points",
+        "evidence_machines",
+    ),
     "throughput_fps": ("throughput_low_fps", "throughput_high_fps"),
 }
 #: Names of the columns, in order, and whether JSON leaves each out while it is None.

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -77,6 +78,24 @@ class Wanted:
 
         asked = {k: v for k, v in asdict(self).items() if k != "allow_masks"}
         return generation.workload(module, name, batch, **asked)
+
+    def traced(self, text: str, name: str, made: Any, batch: int) -> Workload:
+        """Return the workload of what the factory ``text`` made, run so."""
+        if not isinstance(made, tuple):
+            return self.generated(made, name, batch)
+        from perfmodel.tracing.tracing import trace
+
+        self.refuse_phase(text)
+        module, args, kwargs = made
+        return trace(
+            module,
+            args,
+            kwargs=kwargs,
+            name=name,
+            batch=batch,
+            allow_unmodelled=self.allow_unmodelled,
+            allow_masks=self.allow_masks,
+        )
 
     def refuse_phase(self, text: str) -> None:
         """Raise :class:`~perfmodel.errors.PerfmodelError` if a phase or a length is asked for."""
@@ -152,7 +171,7 @@ def config(text: str, wanted: Wanted) -> OwnModel:
     folder = (path if path.is_dir() else path.parent).resolve()
     module = generation.from_config(path)
     name = folder.name or type(module).__name__
-    trace = functools.cache(functools.partial(wanted.generated, module, name))
+    trace = functools.cache(partial(wanted.generated, module, name))
     return OwnModel(name, None, trace)
 
 
@@ -184,28 +203,18 @@ def factory(text: str, wanted: Wanted) -> OwnModel:
 
         @functools.cache
         def trace(batch: int) -> Workload:
-            made = _make(text, functools.partial(function, batch=batch))
-            if not isinstance(made, tuple):
-                return wanted.generated(made, name, batch)
-            wanted.refuse_phase(text)
-            return _trace(name, made, batch, wanted.allow_unmodelled, wanted.allow_masks)
+            made = _make(text, partial(function, batch=batch))
+            return wanted.traced(text, name, made, batch)
 
         return OwnModel(name, None, trace)
 
     from perfmodel.tracing.arguments import batch_of
 
-    made = _make(text, function)
-    if not isinstance(made, tuple):
-        generated = functools.cache(functools.partial(wanted.generated, made, name))
-        return OwnModel(name, None, generated)
-    wanted.refuse_phase(text)
-    fixed = batch_of(name, None, [made[1], made[2]])
-
-    @functools.cache
-    def trace_made(batch: int) -> Workload:
-        return _trace(name, made, batch, wanted.allow_unmodelled, wanted.allow_masks)
-
-    return OwnModel(name, fixed, trace_made)
+    made, fixed = _make(text, function), None
+    if isinstance(made, tuple):
+        wanted.refuse_phase(text)
+        fixed = batch_of(name, None, [made[1], made[2]])
+    return OwnModel(name, fixed, functools.cache(partial(wanted.traced, text, name, made)))
 
 
 def named_function(text: str) -> tuple[str, Callable[..., Any]]:
@@ -331,27 +340,6 @@ def _make(text: str, function: Callable[[], Any]) -> tuple[Any, Any, Any] | Any:
             f"{text}: returned {_kind(module)} where the module was expected; {_RETURNS}"
         )
     return module, args, kwargs
-
-
-def _trace(
-    name: str,
-    made: tuple[Any, Any, Any],
-    batch: int,
-    allow_unmodelled: bool,
-    allow_masks: bool,
-) -> Workload:
-    from perfmodel.tracing.tracing import trace
-
-    module, args, kwargs = made
-    return trace(
-        module,
-        args,
-        kwargs=kwargs,
-        name=name,
-        batch=batch,
-        allow_unmodelled=allow_unmodelled,
-        allow_masks=allow_masks,
-    )
 
 
 def _failure(error: Exception) -> str:

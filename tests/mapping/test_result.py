@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 
@@ -41,8 +41,7 @@ def divided() -> Result:
 
 def silent(result: Result) -> Result:
     """The result as a method makes it that knows no error of its own."""
-    columns = {f.name: None for f in fields(Result) if f.name in CERTAINTY}
-    return replace(result, certainty=None, **columns)  # type: ignore[arg-type]
+    return replace(result, certainty=None)
 
 
 def test_json_leaves_out_what_is_not_known_and_keeps_the_order_of_the_columns() -> None:
@@ -80,9 +79,7 @@ def test_a_repr_is_a_few_lines_and_html_a_table() -> None:
         bias=1.0,
         spread=Spread(),
     )
-    found = replace(
-        layer(), model="a<b", latency_ms=2.0, certainty=stated, provenance="transferred"
-    )
+    found = replace(layer(), model="a<b", latency_ms=2.0, certainty=stated)
     assert len(repr(found)) < 400
     assert "a<b" in repr(found)
     assert "2.00 ms (1.00 to 4.00)" in repr(found)
@@ -115,3 +112,16 @@ def test_a_result_of_the_published_method_has_no_kernels_and_no_division() -> No
 
 def test_equal_results_are_one_in_a_set() -> None:
     assert len({layer(), layer(), divided()}) == 2
+
+
+def test_what_is_said_of_certainty_is_that_of_the_interval() -> None:
+    found = layer()
+    assert found.certainty is not None
+    stated = replace(found.certainty, coverage=0.7, provenance="fitted", machines=4, points=12)
+    other = replace(found, certainty=stated)
+    told = {name: getattr(other, name) for name in CERTAINTY}
+    assert told["interval_coverage"] == 0.7
+    assert (told["provenance"], told["evidence_machines"]) == ("fitted", 4)
+    assert told["evidence_points"] == 12
+    bound = replace(found, certainty=replace(stated, provenance="bound"))
+    assert (bound.interval_coverage, bound.provenance) == (None, "bound")

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from perfmodel.calibration.host.clock import measured_clock
 from perfmodel.errors import MachineError, NotInstalled
+from perfmodel.figures.tree import nested
 from perfmodel.machine import load_machine
 
 _SYSFS: Final = Path("/sys/devices/system/cpu")
@@ -179,12 +180,12 @@ def machine_text(host: Host, identity: str, further: Mapping[str, object] | None
     Args:
         further: fields that it states beside those of the host, by dotted path.
     """
-    from perfmodel._toml import toml_text, tree_by_path
+    from perfmodel._toml import toml_text
 
     how = "its own microarchitecture" if host.recognised else "its instruction sets only"
     fields = {"base": host.base, "id": identity, "name": f"{host.brand}, {host.cores} cores"}
     return toml_text(
-        tree_by_path({**fields, **host.stated, **(further or {})}),
+        nested({**fields, **host.stated, **(further or {})}),
         f"{host.brand}, described by {host.base}: {how}.",
     )
 
