@@ -12,7 +12,7 @@ from perfmodel._text import markdown_table, percent, significant
 from perfmodel.calibration.crossvalidation import left_out
 from perfmodel.calibration.fitting import Fit, fit, predicted
 from perfmodel.calibration.parameters import parameters_for
-from perfmodel.cli.validate import parts_table, ratios_cell
+from perfmodel.cli.scores import parts_table, ratios_cell
 from perfmodel.evidence.cases import Case, load_cases
 from perfmodel.evidence.groups import machine_group
 from perfmodel.evidence.measurements import FIT
