@@ -72,13 +72,7 @@ _MORE: Final = (
 )
 #: In 16 bits, the most telling first.
 _BF16: Final = (
-    "inverted_residual 1x16x7x7 to 64 by 3",
-    "bottleneck 1x64x7x7 to 16",
-    "linear 256x1024x1024",
-    "conv 1x64x56x56 to 64 by 3",
-    "conv 1x256x14x14 to 256 by 1",
-    "depthwise 1x144x56x56 by 3",
-    "linear 1x4096x4096",
+    *_FIRST[:7],
     "linear 197x3072x768",
     "linear 49x3072x768",
     "linear 3136x384x96",
