@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import pytest
 
@@ -17,16 +17,19 @@ from perfmodel.guard.outcomes import NotAsRecorded
 from perfmodel.guard.plain import differences, require_plain
 from perfmodel.guard.put_back import put_back
 from perfmodel.guard.report import record_shift
-from perfmodel.guard.session import Recorded, listed
+from perfmodel.guard.session import Recorded
 from perfmodel.guard.snapshots import Folder, check_record_name
 from perfmodel.guard.subjects import Subject, subject
 from perfmodel.guard.tolerance import close, milliseconds, share
+from perfmodel.guard.words import cut
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping import estimate
 from perfmodel.scenario import Options, Scenario, scenario_of
 from perfmodel.software import Software
 from perfmodel.vocabulary.precision import Precision
 
+#: Lines of a failing test's message.
+_LINES: Final = 6
 #: What is wrong, and whether the report at the end says it too.
 _Fault: TypeAlias = tuple[str, bool]
 
@@ -263,7 +266,7 @@ class Guard:
 def _fail(faults: Sequence[_Fault]) -> None:
     """Fail the test for what is wrong, if anything is."""
     if faults:
-        text = listed(list(dict.fromkeys(text for text, _ in faults)))
+        text = "\n".join(cut(list(dict.fromkeys(text for text, _ in faults)), _LINES))
         if all(reported for _, reported in faults):
             raise NotAsRecorded(text)
         pytest.fail(text, pytrace=False)

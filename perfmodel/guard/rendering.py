@@ -14,6 +14,7 @@ from typing import Final
 from perfmodel._text import markdown_table, significant
 from perfmodel.guard.report import FIGURE, KINDS, MAPPING, MODEL, TRACER, Move, RecordShift, Report
 from perfmodel.guard.tolerance import RELATIVE_TOLERANCE
+from perfmodel.guard.words import cut
 
 #: Rows of one table, and lines of one list, before "... and N more".
 ROWS: Final = 16
@@ -164,20 +165,20 @@ def _headline(report: Report, updated: bool = False) -> str:
 
 def _sections(report: Report, updated: bool = False) -> Iterable[tuple[str, list[str]]]:
     if report.problems:
-        yield "Cannot be compared", _cut(report.problems, LINES)
+        yield "Cannot be compared", cut(report.problems, LINES)
     causes: list[str] = []
     for kind in KINDS:
         causes += [f"{_TITLES[kind]}: {c.text}" for c in report.causes if c.kind == kind]
     if causes:
-        yield "Causes", _cut(causes, CAUSES)
+        yield "Causes", cut(causes, CAUSES)
     if report.flips:
-        yield "Rankings flipped", _cut(report.flips, LINES)
+        yield "Rankings flipped", cut(report.flips, LINES)
     if report.followed:
-        yield "What follows", _cut(_followed(report), LINES)
+        yield "What follows", cut(_followed(report), LINES)
     if report.added:
-        yield "Recorded" if updated else "Not recorded yet", _cut(report.added, LINES)
+        yield "Recorded" if updated else "Not recorded yet", cut(report.added, LINES)
     if report.gone:
-        yield "Recorded, but no longer estimated", _cut(report.gone, LINES)
+        yield "Recorded, but no longer estimated", cut(report.gone, LINES)
 
 
 def _followed(report: Report) -> list[str]:
@@ -195,12 +196,6 @@ def _followed(report: Report) -> list[str]:
             more = f", and {shift.places - 1} more" if shift.places > 1 else ""
             lines.append(f"{shift.name}: {shift.most}{more}")
     return lines
-
-
-def _cut(items: Sequence[str], limit: int) -> list[str]:
-    if len(items) <= limit:
-        return list(items)
-    return [*items[: limit - 1], f"... and {len(items) - limit + 1} more"]
 
 
 def _rows(report: Report) -> list[tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -278,10 +278,3 @@ def _same(was: Document, entry: Document) -> bool:
 
 def _without_scratch(entry: Document) -> Document:
     return {name: value for name, value in entry.items() if name not in SCRATCH}
-
-
-def listed(lines: Sequence[str], limit: int = 6) -> str:
-    """Return the lines of a failing test's message, cut."""
-    shown: Iterable[str] = lines if len(lines) <= limit else lines[: limit - 1]
-    more = "" if len(lines) <= limit else f"\n... and {len(lines) - limit + 1} more"
-    return "\n".join(shown) + more

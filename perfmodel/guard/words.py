@@ -40,6 +40,13 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
+def cut(items: Sequence[str], limit: int) -> list[str]:
+    """Return items, of more than ``limit`` the first ones and how many more there are."""
+    if len(items) <= limit:
+        return list(items)
+    return [*items[: limit - 1], f"... and {len(items) - limit + 1} more"]
+
+
 def listed(names: Sequence[str]) -> str:
     """Return names with commas, cut where they are many."""
     if len(names) <= _NAMED:

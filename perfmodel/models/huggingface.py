@@ -80,9 +80,9 @@ def causal_lm(
     config: Mapping[str, Any],
     *,
     layers: int,
-    kv_heads: int,
-    head_dim: int,
-    longest: int,
+    kv_heads: int | None = None,
+    head_dim: int | None = None,
+    longest: int | None = None,
     notes: str = "",
 ) -> ModelSpec:
     """The spec of a decoder that generates text.
@@ -91,13 +91,19 @@ def causal_lm(
         model: class of transformers; ``config`` are the arguments of its configuration.
         layers, kv_heads, head_dim: extents of the KV cache.
         longest: positions it was trained for.
+
+    The configuration says what is None.
     """
+    heads = config.get("num_attention_heads")
+    held = kv_heads or config.get("num_key_value_heads", heads)
+    width = head_dim or config.get("head_dim") or config["hidden_size"] // heads
+    positions = longest or config["max_position_embeddings"]
 
     def arguments(run: Run) -> tuple[ModelInput, ...]:
         return (ModelInput("input_ids", (run.tokens,), "int64"),)
 
     def cache(run: Run) -> tuple[CacheLayer, ...]:
-        return (_cache_layer("", kv_heads, run.context or run.tokens, head_dim),) * layers
+        return (_cache_layer("", held, run.context or run.tokens, width),) * layers
 
     def build(run: Run) -> torch.nn.Module:
         from perfmodel.models import decoding
@@ -105,7 +111,7 @@ def causal_lm(
         return decoding.causal_lm(model, {**config, "num_hidden_layers": layers}, run)
 
     return _generating(
-        name, title, "text generation", arguments, cache, build, longest=longest, notes=notes
+        name, title, "text generation", arguments, cache, build, longest=positions, notes=notes
     )
 
 

@@ -120,9 +120,6 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
             "max_position_embeddings": 4096,
         },
         layers=32,
-        kv_heads=32,
-        head_dim=128,
-        longest=4096,
     ),
     partial(
         causal_lm,
@@ -138,9 +135,6 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
             "max_position_embeddings": 4096,
         },
         layers=80,
-        kv_heads=8,
-        head_dim=128,
-        longest=4096,
     ),
     # Grattafiori et al. 2024, arXiv:2407.21783. The rescaled rotary frequencies of Llama 3.2 are
     # left out: they are other values of the same buffer.
@@ -158,9 +152,6 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
             "max_position_embeddings": 8192,
         },
         layers=32,
-        kv_heads=8,
-        head_dim=128,
-        longest=8192,
     ),
     partial(
         causal_lm,
@@ -178,9 +169,6 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
             "tie_word_embeddings": True,
         },
         layers=16,
-        kv_heads=8,
-        head_dim=64,
-        longest=131072,
         notes="embedding and head share their weight",
     ),
     partial(
@@ -199,9 +187,6 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
             "tie_word_embeddings": True,
         },
         layers=28,
-        kv_heads=8,
-        head_dim=128,
-        longest=131072,
         notes="embedding and head share their weight",
     ),
     # Jiang et al. 2024, arXiv:2401.04088.
@@ -221,9 +206,6 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
             "max_position_embeddings": 32768,
         },
         layers=32,
-        kv_heads=8,
-        head_dim=128,
-        longest=32768,
         notes="routing is assumed even: every token runs exactly 2 of 8 experts, and the tokens of "
         "a run spread evenly, so the weights of min(8, 2 * batch * tokens) experts are read",
     ),
@@ -243,9 +225,6 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
             "hidden_act": "gelu_pytorch_tanh",
         },
         layers=44,
-        kv_heads=64,
-        head_dim=96,
-        longest=2048,
     ),
     # Almazrouei et al. 2023, arXiv:2311.16867: one head of keys and values, no biases.
     partial(
@@ -288,9 +267,6 @@ _FACTORIES: Final[tuple[partial[ModelSpec], ...]] = (
             "pad_token_id": 0,
         },
         layers=40,
-        kv_heads=10,
-        head_dim=128,
-        longest=16384,
     ),
     # Radford et al. 2022, arXiv:2212.04356.
     partial(
