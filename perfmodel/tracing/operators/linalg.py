@@ -112,7 +112,7 @@ def lu(call: Call) -> Cost:
 
 def _right_hand_sides(call: Call, n: int) -> int:
     """Columns of all results together; a result may be one vector for each matrix."""
-    return call.result_numel // n if n else 0
+    return call.result_numel // max(n, 1)
 
 
 @register("aten._linalg_solve_ex")
@@ -125,9 +125,7 @@ def solve(call: Call) -> Cost:
 @register("aten.linalg_solve_triangular", "aten.triangular_solve")
 def solve_triangular(call: Call) -> Cost:
     """n^2 for each right-hand side."""
-    n = call.shape("A" if call.has("A") else "self")[-1]
-    if call.has("B"):
-        n = call.shape("self")[-1]
+    _, n, _ = _matrix(call, "A" if call.has("A") else "self")
     return _cost(call, n**2 * _right_hand_sides(call, n))
 
 
@@ -135,7 +133,7 @@ def solve_triangular(call: Call) -> Cost:
 def solve_factored(call: Call) -> Cost:
     """Two triangular solutions: 2 n^2 for each right-hand side."""
     factor = next(name for name in ("input2", "LU", "LD") if call.has(name))
-    n = call.shape(factor)[-1]
+    _, n, _ = _matrix(call, factor)
     return _cost(call, 2 * n**2 * _right_hand_sides(call, n))
 
 
@@ -177,7 +175,7 @@ def ormqr(call: Call) -> Cost:
 def lstsq(call: Call) -> Cost:
     """QR, its reflections applied to the right-hand sides, and a triangular solution."""
     count, m, n = _matrix(call, "self")
-    sides = call.numel("b") // (count * m) if count * m else 0
+    sides = call.numel("b") // max(count * m, 1)
     k = min(m, n)
     factor = _reflections(m, n, k)
     return _cost(call, count * (factor + sides * (4 * m * k - 2 * k**2 + k**2)))

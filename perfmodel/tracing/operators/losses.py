@@ -11,7 +11,7 @@ def _loss(ops: int) -> Formula:
     """``ops`` operations on each element, and one to sum them unless none is asked for."""
 
     def formula(call: Call) -> Cost:
-        summed = 1 if call.get("reduction", 1) else 0
+        summed = call.get("reduction") != 0
         return Cost(f.REDUCTION, vector_ops=(ops + summed) * call.numel("self"))
 
     return formula

@@ -232,7 +232,8 @@ def einsum(call: Call) -> Cost:
     largest: Gemm | None = None
     flops = vector_ops = 0
     while len(pending) > 1:
-        first, second = (0, 1) if from_left else sorted((path.pop(0), path.pop(0)))
+        first, second = (0, 1) if from_left else sorted(path[:2])
+        del path[:2]
         right, left = pending.pop(second), pending.pop(first)
         needed = frozenset(output).union(*pending)
         vector_ops += sum(

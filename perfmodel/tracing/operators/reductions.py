@@ -41,8 +41,9 @@ def _extremum(call: Call) -> Cost:
 def _sort(call: Call) -> Cost:
     """Comparisons of a merge sort, or of a heap of the k largest: elements x log2 of the length."""
     shape = call.shape("self")
-    dim = call.get("dim", -1)
-    length = shape[dim] if shape and isinstance(dim, int) else 1
+    if not shape:
+        return Cost(f.REDUCTION, vector_ops=1)
+    length = shape[call.get("dim", -1)]
     steps = log2(min(length, call.get("k", length)))
     return Cost(f.REDUCTION, vector_ops=prod(shape) * steps)
 

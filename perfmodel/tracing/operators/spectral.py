@@ -18,7 +18,7 @@ from perfmodel.vocabulary import families as f
 def transform(shape: Shape, dims: Sequence[int], *, real: bool) -> int:
     """FLOPs of the transforms of an array of ``shape`` (on its real side) over ``dims``."""
     points = prod(shape[dim] for dim in dims)
-    per_point = (2.5 if real else 5.0) * log2(points) if points > 1 else 0.0
+    per_point = (2.5 if real else 5.0) * log2(max(points, 1))
     return round(prod(shape) * per_point)
 
 
