@@ -73,8 +73,8 @@ def copies(passes: Passes, count: int) -> Copies:
 
 def _split(name: str) -> tuple[str, int, str]:
     found = _NUMBERED.fullmatch(name)
-    if found is None:  # of what bears the name of a part of the model
-        return name, 0, ""
+    if found is None:  # the first of its name, or a part of the model
+        return name, 1, ""
     return found["label"], int(found["number"]), found["position"] or ""
 
 

@@ -58,9 +58,9 @@ def _ctc_loss(
     targets: torch.Tensor,
     input_lengths: Any,
     target_lengths: Any,
-    blank: int = 0,
-    reduction: int = 1,
-    zero_infinity: bool = False,
+    blank: int | None = None,
+    reduction: int | None = None,
+    zero_infinity: bool | None = None,
 ) -> Any:
     """The operator reads the lengths; how long labels are decides nothing about its result."""
     batch = tuple(log_probs.shape[1:-1])

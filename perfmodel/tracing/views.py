@@ -36,9 +36,9 @@ def tensors_in(value: Any) -> Iterator[torch.Tensor]:
 
 def view_of(value: torch.Tensor) -> tuple[object, ...]:
     """What tells views apart: the storage, and which of its elements they hold, as a key."""
-    offset = value.storage_offset()
+    offset: Any = value.storage_offset()
     if is_unknown(offset):  # a row chosen by a value: which one costs the same
-        offset = -1
+        offset = None
     places = (offset, *value.shape, *value.stride())
     if any(isinstance(place, torch.SymInt) for place in places):
         # A symbol cannot be looked up in a dict, its expression can.

@@ -15,7 +15,7 @@ import torch
 
 from perfmodel.tracing import operators
 from perfmodel.tracing.operators import Call, Cost, attention, experts, free, recurrent, table
-from perfmodel.tracing.operators.products import einsum, matmul_loops
+from perfmodel.tracing.operators.products import matmul_loops
 from perfmodel.vocabulary import families as f
 
 
@@ -38,7 +38,11 @@ def cost(
     formula = operators.find(name if "." in name else f"aten.{name}")
     assert formula is not None
     results = () if result is None else (result,)
-    return formula(Call(arguments, results, in_place, frozenset(weights)))
+    found = formula(Call(arguments, results, in_place, frozenset(weights)))
+    numbers = [found.flops, found.vector_ops, *(found.gemm or ()), *found.reads.values()]
+    # A quotient that is a whole number is one, and no 3.0.
+    assert all(type(number) is int for number in [*numbers, found.writes or 0])
+    return found
 
 
 def product(gemm: tuple[int, int, int, int], ops: int = 0, family: str = f.MATMUL) -> Cost:
@@ -559,6 +563,10 @@ def test_grids_and_bilinear_layers() -> None:
     trilinear = cost("_trilinear", (5, 3), i1=t(5, 7), i2=t(3, 7, 11), i3=t(5, 11),
                      expand1=[1, 3], expand2=[0], expand3=[1, 2], sumdim=[2, 3])  # fmt: skip
     assert trilinear == Cost(f.LINEAR, 2 * 5 * 3 * 11 * (7 + 1), gemm=(1, 5 * 3 * 11, 1, 7))
+    # A vector, a matrix and a vector along three dimensions, of which the last two are summed.
+    plain = cost("_trilinear", (5,), i1=t(5, 7), i2=t(7, 11), i3=t(11),
+                 expand1=[2], expand2=[0], expand3=[0, 1], sumdim=[1, 2])  # fmt: skip
+    assert plain == Cost(f.LINEAR, 2 * (5 * 7 * 11 + 5 * 11), gemm=(1, 5 * 11, 1, 7))
 
 
 def test_tensordot() -> None:
@@ -599,26 +607,18 @@ def test_tensordot() -> None:
 def test_einsum(equation: str, shapes: Any, gemm: Any, flops: int, ops: int) -> None:
     arguments: dict[str, Any] = {"equation": equation, "tensors": [t(*s) for s in shapes]}
     family = f.ELEMENTWISE if gemm is None else f.MATMUL
-    assert einsum(Call(arguments, ())) == Cost(family, flops, vector_ops=ops, gemm=gemm)
-    weighted = einsum(Call(arguments, (), weights=frozenset({"tensors"})))
+    assert cost("einsum", None, **arguments) == Cost(family, flops, vector_ops=ops, gemm=gemm)
+    weighted = cost("einsum", None, weights=("tensors",), **arguments)
     assert weighted.family == (f.ELEMENTWISE if gemm is None else f.LINEAR)
     arguments["tensors"] = [c(*s) for s in shapes]
-    assert einsum(Call(arguments, ())).flops == 4 * flops
+    assert cost("einsum", None, **arguments).flops == 4 * flops
 
 
 @pytest.mark.parametrize("pair", [[1, 2], [2, 1]])
 def test_einsum_along_a_path(pair: list[int]) -> None:
     # bc times cd, then ab times that, which stands at the end.
-    found = einsum(
-        Call(
-            {
-                "equation": "ab,bc,cd,de->ae",
-                "tensors": [t(3, 5), t(5, 7), t(7, 11), t(11, 13)],
-                "path": [*pair, 0, 2, 0, 1],
-            },
-            (),
-        )
-    )
+    found = cost("einsum", None, equation="ab,bc,cd,de->ae", path=[*pair, 0, 2, 0, 1],
+                 tensors=[t(3, 5), t(5, 7), t(7, 11), t(11, 13)])  # fmt: skip
     pairs = 5 * 7 * 11 + 3 * 5 * 11 + 3 * 11 * 13
     assert found == Cost(f.MATMUL, 2 * pairs, gemm=(1, 13, 3, 11))
 
