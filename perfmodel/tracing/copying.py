@@ -78,23 +78,22 @@ def _split(name: str) -> tuple[str, int, str]:
     return found["label"], int(found["number"]), found["position"] or ""
 
 
-def _steps(rows: list[Any]) -> list[tuple[str, int, str, int]]:
-    """Label, number and position of the rows of the second pass, and its step from the first."""
+def _steps(rows: list[Any]) -> list[tuple[str, int, str, int, tuple[Any, ...]]]:
+    """Of the second pass label, number and position, its step from the first, what is no name."""
     half = len(rows) // 2
     found = []
-    for before, row in zip(rows[:half], rows[half:], strict=True):
-        label, number, position = _split(row[0])
-        found.append((label, number, position, number - _split(before[0])[1]))
+    for (earlier, *_), (name, *rest) in zip(rows[:half], rows[half:], strict=True):
+        (_, before, _), (label, number, position) = _split(earlier), _split(name)
+        found.append((label, number, position, number - before, tuple(rest)))
     return found
 
 
 def _named(rows: list[Any], count: int) -> Iterator[Any]:
-    names = list(zip(_steps(rows), rows[len(rows) // 2 :], strict=True))
+    steps = _steps(rows)
     for j in range(1, count + 1):
-        for (label, number, position, step), row in names:
-            name = f"{label}#{number + j * step}{position}" if step else row[0]
-            yield (name, *row[1:])
+        for label, number, position, step, rest in steps:
+            yield (f"{label}#{number + j * step}{position}" if step else label, *rest)
 
 
 def _numbers(rows: list[Any], count: int) -> dict[str, int]:
-    return {label: count * step for label, _, _, step in _steps(rows)}
+    return {label: count * step for label, _, _, step, _ in _steps(rows)}

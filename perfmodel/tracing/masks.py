@@ -38,19 +38,22 @@ def everything(func: Any, args: tuple[Any, ...]) -> Any:
     Called where the mode of the stand-ins is on.
     """
     if func is _aten.nonzero.default:
-        return args[0].new_empty((prod(args[0].shape), args[0].ndim), dtype=torch.long)
+        (source,) = args
+        return source.new_empty((prod(source.shape), source.ndim), dtype=torch.long)
     if func is _aten.masked_select.default:
-        shape = torch.broadcast_shapes(args[0].shape, args[1].shape)
-        return args[0].new_empty((prod(shape),))
+        source, mask = args
+        shape = torch.broadcast_shapes(source.shape, mask.shape)
+        return source.new_empty((prod(shape),))
     if func is _aten.index.Tensor and any(map(_is_mask, args[1])):
         indices: list[torch.Tensor | None] = []
-        for index in args[1]:
+        source, given = args
+        for index in given:
             if _is_mask(index):
                 places = index.new_empty((prod(index.shape),), dtype=torch.long)
                 indices += [places] * index.ndim
             else:
                 indices.append(index)
-        return func(args[0], indices)
+        return func(source, indices)
     return NotImplemented
 
 

@@ -24,7 +24,7 @@ RULE: Final = "routing to experts is assumed even, so min(E, k x tokens) of E ex
 #: More choices than this are those of something else, as of a vocabulary.
 MOST_EXPERTS: Final = 1024
 #: Elements of what is computed from them, at most: a mask of tokens, choices and experts.
-MOST_ELEMENTS: Final = 2**25
+MOST_ELEMENTS: Final = 33_554_432
 
 _aten: Final = torch.ops.aten
 

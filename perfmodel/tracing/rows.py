@@ -53,7 +53,7 @@ def recorded(
             family=_integers(family),
             flops=_integers(flops, integer),
             vector_ops=_integers(vector_ops, integer),
-            gemm=_integers(gemm, integer).reshape(-1, 4),
+            gemm=_integers(gemm, integer).reshape(len(gemm), 4),
         ),
         Accesses(
             kernel=_integers(kernel),
@@ -85,7 +85,8 @@ def _parted(
             continue
         name, kind, elements, itemsize, floating = tensors[row]
         # Offsets count elements of the type that is read; a view as another type has its own.
-        if ordered[-1][0] + ordered[-1][1] > elements:
+        start, count = ordered[-1]
+        if start + count > elements:
             continue
         for place, block in enumerate(ordered):
             part = (f"{name}[{place}]", kind, block[1], itemsize, floating)

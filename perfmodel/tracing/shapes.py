@@ -29,7 +29,7 @@ def _grouped_mm(
 ) -> Any:
     """The shape function asks for BF16 and aligned rows, as a GPU does; a CPU takes any."""
     if left.ndim == right.ndim == 2 and offs is not None:
-        shape: tuple[int, ...] = (offs.shape[0], left.shape[0], right.shape[1])
+        shape: tuple[int, ...] = (offs.numel(), left.shape[0], right.shape[1])
     elif left.ndim == 3 and right.ndim == 3:
         shape = (left.shape[0], left.shape[1], right.shape[2])
     elif left.ndim == 2 and right.ndim == 3:

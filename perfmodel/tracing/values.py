@@ -24,7 +24,7 @@ from perfmodel.tracing.stand_in import StandIns
 #: (a mask of ones) keeps them, too.
 LARGEST: Final = 64
 #: Elements of a result that is computed.
-_MOST: Final = 2**20
+_MOST: Final = 1_048_576
 #: Names of arguments that hold tokens.
 _TOKENS: Final = re.compile(r"(^|_)(input_ids|ids|tokens|token_ids)$")
 _NO_TOKENS: Final = re.compile(r"(^|_)(position|token_type|segment|seq|sequence)_ids$")

@@ -84,7 +84,7 @@ def test_operations_on_each_element_of_the_result(family: str, by_ops: dict[int,
                          2: "torchao.dequantize_affine quantized_decomposed.dequantize_per_token "
                             "quantized_decomposed.choose_qparams torchao.choose_qparams_affine"}),
         (f.REDUCTION, {4: "multinomial histc histogram"}),
-        (f.DATA_MOVEMENT, {1: "nonzero masked_select bincount", 0: "_pack_padded_sequence"}),
+        (f.DATA_MOVEMENT, {1: "nonzero masked_select", 0: "_pack_padded_sequence lu_unpack"}),
     ],
 )  # fmt: skip
 def test_operations_on_each_element_of_the_first_argument(
@@ -228,8 +228,12 @@ def test_a_pool_takes_all_of_each_window(name: str, kernel: Any, window: int) ->
 def test_adaptive_pools() -> None:
     x = t(2, 3, 11, 13)
     # 11 rows for 5 are windows of 3 that overlap, 13 columns for 7 windows of 2.
-    for name in ("adaptive_max_pool2d", "adaptive_avg_pool2d"):
+    kinds = ["adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"]
+    kinds += ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"]
+    for name in [*kinds, "_adaptive_avg_pool2d", "_adaptive_avg_pool3d"]:
         assert cost(name, (2, 3, 5, 7), self=x) == Cost(f.POOLING, vector_ops=6 * 35 * 6)
+        with pytest.raises(ValueError, match="argument"):
+            cost(name, (3, 5, 7), self=x)
     for result in ((2, 3, 1, 1), (2, 3, 1, 13), (2, 3, 11, 1)):
         found = cost("adaptive_avg_pool2d", result, self=x)
         assert found == Cost(f.REDUCTION, vector_ops=2 * 3 * 11 * 13)
@@ -380,10 +384,10 @@ VALUES = 4 * 11 * 25 - 500 // 3
          3 * (reflections(5, 11, 5) + reflections(5, 5, 5))),
         ("linalg_qr", None, {"A": t(3, 11, 5), "mode": "complete"},
          3 * (reflections(11, 5, 5) + reflections(11, 11, 5))),
-        ("linalg_householder_product", None, {"input": t(2, 11, 7), "tau": t(2, 5)},
-         2 * reflections(11, 7, 5)),
-        ("ormqr", None, {"self": t(2, 11, 5), "input2": t(2, 5), "input3": t(2, 11, 7)},
-         2 * (4 * 11 * 7 * 5 - 2 * 7 * 25)),
+        ("linalg_householder_product", None, {"input": t(2, 3, 11, 7), "tau": t(2, 3, 5)},
+         6 * reflections(11, 7, 5)),
+        ("ormqr", None, {"self": t(2, 3, 11, 5), "input2": t(2, 3, 5), "input3": t(2, 3, 11, 7)},
+         6 * (4 * 11 * 7 * 5 - 2 * 7 * 25)),
         ("ormqr", None, {"self": t(2, 7, 5), "input2": t(2, 5), "input3": t(2, 11, 7),
                          "left": False}, 2 * (4 * 7 * 11 * 5 - 2 * 11 * 25)),
         ("linalg_lstsq", None, {"self": t(2, 11, 5), "b": t(2, 11, 3)},
@@ -543,11 +547,10 @@ def test_other_convolutions() -> None:
 
 
 def test_regions() -> None:
-    for said, samples in (({}, 4), ({"sampling_ratio": -1}, 4), ({"sampling_ratio": 0}, 4),
-                          ({"sampling_ratio": 1}, 1), ({"sampling_ratio": 3}, 9)):  # fmt: skip
-        found = cost("torchvision.roi_align", (5, 7), input=t(1), **said)
+    for ratio, samples in ((-1, 4), (0, 4), (1, 1), (3, 9)):
+        found = cost("torchvision.roi_align", (5, 7), input=t(1), sampling_ratio=ratio)
         assert (found.family, found.vector_ops) == (f.POOLING, 8 * samples * 35)
-        assert bool(found.note) == (said.get("sampling_ratio", 0) < 1)
+        assert bool(found.note) == (ratio < 1)
     pool = cost("torchvision.roi_pool", (5, 7), input=t(2, 3, 17, 19), pooled_height=5,
                 pooled_width=7)  # fmt: skip
     assert pool == Cost(f.POOLING, vector_ops=4 * 3 * 35)
@@ -567,6 +570,8 @@ def test_grids_and_bilinear_layers() -> None:
     plain = cost("_trilinear", (5,), i1=t(5, 7), i2=t(7, 11), i3=t(11),
                  expand1=[2], expand2=[0], expand3=[0, 1], sumdim=[1, 2])  # fmt: skip
     assert plain == Cost(f.LINEAR, 2 * (5 * 7 * 11 + 5 * 11), gemm=(1, 5 * 11, 1, 7))
+    with pytest.raises(ValueError, match="argument"):
+        cost("_trilinear", (5,), i1=t(5, 7), expand1=[1, 1])
 
 
 def test_tensordot() -> None:
@@ -593,6 +598,7 @@ def test_tensordot() -> None:
         # A dimension of 1 is broadcast: nothing is contracted.
         ("ab,bc->ac", [(3, 1), (1, 7)], None, 0, 21),
         ("a,b->ab", [(3,), (7,)], None, 0, 21),
+        ("a,b,c->abc", [(3,), (7,), (11,)], None, 0, 21 + 231),
         ("ab,ab->ab", [(3, 7), (3, 7)], None, 0, 21),
         ("ab->b", [(3, 7)], None, 0, 21),
         ("ab->ba", [(3, 7)], None, 0, 0),
@@ -612,6 +618,14 @@ def test_einsum(equation: str, shapes: Any, gemm: Any, flops: int, ops: int) -> 
     assert weighted.family == (f.ELEMENTWISE if gemm is None else f.LINEAR)
     arguments["tensors"] = [c(*s) for s in shapes]
     assert cost("einsum", None, **arguments).flops == 4 * flops
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"), [("ab,bc", [(3, 5)]), ("ab", [(3, 5, 7)]), ("ab", [(3,)])]
+)
+def test_an_equation_that_does_not_fit_is_an_error(equation: str, shapes: Any) -> None:
+    with pytest.raises(ValueError, match="argument"):
+        cost("einsum", None, equation=equation, tensors=[t(*s) for s in shapes])
 
 
 @pytest.mark.parametrize("pair", [[1, 2], [2, 1]])
@@ -699,6 +713,14 @@ def test_recurrent_layers(
             gemm=(1, batch, width, steps * count * 12),
             note=recurrent.STEPS_AS_ONE,
         )
+
+
+def test_a_projected_state_is_narrower_than_the_gates() -> None:
+    params = [t(28, 5), t(28, 3), t(28), t(28), t(3, 7)]
+    found = cost("lstm", None, input=t(11, 2, 5), params=params, num_layers=1)
+    products = 28 * 5 + 28 * 3 + 3 * 7
+    assert found.flops == 2 * 11 * 2 * products
+    assert found.gemm == (1, 2, 28, 11 * (products // 28))
 
 
 def test_a_cell_is_one_step() -> None:

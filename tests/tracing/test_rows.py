@@ -43,6 +43,7 @@ AS_PARTS = [(0, "v[0]", WEIGHT, 5), (1, "v[1]", WEIGHT, 7), (2, "v[0]", WEIGHT, 
         [(0, 6), (5, 7)],  # parts that overlap
         [(5, 7), (0, 6)],
         [(0, 5), (5, 8)],  # beyond the end: a view as another type
+        [(0, 1), (1, 1), (2, 11)],
     ],
 )
 def test_only_parts_that_do_not_overlap_are_rows_of_their_own(blocks: list[Any]) -> None:
@@ -143,17 +144,35 @@ def test_copies_of_a_pass_go_on_as_its_second_does() -> None:
         ("b#13:1", 5), ("part", 5),
     ]  # fmt: skip
     assert found.numbers == {"a": 3, "b": 6}
-    assert found.accesses == [
-        row
-        for j in (1, 2, 3)
-        for row in (
-            (22 + 2 * j, 4, WEIGHT, 6, (14 + 11 * j, 6)),  # the next part of a weight
-            (22 + 2 * j, 13 + 3 * j, OUTPUT, 5, None),
-            (23 + 2 * j, 10 + 3 * j, INPUT, 5, None),  # what the pass before made
-            (23 + 2 * j, 5, WEIGHT, 2, (3, 2)),
-            (23 + 2 * j, 7, INPUT, 5, None),
-        )
-    ]
+    # As text: a number of rows that is a fraction is none.
+    assert repr(found.accesses) == repr(
+        [
+            row
+            for j in (1, 2, 3)
+            for row in (
+                (22 + 2 * j, 4, WEIGHT, 6, (14 + 11 * j, 6)),  # the next part of a weight
+                (22 + 2 * j, 13 + 3 * j, OUTPUT, 5, None),
+                (23 + 2 * j, 10 + 3 * j, INPUT, 5, None),  # what the pass before made
+                (23 + 2 * j, 5, WEIGHT, 2, (3, 2)),
+                (23 + 2 * j, 7, INPUT, 5, None),
+            )
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"kernels": [("a", 1)] * 3},
+        {"tensors": [("a", 1)] * 3},
+        {"accesses": [(0, 0, INPUT, 5, None)] * 3},
+    ],
+)
+def test_the_two_passes_are_as_long_as_each_other(rows: dict[str, Rows]) -> None:
+    passes = copying.Passes(**{"kernels": [], "accesses": [], "tensors": [], **rows},
+                            first_tensor=0)  # fmt: skip
+    with pytest.raises(ValueError, match="is longer than argument"):
+        copying.copies(passes, 1)
 
 
 def test_the_first_of_its_name_has_no_number() -> None:

@@ -34,7 +34,7 @@ def roi_align(call: Call) -> Cost:
     Without a ratio their number depends on the size of a region: taken as 2 by 2, the ratio of
     torchvision's detectors.
     """
-    ratio = call.get("sampling_ratio", 0)
+    ratio = call.arguments["sampling_ratio"]
     samples = (ratio if ratio > 0 else 2) ** 2
     note = "" if ratio > 0 else "regions are sampled 2 by 2 points for each element"
     return Cost(f.POOLING, vector_ops=(BILINEAR + 1) * samples * call.result_numel, note=note)

@@ -180,13 +180,11 @@ def bilinear(call: Call) -> Cost:
 @register("aten._trilinear")
 def trilinear(call: Call) -> Cost:
     """As :func:`bilinear`, its operands laid out along the same dimensions."""
-    operands = [call.shape(name) for name in ("i1", "i2", "i3")]
-    expanded = [call.arguments[f"expand{i}"] for i in (1, 2, 3)]
-    rank = len(operands[0]) + len(expanded[0])
     sizes: dict[int, int] = {}
     runs: list[set[int]] = []
-    for shape, missing in zip(operands, expanded, strict=True):
-        dims = [dim for dim in range(rank) if dim not in missing]
+    for operand in "123":
+        shape, missing = call.shape(f"i{operand}"), call.arguments[f"expand{operand}"]
+        dims = [dim for dim in range(len(shape) + len(missing)) if dim not in missing]
         sizes |= dict(zip(dims, shape, strict=True))
         runs.append(set(dims))
     summed = set(call.arguments["sumdim"])
@@ -218,12 +216,12 @@ def einsum(call: Call) -> Cost:
     results are not charged.
     """
     shapes = [tuple(tensor.shape) for tensor in call.arguments["tensors"]]
-    terms, output = _spell_out(call.arguments["equation"], [len(shape) for shape in shapes])
+    operands, output = _spell_out(call.arguments["equation"], shapes)
     sizes: dict[str, int] = {}
     pending: list[frozenset[str]] = []
-    for term, shape in zip(terms, shapes, strict=True):
+    for operand in operands:
         # A dimension of size 1 is broadcast: the operand does not run over that letter.
-        runs = {letter: size for letter, size in zip(term, shape, strict=True) if size != 1}
+        runs = {letter: size for letter, size in operand.items() if size != 1}
         sizes |= runs
         pending.append(frozenset(runs))
     # The path lists the positions of each pair, whose product then stands at the end.
@@ -246,8 +244,9 @@ def einsum(call: Call) -> Cost:
             flops += flops_of(gemm)
             largest = gemm if largest is None or flops_of(gemm) > flops_of(largest) else largest
         pending.insert(0 if from_left else len(pending), (left | right) & needed)
-    if pending[0] - frozenset(output):
-        vector_ops += _size(pending[0], sizes)  # a single operand, summed
+    (last,) = pending
+    if last - frozenset(output):
+        vector_ops += _size(last, sizes)  # a single operand, summed
     family = f.ELEMENTWISE if largest is None else family_of(call, "tensors")
     return Cost(family, flops=reals(call) * flops, vector_ops=vector_ops, gemm=largest)
 
@@ -270,8 +269,8 @@ def _size(letters: frozenset[str], sizes: Mapping[str, int]) -> int:
     return prod(sizes[letter] for letter in letters)
 
 
-def _spell_out(equation: str, ranks: list[int]) -> tuple[list[str], str]:
-    """The letters of each operand and of the result, an ellipsis replaced by digits."""
+def _spell_out(equation: str, shapes: list[Shape]) -> tuple[list[dict[str, int]], str]:
+    """Size by letter of each operand, and letters of the result, an ellipsis replaced by digits."""
     inputs, arrow, output = equation.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if not arrow:
@@ -279,10 +278,11 @@ def _spell_out(equation: str, ranks: list[int]) -> tuple[list[str], str]:
         once = "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
         output = ("..." if "..." in inputs else "") + once
     # Broadcast dimensions are aligned at the right, so they are numbered from there.
-    extra = [rank - len(term.replace("...", "")) for term, rank in zip(terms, ranks, strict=True)]
-    spelt = [
-        term.replace("...", "".join(chr(ord("0") + i) for i in reversed(range(count))))
-        for term, count in zip(terms, extra, strict=True)
-    ]
-    ellipsis = "".join(chr(ord("0") + i) for i in reversed(range(max(extra))))
-    return spelt, output.replace("...", ellipsis)
+    operands = []
+    widest = ""
+    for term, shape in zip(terms, shapes, strict=True):
+        count = len(shape) - len(term.replace("...", ""))
+        digits = "".join(chr(ord("0") + i) for i in reversed(range(count)))
+        operands.append(dict(zip(term.replace("...", digits), shape, strict=True)))
+        widest = max(widest, digits, key=len)
+    return operands, output.replace("...", widest)

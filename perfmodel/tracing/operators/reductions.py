@@ -84,7 +84,8 @@ def _isin(call: Call) -> Cost:
 @register("aten._pdist_forward")
 def _own_pairs(call: Call) -> Cost:
     """As :func:`_pairwise`, each pair of rows of one matrix once."""
-    return Cost(f.REDUCTION, vector_ops=3 * call.result_numel * call.shape("self")[-1])
+    _, width = call.shape("self")
+    return Cost(f.REDUCTION, vector_ops=3 * call.result_numel * width)
 
 
 @register(
