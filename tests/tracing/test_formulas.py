@@ -37,7 +37,7 @@ def cost(
 ) -> Cost:
     formula = operators.find(name if "." in name else f"aten.{name}")
     assert formula is not None
-    results = () if result is None else (result,)
+    results = () if result is None else (result, (97,))
     found = formula(Call(arguments, results, in_place, frozenset(weights)))
     numbers = [found.flops, found.vector_ops, *(found.gemm or ()), *found.reads.values()]
     # A quotient that is a whole number is one, and no 3.0.

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from perfmodel.tracing import masks, routing, shapes, views
+from perfmodel.tracing.inputs import symbolic
+from perfmodel.tracing.stand_in import StandIns
 
 aten = torch.ops.aten
 
@@ -106,6 +109,33 @@ def test_rows_chosen_by_a_value_are_alike_and_no_known_one() -> None:
     assert views.block_of(row(7)) == (7, 7)
     assert views.is_unknown(one.storage_offset())
     assert not views.is_unknown(7)
+
+
+def test_symbols_for_named_dimensions() -> None:
+    environment = ShapeEnv()
+    stand_ins = StandIns(FakeTensorMode(shape_env=environment))
+    example = torch.empty(5, 7)
+    made = symbolic(stand_ins, example, [0], environment, 2)
+    assert stand_ins.of(example) is made
+    rows, columns = made.shape
+    assert isinstance(rows, torch.SymInt)
+    assert type(columns) is int
+    assert not views.is_unknown(rows)
+    # Which one is less may differ by size: no comparison is decided.
+    for less in (views.least(rows, 3), views.least(3, rows), views.least(rows, rows + 1)):
+        assert isinstance(less, torch.SymInt)
+    assert not environment.guards
+    assert views.view_of(made) == views.view_of(made.view(rows, 7))
+    assert views.view_of(made) != views.view_of(made.t())
+    assert views.block_of(made) is None
+    assert len({views.view_of(made), views.view_of(made[:1])}) == 2
+
+
+def test_nodes_stand_for_their_values() -> None:
+    graph = torch.fx.Graph()
+    x, y = graph.placeholder("x"), graph.placeholder("y")
+    x.meta["val"] = a = t(3)
+    assert views.values_of([x, (y, 2), None]) == [a, [None, 2], None]
 
 
 def test_elements_along_a_stride_of_0_count_once() -> None:
