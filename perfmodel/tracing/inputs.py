@@ -114,7 +114,7 @@ def _inside(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, torch.
     if isinstance(value, (*ATOMS, torch.nn.Module)) or id(value) in seen:
         return
     seen.add(id(value))
-    if isinstance(value, Mapping) and isinstance(value, dict):
+    if isinstance(value, dict):
         for key, item in value.items():
             yield from _inside(f"{path}_{_word(key)}", item, seen)
     elif isinstance(value, list | tuple | deque):

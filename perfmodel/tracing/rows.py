@@ -37,7 +37,7 @@ def recorded(
     labels, operator, family, flops, vector_ops, gemm = _columns(kernels, 6)
     kernel, tensor, role, touched = _columns(touching, 4)
     if integer is np.int64:
-        moved = (itemsizes[row] * count for row, count in zip(tensor, touched, strict=True))
+        moved = (itemsizes[row] * count for _, row, _, count in touching)
         _check_totals(model, flops, vector_ops, moved, elements)
     return (
         Tensors(

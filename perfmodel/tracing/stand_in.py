@@ -226,11 +226,15 @@ class Walk:
             self._dict(table, todo)
             if isinstance(holder, torch.nn.Module) and "training" in table:
                 table["training"] = False
-        for name, old in slots(holder):
-            self._slot(holder, name, old, todo)
+        for name in _slot_names(holder):
+            self._slot(holder, name, todo)
         self._kind(type(holder))
 
-    def _slot(self, holder: Any, name: str, old: Any, todo: list[Any]) -> None:
+    def _slot(self, holder: Any, name: str, todo: list[Any]) -> None:
+        if not hasattr(holder, name):
+            self._undo.append(lambda: _empty_slot(holder, name))
+            return
+        old = getattr(holder, name)
         new = self._value(old, todo)
         self._undo.append(lambda: object.__setattr__(holder, name, old))
         if new is not old:
@@ -326,17 +330,21 @@ def _closed_over(value: Any) -> list[Any]:
 
 def slots(value: object) -> list[tuple[str, Any]]:
     """Attributes of ``value`` that are in slots, with their names."""
-    found: list[tuple[str, Any]] = []
+    return [(name, getattr(value, name)) for name in _slot_names(value) if hasattr(value, name)]
+
+
+def _slot_names(value: object) -> list[str]:
+    found: list[str] = []
     for kind in type(value).__mro__:
-        if str(kind.__module__).partition(".")[0] in OTHERS:
-            continue
-        names = kind.__dict__.get("__slots__", ())
-        found += [
-            (name, getattr(value, name))
-            for name in ((names,) if isinstance(names, str) else tuple(names))
-            if name not in ("__dict__", "__weakref__") and hasattr(value, name)
-        ]
-    return found
+        if str(kind.__module__).partition(".")[0] not in OTHERS:
+            names = kind.__dict__.get("__slots__", ())
+            found += (names,) if isinstance(names, str) else names
+    return [name for name in found if name not in ("__dict__", "__weakref__")]
+
+
+def _empty_slot(holder: object, name: str) -> None:
+    if hasattr(holder, name):
+        object.__delattr__(holder, name)
 
 
 #: Packages whose classes are no model's.

@@ -12,6 +12,7 @@ import ast
 import builtins
 import functools
 import linecache
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType
@@ -68,16 +69,15 @@ def _loops(code: CodeType) -> dict[int, Loop]:
         tree = ast.parse("".join(linecache.getlines(code.co_filename)))
     except (SyntaxError, ValueError):
         return {}
-    found: dict[int, list[Loop | None]] = {}
+    ranges = Counter(node.lineno for node in ast.walk(tree) if _is_range(node))
+    found: dict[int, Loop] = {}
     for node in ast.walk(tree):
         # Of several ranges in one line it would not be known which one is made.
-        if _is_range(node):
-            found.setdefault(node.lineno, []).append(None)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.For) and _is_range(node.iter):
-            others = len(found[node.iter.lineno]) > 1
-            found[node.iter.lineno] = [None, None] if others else [_straight(node)]
-    return {line: loops[0] for line, loops in found.items() if loops[0] is not None}
+        if isinstance(node, ast.For) and _is_range(node.iter) and ranges[node.iter.lineno] == 1:
+            loop = _straight(node)
+            if loop is not None:
+                found[node.iter.lineno] = loop
+    return found
 
 
 def _is_range(node: ast.AST) -> TypeGuard[ast.Call]:

@@ -232,8 +232,8 @@ def test_a_router_chooses_evenly(func: Any, args: Any, kwargs: Any, position: An
         (aten.min.dim, (SCORES, 2)),
         (aten.max.dim, (SCORES, 1)),
         (aten.topk.default, (t(7, 5, dtype=LONG), 3)),
-        (aten.topk.default, (t(7, 1025), 3)),  # a vocabulary
-        (aten.topk.default, (t(7, 1), 3)),
+        (aten.topk.default, (t(2, 7, 1025), 3)),  # a vocabulary
+        (aten.topk.default, (t(2, 7, 1), 3)),
         (aten.topk.default, (t(), 1)),
     ],
 )
