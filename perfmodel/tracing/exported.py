@@ -93,11 +93,12 @@ def _check_schema(path: Path, archive: zipfile.ZipFile) -> None:
     if not members:
         raise ValueError("there is no exported program in it")
     version = json.loads(archive.read(members[0]))["schema_version"]
-    if version["major"] != SCHEMA_VERSION[0]:
-        way_out = "upgrade torch" if version["major"] > SCHEMA_VERSION[0] else "export it again"
+    major, _ = SCHEMA_VERSION
+    if version["major"] != major:
+        way_out = "upgrade torch" if version["major"] > major else "export it again"
         raise TraceError(
             f"{path}: the program has schema version {version['major']}.{version['minor']}, and "
-            f"torch {torch.__version__} reads {SCHEMA_VERSION[0]}: {way_out}, or trace the module"
+            f"torch {torch.__version__} reads {major}: {way_out}, or trace the module"
         )
 
 

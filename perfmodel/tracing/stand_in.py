@@ -21,6 +21,8 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
+from operator import is_
 from typing import Any, Final
 
 import numpy as np
@@ -46,10 +48,9 @@ _MOST: Final = 1_000_000
 class StandIns:
     """Makes stand-ins, the same one for the same tensor, one storage for tensors that share one."""
 
-    def __init__(self, mode: FakeTensorMode | None = None) -> None:
-        """Begin with ``mode`` or a fresh fake mode, which all stand-ins of a trace share."""
-        # No shape environment: reading a value is an error where it happens, not a symbol.
-        self.mode = FakeTensorMode(allow_non_fake_inputs=True) if mode is None else mode
+    def __init__(self, mode: FakeTensorMode) -> None:
+        """Begin with ``mode``, which all stand-ins of a trace share."""
+        self.mode = mode
         self._made: dict[int, torch.Tensor] = {}
         self._storages: dict[tuple[int, torch.dtype], torch.Tensor] = {}
         self._originals: list[torch.Tensor] = []
@@ -185,7 +186,7 @@ class Walk:
 
     def _tuple(self, value: tuple[Any, ...], todo: list[Any]) -> Any:
         items = [self._value(item, todo) for item in value]
-        if all(new is old for new, old in zip(items, value, strict=True)):
+        if all(map(is_, items, value)):
             return value
         if type(value) is tuple:
             return tuple(items)
@@ -363,10 +364,7 @@ def _near(value: Any) -> Iterator[torch.Tensor]:
 
 def _put_dict(table: Any, holder: dict[Any, Any], saved: list[tuple[Any, Any]]) -> None:
     now = list(table.items(holder))
-    if len(now) == len(saved) and all(
-        key is old_key and value is old
-        for (key, value), (old_key, old) in zip(now, saved, strict=True)
-    ):
+    if len(now) == len(saved) and all(map(is_, chain(*now), chain(*saved))):
         return
     table.clear(holder)
     for key, value in saved:
@@ -374,9 +372,7 @@ def _put_dict(table: Any, holder: dict[Any, Any], saved: list[tuple[Any, Any]]) 
 
 
 def _put_sequence(holder: Any, saved: list[Any]) -> None:
-    if len(holder) == len(saved) and all(
-        new is old for new, old in zip(holder, saved, strict=True)
-    ):
+    if len(holder) == len(saved) and all(map(is_, holder, saved)):
         return
     holder.clear()
     holder.extend(saved)

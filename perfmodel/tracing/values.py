@@ -80,7 +80,7 @@ class Values:
             return
         with unset_fake_temporarily(), torch.no_grad():
             value = original.detach().to("cpu", copy=True)
-            if value.numel() > LARGEST and not bool((value == value.flatten()[0]).all()):
+            if value.numel() > LARGEST and not bool((value == value.flatten()[:1]).all()):
                 return
             self._texts[name] = _text(value)
         self._set(made, value, frozenset({name}))
@@ -222,8 +222,6 @@ class Values:
         return torch.device("cpu") if isinstance(value, torch.device) else value
 
     def _fake(self, value: torch.Tensor) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
         with self._stand_ins.mode:
             return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype)
 
@@ -255,5 +253,5 @@ def _flat(value: Any) -> Iterator[Any]:
 def _text(value: torch.Tensor) -> str:
     """The values on one line."""
     if value.numel() > LARGEST:
-        return f"all {value.flatten()[0].item()}"
+        return f"all {value.flatten()[:1].item()}"
     return str(value.tolist())

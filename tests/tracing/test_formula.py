@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from perfmodel.tracing import formula
+from perfmodel.tracing import formula, operators
 from perfmodel.tracing.formula import Call, Cost, broadcast, canonical, find, overrides, register
 
 
@@ -16,6 +16,7 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Copies of the tables, which a test may change."""
     monkeypatch.setattr(formula, "_FORMULAS", dict(formula._FORMULAS))
     monkeypatch.setattr(formula, "_SEALED", dict(formula._SEALED))
+    assert "aten.conv2d" in operators.registered()
     formula.seal()
     return
 

@@ -16,6 +16,10 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from perfmodel.tracing.stand_in import StandIns, slots
 
 
+def fresh() -> StandIns:
+    return StandIns(FakeTensorMode(allow_non_fake_inputs=True))
+
+
 class Pair(NamedTuple):
     x: Any
     y: Any
@@ -39,7 +43,7 @@ class Plain:
 
 
 def test_one_tensor_has_one_stand_in_and_views_one_storage() -> None:
-    stand_ins = StandIns()
+    stand_ins = fresh()
     whole = torch.empty(5, 7)
     made = stand_ins.of(whole)
     assert isinstance(made, FakeTensor)
@@ -64,7 +68,7 @@ def test_one_tensor_has_one_stand_in_and_views_one_storage() -> None:
 
 
 def test_results_are_remembered_while_that_is_on() -> None:
-    stand_ins = StandIns()
+    stand_ins = fresh()
     for before in (True, False):
         stand_ins.mode.cache_enabled = before
         for on in (True, False):
@@ -84,7 +88,7 @@ def test_generators_go_on_where_they_were() -> None:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(1)
-    with StandIns().inside():
+    with fresh().inside():
         drawn()
     assert drawn() == first
 
@@ -141,7 +145,7 @@ def test_whatever_holds_tensors_holds_stand_ins_and_then_the_tensors(change: boo
     root = holders(x)
     root["list"].append(root["dict"])
     before, ids = flat(root), {name: id(item) for name, item in root.items()}
-    stand_ins = StandIns()
+    stand_ins = fresh()
     with stand_ins.inside(root, (x, [x])) as walk:
         fake = stand_ins.of(x)
         assert walk.roots[0] is root
@@ -163,8 +167,11 @@ def test_whatever_holds_tensors_holds_stand_ins_and_then_the_tensors(change: boo
 def test_modules_are_in_eval_mode_and_then_in_theirs() -> None:
     module = nn.Sequential(nn.Dropout(), nn.Sequential(nn.ReLU()))
     module[1].eval()
-    with StandIns().inside(module):
+    module.coach = Plain([])
+    module.coach.training = True
+    with fresh().inside(module):
         assert not any(part.training for part in module.modules())
+        assert module.coach.training  # no module
     assert [part.training for part in module.modules()] == [True, True, False, False]
 
 
@@ -186,7 +193,7 @@ class Tables(nn.Module):
 def test_tables_of_a_class_are_put_back() -> None:
     remembered.cache_clear()
     remembered(1)
-    with StandIns().inside(Tables()) as walk:
+    with fresh().inside(Tables()) as walk:
         assert walk.remembered() == [1]
         remembered(2)
         assert walk.remembered() == [2]
@@ -200,7 +207,7 @@ def test_tables_of_a_class_are_put_back() -> None:
     # A cache that grew may hold stand-ins.
     assert remembered.cache_info().currsize == 0
     remembered(1)
-    with StandIns().inside(Tables()):
+    with fresh().inside(Tables()):
         remembered(1)
     assert remembered.cache_info().currsize == 1
 
@@ -208,7 +215,7 @@ def test_tables_of_a_class_are_put_back() -> None:
 def test_where_tensors_are_kept() -> None:
     a, b = torch.empty(2), torch.empty(3)
     module = Plain([])
-    stand_ins = StandIns()
+    stand_ins = fresh()
     with stand_ins.inside(module) as walk:
         assert walk.tensors() == {}
         fakes = [stand_ins.of(a), stand_ins.of(b)]

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from perfmodel.tracing import routing
+from perfmodel.tracing.inputs import symbolic
 from perfmodel.tracing.stand_in import StandIns
 from perfmodel.tracing.values import Values, _flat, tensors_in
 
@@ -168,6 +169,22 @@ def test_more_may_be_computed_from_the_choice_of_a_router(
     assert values.read == {routing.NAME: routing.RULE}
 
 
+def test_what_no_kernel_computes_and_symbols_are_not_known(
+    values: Values, stand_ins: StandIns
+) -> None:
+    mask = kept(values, torch.tensor([[True]]))
+    assert called(values, aten.mm.default, mask, mask).shape == (1, 1)  # a CPU adds no booleans
+    assert known(values, called(values, aten.mm.default, mask, mask)) is None
+    environment = stand_ins.mode.shape_env
+    assert environment is not None
+    rows = symbolic(stand_ins, torch.empty(5), [0], environment, 0).shape[0]
+    for func, args in ((aten.ones.default, ([rows],)), (aten.full.default, ([2], rows)),
+                       (aten.full.default, ([2, rows], 3))):  # fmt: skip
+        assert known(values, called(values, func, *args)) is None
+    assert known(values, called(values, aten.full.default, [2], 3)) == [3, 3]
+    assert not environment.guards
+
+
 def test_what_is_written_to_is_known_no_more(values: Values, stand_ins: StandIns) -> None:
     a, unknown = kept(values, torch.tensor([3, 5])), stand_ins.of(torch.tensor([1, 2]))
     view = called(values, aten.select.int, a, 0, 0)
@@ -192,6 +209,7 @@ def test_a_size_that_depends_on_known_values(values: Values, stand_ins: StandIns
     ):  # fmt: skip
         values.read.clear()
         found = values.call(func, args, {})
+        assert isinstance(found, FakeTensor)
         assert tuple(found.shape) == shape
         assert known(values, found) == there
         assert len(values.read) == (2 if args[0] is counts else 1)
