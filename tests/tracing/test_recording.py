@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from perfmodel.tracing.formula import Call, Cost
 from perfmodel.tracing.overloads import operator_name, overload
 from perfmodel.tracing.program import Program, Step, TensorSpec
 from perfmodel.tracing.recording import Recorder, Recording, record
+from perfmodel.tracing.repeating import Mark
 from perfmodel.vocabulary import families
 from perfmodel.workload.workload import INPUT, KINDS, OUTPUT, WEIGHT
 
@@ -183,6 +185,78 @@ def test_a_formula_may_say_that_less_is_touched(steps: Steps, own: Any) -> None:
     assert found.kernels.flops.tolist() == [11] * 4
     assert found.kernels.gemm.tolist() == [[1, 2, 3, 5]] * 4
     assert found.notes == ("less",)
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 5), (5, 3)])
+def test_the_same_view_is_read_as_far_as_it_is_read_most(
+    steps: Steps, own: Any, first: int, second: int
+) -> None:
+    own["aten.add"] = lambda call: Cost("linear", reads={"self": first, "other": second})
+    x = steps.input(t(7), "x")
+    steps.call(aten.add.Tensor, x, x)
+    assert touched(steps.record())[0] == (INPUT, "x", 5)
+
+
+def test_each_placeholder_is_something(steps: Steps) -> None:
+    steps.input(t(3), "x")
+    steps.specs.append(TensorSpec(InputKind.USER_INPUT, "y"))
+    with pytest.raises(ValueError, match="is longer than argument"):
+        steps.record()
+
+
+W = t(40, 7)
+
+
+def a_pass(steps: Steps, state: torch.Tensor, place: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two kernels of one name in one module and one of another; the state, and what is kept."""
+    mixed = steps.call(aten.add.Tensor, state, W[place], path="cell")
+    entry = steps.call(aten.add.Tensor, mixed, W[0], path="cell")
+    return steps.call(aten.topk.default, mixed, 7)[0], entry
+
+
+@pytest.mark.parametrize("copies", [1, 2, 9])
+def test_copies_of_a_pass_are_as_if_all_were_recorded(copies: int) -> None:
+    """Four passes, copies of the last, and one more; their entries and the state are read then."""
+    recordings = []
+    for unrolled in (True, False):
+        steps = Steps()
+        steps.weight(W, "w")
+        state, entries = steps.input(t(7), "x"), []
+        steps.call(aten.add.Tensor, state, state, path="cell")
+        for place in range(1, 5):
+            steps.nodes.append(Step(op="mark", target=Mark()))
+            state, entry = a_pass(steps, state, place)
+            entries.append(entry)
+        if unrolled:
+            for place in range(5, 5 + copies):
+                state, entry = a_pass(steps, state, place)
+                entries.append(entry)
+        else:
+            others = tuple(t(7) for _ in range(copies))
+            mark = Mark(copies, "copied", ((entries[-1], others),))
+            steps.nodes.append(Step(op="mark", target=mark))
+            entries[-1:-1] = others
+        state, entry = a_pass(steps, state, 5 + copies)
+        steps.call(aten.cat.default, [*entries, entry, state])
+        recordings.append(steps.record())
+    one, other = recordings
+    assert (one.notes, other.notes) == ((), ("copied",))
+    for part in ("tensors", "kernels", "accesses"):
+        columns = getattr(one, part), getattr(other, part)
+        for field in fields(columns[0]):
+            left, right = (getattr(table, field.name) for table in columns)
+            assert np.array_equal(left, right), field.name
+
+
+def test_passes_that_differ_are_no_copies(steps: Steps) -> None:
+    state = steps.input(t(7), "x")
+    for place in range(1, 5):
+        steps.nodes.append(Step(op="mark", target=Mark()))
+        state, _ = a_pass(steps, state, place)
+    steps.call(aten.relu.default, state)
+    steps.nodes.append(Step(op="mark", target=Mark(3, "copied", ())))
+    with pytest.raises(TraceError, match="passes of a loop differ that called the same"):
+        steps.record()
 
 
 def test_what_is_no_kernel(steps: Steps) -> None:

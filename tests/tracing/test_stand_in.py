@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from perfmodel.tracing.stand_in import StandIns, slots
+from perfmodel.tracing.stand_in import StandIns, _closed_over, slots
 
 
 def fresh() -> StandIns:
@@ -234,4 +234,25 @@ def test_attributes_in_slots() -> None:
     value = MoreSlots()
     value.x, value.y = 1, 2
     assert slots(value) == [("y", 2), ("x", 1)]
-    assert slots(nn.ReLU()) == slots(3) == []
+    theirs = type("Theirs", (), {"__slots__": ("x",), "__module__": "torch.mine"})()
+    theirs.x = 1
+    assert slots(nn.ReLU()) == slots(3) == slots(theirs) == []
+
+
+def test_what_functions_close_over() -> None:
+    cell = [1]
+
+    def function(self: Any = None) -> Any:
+        return cell
+
+    for wrapped in (function, staticmethod(function), classmethod(function), property(function)):
+        assert _closed_over(wrapped) == [cell]
+    assert _closed_over(fresh) == _closed_over(len) == []
+
+
+def test_a_base_behind_one_of_pytorchs_is_met_too() -> None:
+    base: Any = type("Base", (), {"__module__": "elsewhere", "table": {"a": 1}})
+    kind: Any = type("Kind", (nn.Module, base), {"__module__": __name__})
+    with fresh().inside(kind()):
+        base.table["b"] = 2
+    assert base.table == {"a": 1}
