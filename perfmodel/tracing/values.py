@@ -198,13 +198,13 @@ class Values:
     ) -> bool:
         if func.overloadpacket in _EMPTY or torch.Tag.nondeterministic_seeded in func.tags:
             return False
-        results = list(tensors_in((result,), {}))
-        if not results or any(isinstance(size, torch.SymInt) for r in results for size in r.shape):
-            return False
         if any(isinstance(v, _SYMBOLS) for v in _flat((args, list(kwargs.values())))):
             return False
         most = routing.MOST_ELEMENTS if routing.NAME in self._names(tensors) else _MOST
-        return all(r.numel() <= most and isinstance(r, FakeTensor) for r in results)
+        results = list(tensors_in((result,), {}))
+        return bool(results) and all(
+            r.numel() <= most and isinstance(r, FakeTensor) for r in results
+        )
 
     def _names(self, tensors: list[torch.Tensor]) -> frozenset[str]:
         return frozenset().union(*(getattr(t, "_perfmodel_names", ()) for t in tensors))

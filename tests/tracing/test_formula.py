@@ -46,6 +46,8 @@ def test_what_a_call_does_not_say() -> None:
     assert (call.shape("x"), call.numel("x"), call.numel("y")) == ((3, 5), 15, 0)
     assert call.tensors() == ("x",)
     assert call.result_numel == 15
+    two = {"x": torch.empty(3), "y": torch.empty(5)}
+    assert (Call(two, ()).result_numel, Call(two, ((7,), (11,))).result_numel) == (3, 7)
     assert not call.complex
     halves = torch.empty(2, dtype=torch.complex64)
     assert Call({"x": torch.empty(3), "y": halves}, ()).complex

@@ -167,6 +167,9 @@ def test_arguments_are_a_tensor_or_a_list_of_them() -> None:
     assert arguments.arguments(module, (), None, "") == ("", (), {})
     with pytest.raises(TraceError, match=r"^m: kwargs\['y'\]\[1\] is set; pass a torch\.Tensor"):
         arguments.arguments(module, A, {"y": [B, {1}]}, "m")
+    for kwargs in ({1: A}, ["y"], [1], 0):
+        with pytest.raises(TraceError, match=r"^m: kwargs must be a dict of argument names"):
+            arguments.arguments(module, A, kwargs, "m")  # type: ignore[arg-type]
     with pytest.raises(TraceError, match=r"not builtins\.dict|not dict; pass keyword arguments"):
         arguments.arguments(module, {"x": A}, None, "m")
     with pytest.raises(TraceError) as caught:

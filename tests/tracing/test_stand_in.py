@@ -187,6 +187,7 @@ class Tables(nn.Module):
     many: ClassVar[dict[int, Any]] = dict.fromkeys(range(1001))
     items: ClassVar[list[int]] = [1, 2]
     names: ClassVar[set[int]] = {1, 2}
+    plain: ClassVar[int] = 1
     ordered: ClassVar[OrderedDict[str, int]] = OrderedDict(b=1, a=2)
 
 
@@ -200,9 +201,11 @@ def test_tables_of_a_class_are_put_back() -> None:
         for table in (Tables.few, Tables.many):
             table[0] = 7
         Tables.items[0] = 7
+        Tables.plain = 7  # a name that stands for no tensor
         Tables.names.add(7)
         Tables.ordered.move_to_end("b")
     assert (Tables.few[0], Tables.many[0], Tables.items) == (None, 7, [1, 2])
+    assert Tables.plain == 7
     assert (Tables.names, list(Tables.ordered)) == ({1, 2}, ["b", "a"])
     # A cache that grew may hold stand-ins.
     assert remembered.cache_info().currsize == 0
