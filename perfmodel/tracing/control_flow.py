@@ -132,7 +132,8 @@ def _over_slices(
 
     Each run writes a slice of those results that are no states carried on to the next.
     """
-    count = _value(slices[0]).shape[0] - less
+    first, *_ = slices
+    count = _value(first).shape[0] - less
     outer = list(node.meta["val"])
     mark = recorder.mark()
     results = recorder.body(_graph(body, module), operands, outer[:carried])
@@ -165,10 +166,10 @@ def _run_cond(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
     known = runner.values.decision(predicate)
     if known is not None:
         return runner.call(true if known else false, *operands)
-    bodies = [runner.body(branch, *operands) for branch in (true, false)]
+    one, other = (runner.body(branch, *operands) for branch in (true, false))
     # Its own tensors: a branch may return what it was given.
-    result = pytree.tree_map_only(torch.Tensor, torch.empty_like, bodies[0].returned)
-    runner.step(func, (predicate, *bodies, operands), pytree.tree_leaves(result))
+    result = pytree.tree_map_only(torch.Tensor, torch.empty_like, one.returned)
+    runner.step(func, (predicate, one, other, operands), pytree.tree_leaves(result))
     return result
 
 
@@ -177,7 +178,7 @@ def _run_scan(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
     body = runner.body(function, *_unknown(init), *(x[0] for x in xs), *additional)
     returned = pytree.tree_leaves(body.returned)
     carried, parts = returned[: len(init)], returned[len(init) :]
-    result = [*carried, *(_stacked(part, xs[0].shape[0]) for part in parts)]
+    result = [*carried, *(_stacked(part, xs) for part in parts)]
     runner.step(func, (body, init, xs, additional), result)
     return result
 
@@ -185,7 +186,7 @@ def _run_scan(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
 def _run_map(runner: Runner, func: Any, args: Any, kwargs: Any) -> Any:
     function, xs, additional = _bound(args, kwargs, "f xs pos_args")
     body = runner.body(function, *(x[0] for x in xs), *additional)
-    result = [_stacked(part, xs[0].shape[0]) for part in pytree.tree_leaves(body.returned)]
+    result = [_stacked(part, xs) for part in pytree.tree_leaves(body.returned)]
     runner.step(func, (body, xs, additional), result)
     return result
 
@@ -235,8 +236,10 @@ def _bound(args: Any, kwargs: Any, names: str) -> list[Any]:
     return [*args, *(kwargs.get(name, ()) for name in rest)]
 
 
-def _stacked(part: torch.Tensor, count: int) -> torch.Tensor:
-    return part.new_empty((count, *part.shape))
+def _stacked(part: torch.Tensor, slices: Sequence[torch.Tensor]) -> torch.Tensor:
+    """A tensor that holds a ``part`` for each slice of those."""
+    first, *_ = slices
+    return part.new_empty((first.shape[0], *part.shape))
 
 
 #: How a run takes the operators whose functions it must see.

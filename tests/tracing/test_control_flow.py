@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import fx, nn
 from torch._higher_order_ops.map import map as map_slices
 from torch._higher_order_ops.scan import scan
 from torch._higher_order_ops.while_loop import while_loop
 
 from perfmodel.errors import TraceError
-from perfmodel.tracing import operators
+from perfmodel.tracing import control_flow, operators
 from perfmodel.tracing.control_flow import BRANCH
 from perfmodel.tracing.exported import from_exported
 from perfmodel.tracing.operators import Call, Cost
+from perfmodel.tracing.program import Step
+from perfmodel.tracing.recording import Recorder
 from perfmodel.tracing.tracing import trace
 from perfmodel.vocabulary import families
-from perfmodel.workload.workload import OUTPUT
+from perfmodel.workload.workload import INPUT, OUTPUT
 
 X = torch.zeros(5, 6)
 
@@ -228,6 +232,115 @@ def test_what_is_known_of_a_state_before_a_loop_decides_nothing_in_it() -> None:
         return scan(step, torch.zeros(6), x)
 
     assert trace(Condition(steps), X).flops == LAYER
+
+
+@pytest.mark.parametrize(("count", "counted"), [(2, True), (3, False)])
+def test_a_loop_is_counted_as_long_as_that_is_quick(
+    count: int, counted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loop(a: nn.Module, x: torch.Tensor, most: torch.Tensor) -> Any:
+        start = torch.zeros((), dtype=torch.long)
+        return while_loop(lambda i, x: i < most, lambda i, x: (i + 1, a(x)), (start, x))
+
+    monkeypatch.setattr(control_flow, "_MOST_RUNS", 3)
+    module = Condition(loop)
+    module.perfmodel_iterations = 7
+    runs = count if counted else 7
+    assert trace(module, (X, torch.tensor(count))).flops == runs * LAYER
+
+
+def t(*shape: int) -> torch.Tensor:
+    return torch.empty(shape, device="meta")
+
+
+def a_body(*shapes: tuple[int, ...], returned: int) -> SimpleNamespace:
+    """A graph that adds its first argument to itself, and returns that so many times."""
+    graph = fx.Graph()
+    places = [graph.placeholder(f"p{i}") for i in range(len(shapes))]
+    for place, shape in zip(places, shapes, strict=True):
+        place.meta["val"] = t(*shape)
+    made = []
+    for _ in range(returned):
+        made.append(graph.call_function(torch.ops.aten.add.Tensor, (places[0], places[-1])))
+        made[-1].meta["val"] = t(*shapes[0])
+    graph.output(tuple(made))
+    return SimpleNamespace(body=fx.GraphModule(nn.Module(), graph))
+
+
+def recorded_of(
+    name: str, inner: SimpleNamespace, result: Any, *args: Any, **kwargs: Any
+) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
+    """Kernels of an operator that takes functions, and what a ReLU of its last result reads."""
+    recorder = Recorder("model")
+    for place, value in enumerate([*args, *kwargs.values()]):
+        for tensor in value if isinstance(value, list) else [value]:
+            recorder.declare(tensor, f"x{place}", "input")
+    node = Step(args=args, kwargs=kwargs, meta={"val": result})
+    assert control_flow.record(recorder, name, node, inner)  # type: ignore[arg-type]
+    last = result[-1]
+    recorder._node(  # type: ignore[arg-type]
+        Step(target=torch.ops.aten.relu.default, args=(last,), meta={"val": t(*last.shape)}), None
+    )
+    found = recorder.finish(np.int64)
+    a = found.accesses
+    reads = (a.kernel == len(found.kernels.name) - 1) & (a.role == INPUT)
+    rows = zip(a.tensor[reads].tolist(), a.elements[reads].tolist(), strict=True)
+    return found.kernels.name[:-1], [(found.tensors.name[row], count) for row, count in rows]
+
+
+BODY = SimpleNamespace(target="body")
+
+
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [
+        ("wrap_with_set_grad_enabled", (True, BODY)),
+        ("wrap_with_autocast", ("cpu", None, True, None, BODY)),
+        ("wrap", (BODY,)),
+        ("wrap_activation_checkpoint", (BODY,)),
+        ("tag_activation_checkpoint", (BODY,)),
+        ("invoke_subgraph", (BODY, "subgraph_0")),
+    ],
+)
+def test_what_runs_a_function_once_is_that_function(name: str, before: Any) -> None:
+    inner = a_body((5, 7), (5, 7), returned=1)
+    found = recorded_of(name, inner, [t(5, 7)], *before, t(5, 7), t(5, 7))
+    assert found == (("add",), [("add", 35)])
+
+
+def test_an_operator_that_is_not_known() -> None:
+    node = Step(args=(BODY,), meta={"val": []})
+    assert not control_flow.record(Recorder("model"), "other", node, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_scan_stores_what_is_no_state(by_name: bool) -> None:
+    arguments = {"combine_fn": BODY, "init": [t(7)], "xs": [t(3, 7), t(3, 5)],
+                 "additional_inputs": [t(2)]}  # fmt: skip
+    inner = a_body((7,), (7,), (5,), (7,), returned=2)
+    args, kwargs = ((), arguments) if by_name else (tuple(arguments.values()), {})
+    kernels, read = recorded_of("scan", inner, [t(7), t(3, 7)], *args, **kwargs)
+    run = ("add", "add#2", "copy")
+    assert kernels == (*run, *(f"{name}@{i}" for i in (2, 3) for name in run))
+    assert read == [("copy", 21)]
+
+
+@pytest.mark.parametrize("name", ["map", "map_impl"])
+def test_a_map_stores_all(name: str) -> None:
+    inner = a_body((7,), (5,), (7,), returned=2)
+    kernels, read = recorded_of(name, inner, [t(3, 7), t(3, 7)], BODY, [t(3, 7), t(3, 5)], [t(2)])
+    run = ("add", "add#2", "copy", "copy#2")
+    assert kernels == (*run, *(f"{name}@{i}" for i in (2, 3) for name in run))
+    assert read == [("copy#2", 21)]
+
+
+@pytest.mark.parametrize("slices", [1, 2, 5])
+def test_an_associative_scan_of_slices_takes_one_step_less(slices: int) -> None:
+    inner = a_body((7,), (7,), (7,), returned=1)
+    kernels, _ = recorded_of(
+        "associative_scan", inner, [t(slices, 7)], BODY, [t(slices, 7)], [t(7)]
+    )
+    assert len(kernels) == 2 * (slices - 1)
 
 
 def test_vmap_is_what_it_runs() -> None:

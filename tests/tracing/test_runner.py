@@ -204,6 +204,16 @@ def test_parts_of_an_operator() -> None:
     assert decomposing.parts(torch.ops.higher_order.cond, (), {}, t(3)) is None
 
 
+def test_calls_below_are_noted_with_their_arguments() -> None:
+    with decomposing._Listener() as listener:
+        made = torch.zeros(3, dtype=torch.float64, device="meta") + 1
+    assert made.dtype == torch.float64
+    first, *_, last = listener.calls
+    assert first.kwargs["dtype"] == torch.float64
+    assert last.args[1] == 1
+    assert last.result is made
+
+
 # The whole program
 
 
