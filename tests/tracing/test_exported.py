@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import zipfile
 from pathlib import Path
 
@@ -178,6 +179,14 @@ def test_a_damaged_program(
         exported.load(path)
     assert "\n" not in str(error.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_torch_says_nothing_while_it_loads() -> None:
+    loggers = [logging.getLogger(name) for name in exported._NOISY_LOGGERS]
+    before = [logger.level for logger in loggers]
+    with exported._quiet():
+        assert min(logger.level for logger in loggers) > logging.CRITICAL
+    assert [logger.level for logger in loggers] == before
 
 
 def test_a_truncated_file(program: torch.export.ExportedProgram, tmp_path: Path) -> None:
