@@ -112,9 +112,9 @@ def test_random_numbers_do_not_read_what_was_there() -> None:
     assert cost("poisson", (3, 5), self=t(3, 5)) == Cost(f.ELEMENTWISE, vector_ops=150)
 
 
-@pytest.mark.parametrize("length", range(70))
-def test_a_logarithm_is_rounded_up_and_at_least_1(length: int) -> None:
-    assert table.log2(length) == max(1, ceil(log2(max(1, length))))
+def test_a_logarithm_is_rounded_up_and_at_least_1() -> None:
+    for length in range(70):
+        assert table.log2(length) == max(1, ceil(log2(max(1, length))))
 
 
 def test_what_returns_its_argument() -> None:

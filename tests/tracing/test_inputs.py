@@ -88,6 +88,10 @@ def test_attributes_of_a_module() -> None:
     assert list(inputs.attributes(module)) == [("plain", A), ("table.x.0", B), ("pair.0", C)]
 
 
+def test_a_symbol_comes_from_an_argument() -> None:
+    assert inputs._Argument(3)._name_template == "argument_3"
+
+
 # State and batch
 
 
