@@ -115,23 +115,25 @@ def _passes(runner: Runner, values: range, loop: Loop, frame: FrameType) -> Iter
         runner.steps.append(Step(op="mark", target=Mark()))
         yield number
         passes.append(_Pass(runner.steps[start + 1 :], passes[-1:], _numbers(loop, frame)))
+    *_, before, last = passes
     found = _entries(loop, frame, passes)
-    if found is None or not is_torchs(loop, frame) or not passes[-1].is_like(passes[-2]):
+    if found is None or not is_torchs(loop, frame) or not last.is_like(before):
         yield from values[WARM:]
         return
     copies = len(values) - WARM - 1
     entries = []
     for place in found:
-        made = _stand_ins(place[-1], copies)
-        entries.append((place[-1], made))
+        entry = place.pop()
+        made = _stand_ins(entry, copies)
+        entries.append((entry, made))
         # The entry itself stands for that of the last copy, which the next pass takes up.
-        place[-1:-1] = made
+        place += [*made, entry]
     where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
     note = NOTE.format(count=len(values), place=where, warm=WARM)
     runner.steps.append(Step(op="mark", target=Mark(copies, note, tuple(entries))))
     start = len(runner.steps)
     yield values[-1]
-    if not _Pass(runner.steps[start:], passes[-1:], passes[-1].numbers).is_like(passes[-1]):
+    if not _Pass(runner.steps[start:], [last], last.numbers).is_like(last):
         raise Unlike
 
 

@@ -197,6 +197,11 @@ def test_only_tensors_are_written_to() -> None:
         assert straight.is_torchs(Loop((), (), (), written), frame) == allowed
 
 
+def test_names_are_those_of_the_users_files() -> None:
+    assert repeating._tables(nn.Sequential(nn.Linear(2, 2))) == []
+    assert repeating._tables(nn.Sequential(nn.Linear(2, 2), Own())) == [globals()]
+
+
 # Passes
 
 

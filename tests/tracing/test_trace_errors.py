@@ -175,15 +175,14 @@ def fails(kind: type[Exception], *args: Any) -> Callable[[], Any]:
     return call
 
 
-@pytest.mark.parametrize("depth", [0, 1])
+@pytest.mark.parametrize("depth", [0, 1, 3])
 def test_the_innermost_module_of_the_model_is_named(depth: int) -> None:
-    inner = Block(fails(ValueError, "bad"))
-    module: nn.Module = inner
-    if depth:
-        module = Block(lambda: module.part())  # type: ignore[operator]
-        module.part = inner
+    module = Block(fails(ValueError, "bad"))
+    for _ in range(depth):
+        module = Block(module)
     said = explain(raised(lambda: module()), module)
-    within = " in module 'part' (Block)" if depth else ""
+    path = ".".join(["call"] * depth)
+    within = f" in module {path!r} (Block)" if depth else ""
     assert said.startswith(f"the forward failed{within} at {__file__}:")
     assert "`raise kind(*args)  # the line`: bad. Check number" in said
     # A module that is none of the model's is not named.
