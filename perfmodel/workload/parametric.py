@@ -17,17 +17,19 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from pydantic import Field
 
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName
 from perfmodel.workload import storage
-from perfmodel.workload.documents import Model, checked, fail
+from perfmodel.workload.documents import check_kind, fail
 from perfmodel.workload.expressions import Condition, Expression, ExpressionError
-from perfmodel.workload.tables import INT64_MAX, InputSpec, IntArray, beyond_int64
+from perfmodel.workload.tables import InputSpec, IntArray, beyond_int64
 from perfmodel.workload.workload import Workload
+
+if TYPE_CHECKING:
+    from perfmodel.workload.schemas import CaseDocument
 
 FORMAT: Final = "perfmodel.parametric_workload"
 #: Version of the document this release writes, and the only one it reads. The workloads inside it
@@ -195,7 +197,10 @@ class ParametricWorkload:
         Raises :class:`~perfmodel.errors.WorkloadFormatError`, naming ``source``, the field and what
         was expected there.
         """
-        parsed = checked(_Document, document, source, FORMAT, VERSION)
+        from perfmodel.workload.schemas import ParametricDocument, checked
+
+        check_kind(document, source, FORMAT, VERSION)
+        parsed = checked(ParametricDocument, document, source)
         names = [dimension.name for dimension in parsed.dimensions]
         if len(set(names)) < len(names):
             fail(source, "dimensions", f"expected different names, found {', '.join(names)}")
@@ -254,30 +259,8 @@ def is_parametric(document: object) -> bool:
 
 # -- reading -------------------------------------------------------------------------------------
 
-_Size = Annotated[int, Field(ge=1, le=INT64_MAX)]
 
-
-class _Dimension(Model):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    default: _Size
-    minimum: _Size
-    maximum: _Size | None
-
-
-class _Case(Model):
-    where: Annotated[list[str], Field(min_length=1)]
-    workload: dict[str, Any]
-
-
-class _Document(Model):
-    format: Literal["perfmodel.parametric_workload"]
-    version: Literal[1]
-    name: str
-    dimensions: Annotated[list[_Dimension], Field(min_length=1)]
-    cases: Annotated[list[_Case], Field(min_length=1)]
-
-
-def _read_case(case: _Case, names: list[str], source: str, place: str) -> Case:
+def _read_case(case: CaseDocument, names: list[str], source: str, place: str) -> Case:
     where = []
     for row, text in enumerate(case.where):
         try:

@@ -6,30 +6,19 @@ docs/workload-format.md describes it. Every number in it is an integer, so the r
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    Field,
-    TypeAdapter,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
-from pydantic_core import PydanticCustomError
 
 from perfmodel._files import write_atomically
 from perfmodel.errors import PerfmodelError, WorkloadFormatError
 from perfmodel.vocabulary.families import CODE, FAMILIES
-from perfmodel.workload.documents import Model, checked, fail, show
+from perfmodel.workload.documents import check_kind, fail, show
 from perfmodel.workload.tables import (
-    INT64_MAX,
     KINDS,
     ROLES,
     Accesses,
@@ -42,6 +31,7 @@ from perfmodel.workload.tables import (
 )
 
 if TYPE_CHECKING:
+    from perfmodel.workload.schemas import WorkloadDocument
     from perfmodel.workload.workload import Workload
 
 FORMAT: Final = "perfmodel.workload"
@@ -52,82 +42,6 @@ VERSION: Final = 1
 _GZIP: Final = b"\x1f\x8b"
 
 _GEMM: Final = ("gemm_batch", "gemm_m", "gemm_n", "gemm_k")
-
-_Count = Annotated[int, Field(ge=0, le=INT64_MAX)]
-_Positive = Annotated[int, Field(ge=1, le=INT64_MAX)]
-
-
-def _text_or_number(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    """A size, or what the reader of this document makes of a text in the place of one."""
-    if info.context is None or not isinstance(value, str):
-        return check(value)
-    try:
-        return info.context(value)
-    except PerfmodelError as error:
-        raise PydanticCustomError("size", "{why}", {"why": str(error)}) from None
-
-
-def _texts_or_numbers(value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-    """A column of sizes: one call, unless there may be texts among them."""
-    if info.context is None:
-        return check(value)
-    return _ROWS.validate_python(value, strict=True, context=info.context)
-
-
-_Size = Annotated[_Count, WrapValidator(_text_or_number)]
-_ROWS: Final = TypeAdapter(list[_Size])
-_Sizes = Annotated[list[_Count], WrapValidator(_texts_or_numbers)]
-
-
-class _Input(Model):
-    name: str
-    shape: _Sizes
-    dtype: str
-
-
-class _Tensors(Model):
-    name: list[str]
-    kind: list[Literal["weight", "input", "activation", "state"]]
-    elements: _Sizes
-    itemsize: list[_Positive]
-    floating: list[bool]
-
-
-class _Kernels(Model):
-    name: list[str]
-    operator: list[str]
-    family: list[str]
-    flops: _Sizes
-    vector_ops: _Sizes
-    gemm_batch: _Sizes
-    gemm_m: _Sizes
-    gemm_n: _Sizes
-    gemm_k: _Sizes
-
-
-class _Accesses(Model):
-    kernel: list[_Count]
-    tensor: list[_Count]
-    role: list[Literal["weight", "input", "output"]]
-    elements: _Sizes
-
-
-class _Document(Model):
-    format: Literal["perfmodel.workload"]
-    version: Literal[1]
-    name: str
-    batch: Annotated[_Positive, WrapValidator(_text_or_number)]
-    parameters: _Count
-    flops_per_mac: Literal[2]
-    inputs: list[_Input]
-    provenance: dict[str, str]
-    unmodelled: list[str]
-    phase: Literal["prefill", "decode"] | None
-    tokens: _Size
-    context: _Size
-    tensors: _Tensors
-    kernels: _Kernels
-    accesses: _Accesses
 
 
 def to_dict(workload: Workload) -> dict[str, Any]:
@@ -183,7 +97,28 @@ def fields(
     Raises :class:`~perfmodel.errors.WorkloadFormatError`, naming ``source``, the field and what was
     expected there.
     """
-    return _fields(checked(_Document, document, source, FORMAT, VERSION, size), source)
+    from perfmodel.workload.schemas import WorkloadDocument, checked
+
+    check_kind(document, source, FORMAT, VERSION)
+    return _fields(checked(WorkloadDocument, document, source, size), source)
+
+
+def own_fields(document: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The same of a document that perfmodel wrote and nobody changed since, as a digest says.
+
+    Its columns are not looked at one by one, which takes longer than reading them.
+
+    Raises :class:`~perfmodel.errors.WorkloadFormatError`.
+    """
+    check_kind(document, source, FORMAT, VERSION)
+    try:
+        whole = SimpleNamespace(**document)
+        for table in ("tensors", "kernels", "accesses"):
+            setattr(whole, table, SimpleNamespace(**document[table]))
+        whole.inputs = [SimpleNamespace(**given) for given in document["inputs"]]
+        return _fields(whole, source)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise WorkloadFormatError(f"{source}: {error!r}") from None
 
 
 def write(path: str | Path, text: str) -> None:
@@ -206,11 +141,7 @@ def read(path: str | Path) -> Any:
     try:
         content = Path(path).read_bytes()
         if content.startswith(_GZIP):
-            content = gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise WorkloadFormatError(
-            f"{source}: not valid gzip, or cut short ({error}); write it again"
-        ) from error
+            content = _unpacked(content, source)
     except OSError as error:
         raise WorkloadFormatError(f"cannot read {source}: {error.strerror or error}") from error
     try:
@@ -221,7 +152,19 @@ def read(path: str | Path) -> Any:
         ) from error
 
 
-def _fields(document: _Document, source: str) -> dict[str, Any]:
+def _unpacked(content: bytes, source: str) -> bytes:
+    import gzip
+    import zlib
+
+    try:
+        return gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise WorkloadFormatError(
+            f"{source}: not valid gzip, or cut short ({error}); write it again"
+        ) from error
+
+
+def _fields(document: WorkloadDocument | SimpleNamespace, source: str) -> dict[str, Any]:
     """Check what ties the columns together, and turn them into arrays."""
     t, k, a = document.tensors, document.kernels, document.accesses
     for table, columns in (("tensors", t), ("kernels", k), ("accesses", a)):
@@ -283,8 +226,8 @@ def _fields(document: _Document, source: str) -> dict[str, Any]:
     }
 
 
-def _check_lengths(columns: BaseModel, table: str, source: str) -> None:
-    lengths = {column: len(values) for column, values in columns}
+def _check_lengths(columns: object, table: str, source: str) -> None:
+    lengths = {column: len(values) for column, values in vars(columns).items()}
     rows = lengths["elements"] if "elements" in lengths else lengths["name"]
     for column, length in lengths.items():
         if length != rows:

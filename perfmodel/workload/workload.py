@@ -254,13 +254,16 @@ class Workload:
         return storage.layout(self.to_dict()) + "\n"
 
     @staticmethod
-    def from_dict(document: Mapping[str, Any], *, source: str = "workload") -> Workload:
+    def from_dict(
+        document: Mapping[str, Any], *, source: str = "workload", own: bool = False
+    ) -> Workload:
         """Return the workload of a document that :meth:`to_dict` made.
 
         Raises :class:`~perfmodel.errors.WorkloadFormatError`, naming ``source``, the field and what
         was expected there.
         """
-        return Workload(**storage.fields(document, source))
+        read = storage.own_fields if own else storage.fields
+        return Workload(**read(document, source))
 
     def __eq__(self, other: object) -> bool:
         if self is other:
