@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,8 @@ def read_toml(
     Raises ``error`` with a line that begins with ``shown``: no such file (with what was
     ``expected``), not readable, not UTF-8, not TOML.
     """
+    import tomllib  # Shipped files are mostly read from the cache, and workloads are JSON.
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as fault:
@@ -45,7 +45,7 @@ def write_atomically(path: Path, text: str) -> None:
         target.write_text(text, encoding="utf-8")
         return
     # Opened by name rather than by tempfile, which would narrow the permissions to the owner.
-    temporary = target.with_name(f".{target.name[:100]}-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{target.name[:100]}-{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("x", encoding="utf-8", newline="\n") as handle:
             handle.write(text)

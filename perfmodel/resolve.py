@@ -148,7 +148,7 @@ def resolve_model(
         PerfmodelError: a phase or length that the model does not have, a factory that fails, or
             something that is no model, such as a module that was not traced.
     """
-    from perfmodel.models import own, zoo
+    from perfmodel.models import zoo
     from perfmodel.models.torchvision_models import IN_PUBLISHED
     from perfmodel.workload.workload import Workload
 
@@ -177,6 +177,8 @@ def resolve_model(
                 text, dimensions, phase=phase, tokens=tokens, context=context
             ),
         )
+    from perfmodel.models import own
+
     if own.is_program(text) or own.is_factory(text) or own.is_config(text):
         kinds = (own.is_program, own.program), (own.is_config, own.config)
         find = next((find for is_one, find in kinds if is_one(text)), own.factory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -232,6 +231,8 @@ def csv_text(records: Sequence[Record]) -> str:
             if not isinstance(value, Mapping)
         )
     )
+    import csv
+
     writer = csv.DictWriter(buffer, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for record in records:

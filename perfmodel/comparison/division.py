@@ -13,6 +13,8 @@ from perfmodel.workload.workload import Workload
 
 def check_division(run: Scenario, cpus: Sequence[ChosenCpu]) -> None:
     """Before anything is traced or told; raises as :func:`perfmodel.serving.partition_of`."""
+    if not run.divided:
+        return
     from perfmodel.serving.partition import divisions
 
     for cpu in cpus:

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
-from perfmodel import cache
+from perfmodel import _installed, cache
 from perfmodel.errors import PerfmodelError, WorkloadFormatError
 from perfmodel.published import tracing
 from perfmodel.published.catalog import PublishedCpu, cpus, get_cpu
@@ -133,8 +132,8 @@ def _chains(model: str) -> ChainTable:
 
 def _version(package: str) -> str:
     try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
+        return _installed.version(package)
+    except ModuleNotFoundError:
         raise PerfmodelError(
             f"this needs {package}, which is not installed: pip install 'perfmodel[torch]'"
         ) from None

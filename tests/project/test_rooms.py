@@ -13,9 +13,10 @@ PACKAGE = Path(perfmodel.__file__).parent
 
 #: Lowest first. A module may import from its own row and from those above it in this list.
 ROOMS = (
-    ("errors", "_collecting", "_lazy", "_text", "_toml", "_version"),
+    ("errors", "_collecting", "_installed", "_lazy", "_text", "_toml", "_version"),
     ("_files", "charts"),
     ("cache",),
+    ("sources",),
     ("vocabulary", "figures"),
     # The three that do not know each other.
     ("workload", "machine", "software"),
