@@ -18,8 +18,6 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import platformdirs
-
 from perfmodel._files import write_atomically
 
 Key = Mapping[str, object]
@@ -34,7 +32,11 @@ class CacheWarning(UserWarning):
 def directory() -> Path:
     """The folder that holds the entries (not created by this call)."""
     override = os.environ.get("PERFMODEL_CACHE_DIR")
-    return Path(override) if override else platformdirs.user_cache_path("perfmodel")
+    if override:
+        return Path(override)
+    import platformdirs
+
+    return platformdirs.user_cache_path("perfmodel")
 
 
 def path(key: Key) -> Path:
@@ -57,15 +59,19 @@ def load(key: Key) -> dict[str, object] | None:
     return payload if isinstance(payload, dict) else None
 
 
-def store(key: Key, payload: Mapping[str, object]) -> None:
-    """Keep ``payload`` (a JSON object) under ``key``; never raises for a disk it cannot write."""
+def store(key: Key, payload: Mapping[str, object], *, quiet: bool = False) -> None:
+    """Keep ``payload`` (a JSON object) under ``key``; never raises for a disk it cannot write.
+
+    ``quiet`` is for what costs so little to make again that nobody needs to hear of the disk.
+    """
     payload_line = json.dumps(payload, separators=(",", ":")) + "\n"
     target = path(key)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, json.dumps(_header(key, payload_line)) + "\n" + payload_line)
     except OSError as error:
-        _warn_once(error)
+        if not quiet:
+            _warn_once(error)
 
 
 def _canonical(key: Key) -> str:

@@ -13,8 +13,9 @@ from perfmodel.calibration.fitting import Fit
 from perfmodel.calibration.host.runners import RUNNERS
 from perfmodel.errors import MeasurementError
 from perfmodel.figures import quantity
+from perfmodel.figures.checking import validated
 from perfmodel.figures.figure import Origin
-from perfmodel.figures.record import tree_of, validated
+from perfmodel.figures.record import tree_of
 from perfmodel.figures.tree import nested, put
 from perfmodel.machine import Figure, Machine
 from perfmodel.machine.tables import Calibration
@@ -67,7 +68,7 @@ def applied(machine: Machine, figures: Mapping[str, Figure], record: Calibration
     tree: dict[str, Any] = tree_of(machine)
     for path, figure in figures.items():
         put(tree, path, figure)
-    tree["calibration"] = record.model_dump()
+    tree["calibration"] = tree_of(record)
     return validated(Machine, tree, Origin(machine.id, {}))
 
 
@@ -101,7 +102,7 @@ def render(
     fields["sources"] = sources
     fields |= {path: _value(value, {}) for path, value in (stated or {}).items()}
     fields |= {path: _value(figure, keys) for path, figure in figures.items()}
-    fields["calibration"] = record.model_dump()
+    fields["calibration"] = tree_of(record)
     return toml_text(nested(fields), comment or "A machine fitted to measured points.")
 
 

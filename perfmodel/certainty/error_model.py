@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, StrictInt
-
 from perfmodel.figures.figure import Factor
 from perfmodel.figures.files import read_shipped
+from perfmodel.figures.held import Held, Natural
 from perfmodel.figures.record import Record
 from perfmodel.vocabulary.kinds import Kind
 
@@ -26,7 +25,7 @@ ENOUGH: Final = 4
 COVERAGE: Final = 0.8
 NORMAL: Final = 1.2815515655446004
 
-_Deviation = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Deviation = Annotated[float, Held(ge=0, allow_inf_nan=False)]
 
 
 class Errors(Record):
@@ -43,19 +42,19 @@ class Errors(Record):
         quantile: of Student's t distribution at the upper end of the interval.
     """
 
-    points: StrictInt = Field(ge=1)
-    models: StrictInt = Field(ge=1)
-    machines: tuple[str, ...] = Field(min_length=1)
-    cores: tuple[str, ...] = Field(min_length=1)
-    vendors: tuple[str, ...] = Field(min_length=1)
+    points: Natural
+    models: Natural
+    machines: Annotated[tuple[str, ...], Held(min_length=1)]
+    cores: Annotated[tuple[str, ...], Held(min_length=1)]
+    vendors: Annotated[tuple[str, ...], Held(min_length=1)]
     bias: float
     bias_error: _Deviation
     software: _Deviation = 0.0
     core: _Deviation
     machine: _Deviation
     model: _Deviation
-    residual: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    quantile: Annotated[float, Field(gt=NORMAL, allow_inf_nan=False)]
+    residual: Annotated[float, Held(gt=0, allow_inf_nan=False)]
+    quantile: Annotated[float, Held(gt=NORMAL, allow_inf_nan=False)]
 
     @property
     def is_enough(self) -> bool:
@@ -88,7 +87,7 @@ class Errors(Record):
 
 
 class _Model(Record):
-    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    scale: Annotated[float, Held(gt=0, allow_inf_nan=False)]
     pool: Mapping[Kind, Errors]
     software: Mapping[str, Mapping[Kind, Errors]]
 

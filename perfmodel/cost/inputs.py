@@ -5,18 +5,19 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Mapping
+from dataclasses import field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
-from pydantic import Field
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, UnknownName
 from perfmodel.figures import record
+from perfmodel.figures.checking import validated
 from perfmodel.figures.figure import Expect, Figure, Fraction, Origin, PartCount, Power, Price
-from perfmodel.figures.record import Record, tree_of, validated, walk
+from perfmodel.figures.record import Record, tree_of, walk
 from perfmodel.vocabulary import ranges
 
 EnergyPrice = Annotated[
@@ -64,7 +65,7 @@ class Inputs(Record):
         server: ``sockets`` of one, its ``price`` without CPUs, its ``power`` beside them.
     """
 
-    sources: Mapping[str, str] = Field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
     energy: _Energy
     purchase: _Purchase
     service: _Service

@@ -24,6 +24,7 @@ from typing import Annotated, Final
 import numpy as np
 
 from perfmodel.errors import PerfmodelError
+from perfmodel.figures.checking import validated
 from perfmodel.figures.figure import Expect, Figure, Fraction, Origin
 from perfmodel.figures.record import Record, walk
 from perfmodel.machine import Machine
@@ -65,7 +66,7 @@ def figures() -> dict[str, Figure]:
     """Every figure of energy.toml by dotted path, all beginning with :data:`PREFIX`."""
     text = resources.files("perfmodel.cost").joinpath("energy.toml").read_text("utf-8")
     data = tomllib.loads(text)
-    record = _Energy.model_validate(data, context=Origin("energy.toml", data["sources"]))
+    record = validated(_Energy, data, Origin("energy.toml", data["sources"]))
     return {f"{PREFIX}{path}": figure for path, figure in walk(record)}
 
 

@@ -41,7 +41,7 @@ class Case:
     def name(self) -> str:
         """What was run; a throughput is at whatever batch is best."""
         name = str(self.row)
-        best = self.group.quantity == "throughput" and self.row.stated_batch is None
+        best = self.group.quantity == "throughput" and self.row.batch is None
         return name.replace(", batch 1", "") if best else name
 
     @property
@@ -59,7 +59,7 @@ class Case:
     @cached_property
     def workload(self) -> Workload:
         """What was run, traced (seconds, the first time)."""
-        return self.at_batch(self.row.batch)
+        return self.at_batch(self.row.samples)
 
     def at_batch(self, batch: int) -> Workload:
         """The same at another batch; a product or a probe has only its own."""

@@ -11,6 +11,7 @@ from perfmodel.certainty.error_model import ErrorModel, with_assumptions
 from perfmodel.evidence.error_model import by_software, pools
 from perfmodel.evidence.left_out import left_out
 from perfmodel.evidence.reliability import scale
+from perfmodel.figures.record import tree_of
 
 OUTPUT: Final = Path(__file__).parents[1] / "certainty" / "error_model.toml"
 
@@ -35,9 +36,9 @@ def text(found: ErrorModel) -> str:
     return toml_text(
         {
             "scale": found.scale,
-            "pool": {kind: errors.model_dump() for kind, errors in found.pool.items()},
+            "pool": {kind: tree_of(errors) for kind, errors in found.pool.items()},
             "software": {
-                software: {kind: errors.model_dump() for kind, errors in kinds.items()}
+                software: {kind: tree_of(errors) for kind, errors in kinds.items()}
                 for software, kinds in found.software.items()
             },
         },

@@ -63,7 +63,7 @@ def _row(case: Case, machine_out: float, model_out: float) -> list[Any]:
         ", ".join([row.subject, *lengths]),
         model_group(case),
         group.precision,
-        row.stated_batch or 0,
+        row.batch or 0,
         row.all_cores or 0,
         row.instances or 1,
         float(f"{seconds:.6g}"),

@@ -10,10 +10,10 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-
-from pydantic import Field
+from typing import Annotated
 
 from perfmodel.figures.files import read_shipped
+from perfmodel.figures.held import Held
 from perfmodel.figures.record import Record
 
 
@@ -52,10 +52,10 @@ class Factor(Effect):
 class _Row(Record):
     name: str
     meaning: str
-    value: float = Field(gt=0)
-    prior: float = Field(gt=0)
-    spread: float = Field(gt=0)
-    patterns: tuple[str, ...] = Field(min_length=1)
+    value: Annotated[float, Held(gt=0)]
+    prior: Annotated[float, Held(gt=0)]
+    spread: Annotated[float, Held(gt=0)]
+    patterns: Annotated[tuple[str, ...], Held(min_length=1)]
 
 
 class _Factors(Record):

@@ -98,7 +98,7 @@ def setting(case: Case) -> Setting:
         PerfmodelError: conditions that the machine cannot meet.
     """
     # Rows are equal where one states the batch that the other has by default.
-    return _setting(case, case.row.stated_batch)
+    return _setting(case, case.row.batch)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -115,13 +115,13 @@ def _setting(case: Case, stated_batch: int | None) -> Setting:
         return max(options, key=lambda option: float(option.value()[0]))
     count = max(1, round((row.instances or 1) / sockets))
     if count == 1:
-        return _at(case, None, row.batch, sockets)
+        return _at(case, None, row.samples, sockets)
     cores = row.cores or max(1, total_cores(case.machine) // count)
-    return _at(case, Partition(count, cores), row.batch, sockets)
+    return _at(case, Partition(count, cores), row.samples, sockets)
 
 
 def _at(case: Case, partition: Partition | None, batch: int, sockets: int) -> Setting:
-    workload = case.workload if batch == case.row.batch else case.at_batch(batch)
+    workload = case.workload if batch == case.row.samples else case.at_batch(batch)
     run = case.group.scenario
     if partition is not None:
         run = divided(run, partition)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-from pydantic import Field, StrictInt
+from typing import Annotated
 
 from perfmodel.figures.files import read_shipped
+from perfmodel.figures.held import Held, Natural
 from perfmodel.figures.record import Record
 from perfmodel.resolve import resolve_model
 from perfmodel.scenario import Scenario
@@ -28,14 +28,14 @@ class Service(Record):
     """
 
     machine: str
-    sockets: StrictInt = Field(ge=1)
+    sockets: Natural
     model: str
-    tokens: StrictInt | None = Field(default=None, ge=1)
+    tokens: Natural | None = None
     precision: str
     software: str
-    limit_ms: float = Field(gt=0)
-    rate: float = Field(gt=0)
-    p50_ms: float = Field(gt=0)
+    limit_ms: Annotated[float, Held(gt=0)]
+    rate: Annotated[float, Held(gt=0)]
+    p50_ms: Annotated[float, Held(gt=0)]
     source: str
 
 
@@ -49,11 +49,11 @@ class Generation(Record):
 
     machine: str
     model: str
-    prompt: StrictInt = Field(ge=1)
-    output: StrictInt = Field(ge=1)
+    prompt: Natural
+    output: Natural
     precision: str
     software: str
-    tokens_per_s: float = Field(gt=0)
+    tokens_per_s: Annotated[float, Held(gt=0)]
     doubt: str
     source: str
 

@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import Discriminator, Field, StrictFloat, StrictInt, Tag
+from pydantic import Discriminator, StrictFloat, StrictInt, Tag
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, UnknownName
 from perfmodel.exploration.expressions import Expression
+from perfmodel.figures.checking import validated
 from perfmodel.figures.figure import Expect, Origin
+from perfmodel.figures.held import Held, Natural, Whole
 from perfmodel.figures.quantity import QuantityError, parse
-from perfmodel.figures.record import Record, validated
+from perfmodel.figures.record import Record
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping import assumptions
 from perfmodel.mapping.roofline import FloatArray
@@ -58,7 +60,7 @@ class Range(Record):
 
     low: Number
     high: Number
-    count: StrictInt = Field(default=_STEPS, ge=2, le=_MOST_STEPS)
+    count: Annotated[int, Held(strict=True, ge=2, le=_MOST_STEPS)] = _STEPS
     scale: Literal["linear", "log"] = "linear"
 
 
@@ -74,21 +76,21 @@ Crossed = Annotated[
 
 
 class _File(Record):
-    models: tuple[str, ...] = Field(min_length=1)
-    cpus: tuple[str, ...] = Field(min_length=1)
-    software: tuple[str, ...] = Field(default=("openvino",), min_length=1)
-    precisions: tuple[str, ...] = Field(default=("int8",), min_length=1)
-    batches: tuple[StrictInt, ...] = Field(default=(1,), min_length=1)
+    models: Annotated[tuple[str, ...], Held(min_length=1)]
+    cpus: Annotated[tuple[str, ...], Held(min_length=1)]
+    software: Annotated[tuple[str, ...], Held(min_length=1)] = ("openvino",)
+    precisions: Annotated[tuple[str, ...], Held(min_length=1)] = ("int8",)
+    batches: Annotated[tuple[Whole, ...], Held(min_length=1)] = (1,)
     phase: str | None = None
-    tokens: StrictInt | None = None
-    context: StrictInt | None = None
+    tokens: Whole | None = None
+    context: Whole | None = None
     state: str = "steady"
-    figures: Mapping[str, Crossed] = Field(default_factory=dict)
-    sampled: Mapping[str, Range] = Field(default_factory=dict)
+    figures: Mapping[str, Crossed] = field(default_factory=dict)
+    sampled: Mapping[str, Range] = field(default_factory=dict)
     file_ranges: bool = False
-    samples: StrictInt = Field(default=1000, ge=1)
-    seed: StrictInt = Field(default=0, ge=0)
-    derived: Mapping[str, str] = Field(default_factory=dict)
+    samples: Natural = 1000
+    seed: Annotated[int, Held(strict=True, ge=0)] = 0
+    derived: Mapping[str, str] = field(default_factory=dict)
     constraints: tuple[str, ...] = ()
     minimise: tuple[str, ...] = ("latency_ms",)
     maximise: tuple[str, ...] = ()

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic_core import PydanticCustomError, core_schema
 
 from perfmodel.errors import MachineError
 from perfmodel.figures import quantity
+from perfmodel.figures.faults import Fault
 
 #: What each confidence letter means.
 CONFIDENCES: Final = {
@@ -84,28 +84,23 @@ class Origin:
     sources: Mapping[str, str]
 
 
-def bad(found: str, expected: str) -> PydanticCustomError:
-    """The error of a figure that is not as expected."""
-    return PydanticCustomError("figure", "{found}; expected {expected}", _text(found, expected))
-
-
-def _text(found: str, expected: str) -> dict[str, Any]:
-    return {"found": found, "expected": expected}
-
-
 def provenance(raw: Mapping[str, Any], origin: Origin | None) -> tuple[str, str]:
     """Confidence and full citation of a table with ``confidence`` and ``source`` keys."""
     confidence, key = raw.get("confidence", "stated"), raw.get("source")
     if confidence not in CONFIDENCES:
         letters = ", ".join(CONFIDENCES)
-        raise bad(f"confidence {confidence!r}", f"a confidence out of {letters}")
+        raise Fault(f"confidence {confidence!r}", f"a confidence out of {letters}")
     if key is None:
         if confidence != "stated":
-            raise bad(f"confidence {confidence!r} without a source", "source = a key of [sources]")
+            raise Fault(
+                f"confidence {confidence!r} without a source", "source = a key of [sources]"
+            )
         return confidence, origin.file if origin else "stated by the caller"
     sources = origin.sources if origin else {}
     if not isinstance(key, str) or key not in sources:
-        raise bad(f"source {key!r}{nearest(str(key), sources)}", "a key of [sources] in this file")
+        raise Fault(
+            f"source {key!r}{nearest(str(key), sources)}", "a key of [sources] in this file"
+        )
     return confidence, sources[key]
 
 
@@ -135,19 +130,17 @@ class Expect:
             return f"a fraction in (0, 1], such as {self.example}"
         return f'a positive quantity with a unit of {self.unit}, such as "{self.example}"'
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         """Validate by :meth:`figure`, with the :class:`Origin` that is the context."""
-        return core_schema.with_info_plain_validator_function(self._validate)
+        from perfmodel.figures.schemas import of_values
 
-    def _validate(self, raw: Any, info: core_schema.ValidationInfo) -> Figure:
-        origin = info.context if isinstance(info.context, Origin) else None
-        return self.figure(raw, origin)
+        return of_values(self.figure)
 
     def figure(self, raw: Any, origin: Origin | None) -> Figure:
         """The figure ``raw`` states: a Figure, a number, a text, or a table of them."""
         if isinstance(raw, Figure):
             if raw.unit != self.unit:
-                raise bad(f"a figure in {raw.unit or 'no unit'}", self.description)
+                raise Fault(f"a figure in {raw.unit or 'no unit'}", self.description)
             return self._checked(raw, raw.typical)
         if not isinstance(raw, dict):
             value = self._number(raw)
@@ -155,17 +148,17 @@ class Expect:
             return self._checked(Figure(value, value, value, self.unit, "stated", source), raw)
         for key in raw:
             if key not in _FIGURE_KEYS:
-                raise bad(
+                raise Fault(
                     f"unknown key {key!r}{nearest(key, _FIGURE_KEYS)}",
                     "a figure: value, or low, typical and high; confidence; source",
                 )
         low, typical, high = self._bounds(raw)
         if not low <= typical <= high:
             written = ", ".join(f"{bound} = {raw[bound]!r}" for bound in _BOUNDS)
-            raise bad(written, "low <= typical <= high")
+            raise Fault(written, "low <= typical <= high")
         confidence, source = provenance(raw, origin)
         if confidence in RANGED and "value" in raw:
-            raise bad(
+            raise Fault(
                 f"one value with confidence {confidence!r} ({CONFIDENCES[confidence]})",
                 "low, typical and high",
             )
@@ -175,13 +168,13 @@ class Expect:
         given = [bound for bound in _BOUNDS if bound in raw]
         if "value" in raw:
             if given:
-                raise bad(f"both value and {given[0]}", "either value, or low, typical and high")
+                raise Fault(f"both value and {given[0]}", "either value, or low, typical and high")
             value = self._number(raw["value"])
             return value, value, value
         absent = [bound for bound in _BOUNDS if bound not in raw]
         if absent:
             found = f"no {' and no '.join(absent)}" if given else "a table without a value"
-            raise bad(found, f"value, or low, typical and high: {self.description}")
+            raise Fault(found, f"value, or low, typical and high: {self.description}")
         low, typical, high = (self._number(raw[bound]) for bound in _BOUNDS)
         return low, typical, high
 
@@ -191,13 +184,13 @@ class Expect:
             try:
                 value = quantity.parse(raw, self.unit)
             except quantity.QuantityError as error:
-                raise bad(f"{raw!r} {error}", self.description) from None
+                raise Fault(f"{raw!r} {error}", self.description) from None
         elif isinstance(raw, (int, float)) and not isinstance(raw, bool):
             if self.unit:
-                raise bad(f"{raw!r} has no unit", self.description)
+                raise Fault(f"{raw!r} has no unit", self.description)
             value = float(raw)
         else:
-            raise bad(f"{raw!r}", self.description)
+            raise Fault(f"{raw!r}", self.description)
         self._check(value, raw)
         return value
 
@@ -205,7 +198,7 @@ class Expect:
         for value in (figure.low, figure.typical, figure.high):
             self._check(value, raw)
         if not figure.low <= figure.typical <= figure.high:
-            raise bad(f"low, typical, high = {figure}", "low <= typical <= high")
+            raise Fault(f"low, typical, high = {figure}", "low <= typical <= high")
         return figure
 
     def check_all(self, values: npt.NDArray[np.float64], where: str) -> None:
@@ -215,24 +208,21 @@ class Expect:
         for value in extremes:
             try:
                 self._check(float(value), float(value))
-            except PydanticCustomError as error:
-                found = error.context or {}
-                raise MachineError(
-                    f"{where}: {found['found']}; expected {found['expected']}"
-                ) from None
+            except Fault as fault:
+                raise MachineError(f"{where}: {fault}") from None
 
     def _check(self, value: float, raw: Any) -> None:
         """Positive and finite; a fraction is at most 1."""
         if not (math.isfinite(value) and value > 0) or (self.kind == "fraction" and value > 1):
-            raise bad(f"{raw!r}", self.description)
+            raise Fault(f"{raw!r}", self.description)
         if self.kind == "count" and not (value >= 1 and float(value).is_integer()):
-            raise bad(f"{raw!r}", self.description)
+            raise Fault(f"{raw!r}", self.description)
         least, greatest = self.plausible
         if not least <= value <= greatest:
             found, low, high = (
                 quantity.render(bound, self.unit) for bound in (value, least, greatest)
             )
-            raise bad(f"{found} is implausible", f"{low} to {high}")
+            raise Fault(f"{found} is implausible", f"{low} to {high}")
 
 
 Frequency = Annotated[Figure, Expect("Hz", "2.4 GHz", plausible=(1e7, 2e10))]

@@ -10,8 +10,9 @@ from typing import Any
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, UnknownName
+from perfmodel.figures.checking import R, validated
 from perfmodel.figures.figure import Origin
-from perfmodel.figures.record import R, validated
+from perfmodel.figures.remembering import remembered
 
 
 def read_description(path: Path, shown: str, expected: str) -> tuple[dict[str, Any], Origin]:
@@ -43,8 +44,13 @@ def read_shipped(record: type[R], module: str, name: str) -> R:
     Raises:
         MachineError: as :func:`read_description`, or a field that does not fit.
     """
-    tree, origin = read_description(Path(module).with_name(name), name, "a file of perfmodel")
-    return validated(record, tree, origin)
+    path = Path(module).with_name(name)
+
+    def read() -> R:
+        tree, origin = read_description(path, name, "a file of perfmodel")
+        return validated(record, tree, origin)
+
+    return remembered(record, path, read)
 
 
 def file_of(given: str | os.PathLike[str], kind: str, valid: tuple[str, ...]) -> Path:

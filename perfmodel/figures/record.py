@@ -1,46 +1,113 @@
-"""Records: the immutable parts of a description, and what is wrong with one in a single line."""
+"""Records: the immutable parts of a description.
+
+They are plain objects. What a file says is checked once, by Pydantic, when it is read
+(:mod:`perfmodel.figures.checking`); who uses a description does not wait for Pydantic's import.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Final, Self, TypeVar
+from dataclasses import MISSING, Field, FrozenInstanceError, field
+from typing import Any, ClassVar, Final, NoReturn, Self, dataclass_transform
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticCustomError
-
-from perfmodel.errors import MachineError
-from perfmodel.figures.figure import Expect, Figure, Origin, nearest
+from perfmodel.figures.figure import Expect, Figure
 
 
-class Record(BaseModel):
-    """Base of all parts: immutable, and an unknown field is an error."""
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
+class Record:
+    """Base of all parts: fields as of a frozen dataclass, without the time that making one takes.
+
+    A subclass declares its fields by annotations; all are given by name.
+    """
 
     #: Whether the tree of a description keeps this part whole, like a figure.
     whole: ClassVar[bool] = False
+    #: Defaults of the fields, in order; MISSING of those that have none.
+    _fields: ClassVar[Mapping[str, Any]] = {}
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    def __init_subclass__(cls) -> None:
+        own = {
+            name: cls.__dict__.get(name, MISSING)
+            for name, hint in inspect.get_annotations(cls).items()
+            if not str(hint).startswith("ClassVar")
+        }
+        cls._fields = {**cls._fields, **own}
+        KINDS[f"{cls.__module__}:{cls.__qualname__}"] = cls
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with the fields of ``update``, and nothing computed of the old ones.
+    def __init__(self, **values: Any) -> None:
+        held = self.__dict__
+        for name, default in self._fields.items():
+            if name in values:
+                held[name] = values.pop(name)
+            elif default is MISSING:
+                raise TypeError(f"{type(self).__name__}: missing {name!r}")
+            elif isinstance(default, Field):
+                make: Any = default.default_factory
+                held[name] = make()
+            else:
+                held[name] = default
+        if values:
+            raise TypeError(f"{type(self).__name__}: no field {next(iter(values))!r}")
 
-        pydantic copies what a cached property holds, and its figures would stay the old ones.
-        """
-        copied = super().model_copy(update=update, deep=deep)
-        for name in copied.__dict__.keys() - type(self).model_fields.keys():
-            del copied.__dict__[name]
-        return copied
+    @classmethod
+    def completed(cls, raw: Any, origin: Any) -> Any:
+        """Return what a file says, ``raw``, with what it says elsewhere; raises a Fault."""
+        return raw
+
+    def consistent(self) -> None:
+        """Raise a Fault where fields do not fit each other."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from perfmodel.figures.schemas import of_record
+
+        required = [name for name, default in cls._fields.items() if default is MISSING]
+        return of_record(cls, hints_of(cls), required, cls.completed, handler)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+        """Return a copy with the fields of ``update``, which are not checked."""
+        return type(self)(
+            **{name: getattr(self, name) for name in self._fields} | dict(update or {})
+        )
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self._fields)
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name) for name in self._fields))
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
+        return f"{type(self).__name__}({fields})"
 
 
-R = TypeVar("R", bound=Record)
+#: Every kind of record by the name of its class.
+KINDS: Final[dict[str, type[Record]]] = {}
+_HINTS: Final[dict[type[Record], Mapping[str, Any]]] = {}
 
 
-def fault_at(path: tuple[str, ...], found: str, expected: str) -> PydanticCustomError:
-    """An error found by a whole-record check, about the field at ``path`` below that record."""
-    return PydanticCustomError(
-        "consistency",
-        "{found}; expected {expected}",
-        {"found": found, "expected": expected, "path": path},
-    )
+def fields_of(record: Record | type[Record]) -> tuple[str, ...]:
+    """Return the names of the fields of a record, in order."""
+    return tuple(record._fields)
+
+
+def hints_of(record: type[Record]) -> Mapping[str, Any]:
+    """Return the types of the fields of a record, with their annotations."""
+    if record not in _HINTS:
+        hints: dict[str, Any] = {}
+        for kind in reversed(record.__mro__[:-1]):
+            hints |= inspect.get_annotations(kind, eval_str=True)
+        _HINTS[record] = {name: hints[name] for name in record._fields}
+    return _HINTS[record]
 
 
 def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Figure]]:
@@ -49,7 +116,7 @@ def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Figure]]:
         yield prefix, node
         return
     if isinstance(node, Record):
-        items: Iterable[tuple[str, Any]] = ((n, getattr(node, n)) for n in type(node).model_fields)
+        items: Iterable[tuple[str, Any]] = ((n, getattr(node, n)) for n in fields_of(node))
     elif isinstance(node, Mapping):
         items = node.items()
     else:
@@ -60,11 +127,9 @@ def walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Figure]]:
 
 def expectation(record: type[Record], name: str) -> Expect | None:
     """The Expect of a figure field (optional or not), if it is one."""
-    field = record.model_fields[name]
-    for item in field.metadata:
-        if isinstance(item, Expect):
-            return item
-    return _expected(field.annotation)
+    hint = hints_of(record)[name]
+    stated = (item for item in getattr(hint, "__metadata__", ()) if isinstance(item, Expect))
+    return next(stated, None) or _expected(hint)
 
 
 def _expected(annotation: Any) -> Expect | None:
@@ -80,7 +145,7 @@ def _expected(annotation: Any) -> Expect | None:
 
 def settable(node: Record, prefix: str = "") -> Iterator[tuple[str, Expect]]:
     """Every path of a figure that is there or may be, with its expectation."""
-    for name in type(node).model_fields:
+    for name in fields_of(node):
         path = f"{prefix}.{name}" if prefix else name
         child = getattr(node, name)
         expect = expectation(type(node), name)
@@ -102,115 +167,9 @@ def tree_of(node: Any) -> Any:
     if isinstance(node, Record) and not node.whole:
         return {
             name: tree_of(value)
-            for name in type(node).model_fields
+            for name in fields_of(node)
             if (value := getattr(node, name)) is not None
         }
     if isinstance(node, Mapping):
         return {name: tree_of(value) for name, value in node.items()}
     return node
-
-
-def validated(record: type[R], tree: Any, origin: Origin) -> R:
-    """``tree`` as a ``record``; every fault becomes one line naming file, field and expectation.
-
-    Raises:
-        MachineError: with the most telling fault, and the number of further ones.
-    """
-    try:
-        return record.model_validate(tree, context=origin)
-    except ValidationError as error:
-        faults = error.errors(include_url=False)
-    # A misspelt field is both unknown and missing: the first tells more.
-    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    raise MachineError(f"{origin.file}: {_sentence(record, dict(first))}{more}")
-
-
-def _sentence(record: type[Record], fault: dict[str, Any]) -> str:
-    """One pydantic error as "field: found; expected what"."""
-    context = fault.get("ctx", {})
-    steps = [str(step) for step in fault["loc"] if step != "[key]"]
-    steps += context.get("path", ())
-    field = ".".join(steps) or "the file"
-    kind = fault["type"]
-    if kind in ("figure", "consistency"):
-        return f"{field}: {context['found']}; expected {context['expected']}"
-    if kind == "extra_forbidden":
-        fields = _fields(record, steps[:-1])
-        hint = nearest(steps[-1], fields) or f"; expected one of {', '.join(fields)}"
-        return f"{field}: unknown field{hint}"
-    if kind == "missing":
-        return f"{field}: missing; expected {_wanted(record, steps)}"
-    found = repr(fault["input"])
-    found = found if len(found) <= 60 else f"{found[:57]}..."
-    if kind == "literal_error":
-        return f"{field}: {found}; expected {context['expected']}"
-    if kind == "string_pattern_mismatch":
-        letters = "letters, digits, _ . and -" if field == "id" else "lower-case letters, digits, _"
-        return f"{field}: {found}; expected a name of {letters}"
-    message = fault["msg"]
-    return f"{field}: {found}; expected {_EXPECTED.get(kind, message[:1].lower() + message[1:])}"
-
-
-#: Pydantic's error types that a person meets, in the words of this file format.
-_EXPECTED: Final = {
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-    "dict_type": "a table",
-    "mapping_type": "a table",
-    "string_type": "a text",
-    "string_too_short": "a text that is not empty",
-    "tuple_type": "a list",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "greater_than_equal": "a whole number of at least 1",
-    "too_short": "at least one entry",
-}
-
-
-def _child(record: type[Record], step: str) -> tuple[type[Record] | None, bool]:
-    """Type of the part called ``step``, and whether it is a table of named parts."""
-    field = record.model_fields.get(step)
-    if field is None:
-        return None, False
-    options = [field.annotation, *getattr(field.annotation, "__args__", ())]
-    parts = [item for item in options if isinstance(item, type) and issubclass(item, Record)]
-    named = getattr(field.annotation, "__origin__", None) is Mapping
-    return (parts[0] if parts else None), named
-
-
-def _part(record: type[Record], steps: list[str]) -> type[Record] | None:
-    """Type of the record that a path of field names and table keys leads to."""
-    current: type[Record] | None = record
-    key_follows = False
-    for step in steps:
-        if step.isdigit():  # an entry of a list is of the list's type
-            continue
-        if key_follows or current is None:
-            key_follows = False
-            continue
-        current, key_follows = _child(current, step)
-    return current
-
-
-def _fields(record: type[Record], steps: list[str]) -> list[str]:
-    part = _part(record, steps)
-    return list(part.model_fields) if part else []
-
-
-def _wanted(record: type[Record], steps: list[str]) -> str:
-    """What a missing field should hold."""
-    parent = _part(record, steps[:-1])
-    if parent is None or steps[-1] not in parent.model_fields:
-        return "a value"
-    expect = expectation(parent, steps[-1])
-    if expect is not None:
-        return expect.description
-    part, named = _child(parent, steps[-1])
-    if part is not None and not named:
-        return f"a table with {', '.join(part.model_fields)}"
-    choices = getattr(parent.model_fields[steps[-1]].annotation, "__args__", ())
-    if choices and all(isinstance(choice, str) for choice in choices):
-        return f"one of {', '.join(choices)}"
-    return "a table" if named else "a text or list"

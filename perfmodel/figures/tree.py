@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic_core import core_schema
-
 from perfmodel.figures import quantity
-from perfmodel.figures.figure import Expect, Figure, Origin, bad
+from perfmodel.figures.faults import Fault
+from perfmodel.figures.figure import Expect, Figure, Origin
 
 #: Keys that make a table a figure rather than a table of figures.
 _LEAF = frozenset(("value", "low", "typical", "high"))
@@ -17,13 +16,11 @@ _LEAF = frozenset(("value", "low", "typical", "high"))
 class _Tables:
     """Pydantic annotation: tables of figures to any depth, each figure in whatever unit it has."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         """Validate by :func:`_figures`, with the :class:`Origin` that is the context."""
-        return core_schema.with_info_plain_validator_function(
-            lambda raw, info: _figures(
-                raw, info.context if isinstance(info.context, Origin) else None
-            )
-        )
+        from perfmodel.figures.schemas import of_values
+
+        return of_values(_figures)
 
 
 #: Tables of figures, by name, to any depth.
@@ -57,7 +54,7 @@ def leaves(tables: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Figure
         elif isinstance(child, Mapping):
             yield from leaves(child, path)
         else:
-            raise bad(repr(child), "a figure or a table of figures")
+            raise Fault(repr(child), "a figure or a table of figures")
 
 
 def put(tree: dict[str, Any], path: str, value: object) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from perfmodel._text import common_name
 from perfmodel.figures.figure import Figure
-from perfmodel.figures.record import Record
+from perfmodel.figures.record import Record, fields_of
 from perfmodel.machine import Machine
 from perfmodel.scenario import Scenario
 from perfmodel.software import Software
@@ -131,7 +131,7 @@ def scenario_figures(scenario: Scenario) -> dict[str, Figures]:
 def _rules(node: object, path: str = "") -> Iterator[tuple[str, str]]:
     """Whatever a description states that is no figure, as text: instructions, tiles, fusion."""
     if isinstance(node, Record):
-        items: Iterable[tuple[str, Any]] = ((n, getattr(node, n)) for n in type(node).model_fields)
+        items: Iterable[tuple[str, Any]] = ((n, getattr(node, n)) for n in fields_of(node))
     elif isinstance(node, Mapping):
         items = node.items()
     else:

@@ -7,18 +7,15 @@ could not be seen is traced every time.
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from perfmodel import cache
+from perfmodel import cache, sources
 from perfmodel.errors import PerfmodelError, WorkloadFormatError
 from perfmodel.guard.documents import digest
 from perfmodel.tracing.version import TRACER_VERSION
@@ -244,14 +241,9 @@ def tracer_digest() -> str:
     return sources_digest("tracing", "workload", "vocabulary")
 
 
-@functools.cache
 def sources_digest(*rooms: str) -> str:
     """Return a digest of the sources of these rooms of the package."""
-    package, found = Path(storage.__file__).parents[1], hashlib.sha256()
-    for room in rooms:
-        for path in sorted((package / room).rglob("*.py")):
-            found.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()[:12]
+    return sources.digest(*rooms)[:12]
 
 
 def _kind(value: object) -> str:

@@ -16,8 +16,10 @@ from typing import Any, Final
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, PerfmodelError
+from perfmodel.figures.checking import validated
 from perfmodel.figures.files import extended, file_of, id_of, merged, read_description, referred
-from perfmodel.figures.record import tree_of, validated
+from perfmodel.figures.record import tree_of
+from perfmodel.figures.remembering import remembered
 from perfmodel.machine import rented
 from perfmodel.machine.core import Core
 from perfmodel.machine.parts import joined
@@ -115,7 +117,8 @@ def _of_family(family: rented.Family, name: str, path: Path, shown: str) -> Mach
 
 @functools.cache
 def _from_catalogue(name: str) -> Machine:
-    return _load(_CATALOG / f"{name}.toml", f"{name}.toml", ())
+    path = _CATALOG / f"{name}.toml"
+    return remembered(Machine, path, lambda: _load(path, path.name, ()))
 
 
 @functools.cache

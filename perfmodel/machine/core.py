@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from dataclasses import field
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StrictInt, ValidationInfo, model_validator
-
+from perfmodel.figures.faults import fault_at
 from perfmodel.figures.figure import (
     Bandwidth,
     BytesPerCycle,
@@ -17,11 +17,12 @@ from perfmodel.figures.figure import (
     nearest,
     provenance,
 )
-from perfmodel.figures.record import Record, fault_at
+from perfmodel.figures.held import Held, Natural
+from perfmodel.figures.record import Record
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.precision import FORMATS
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Name = Annotated[str, Held(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class Tile(Record):
@@ -34,18 +35,17 @@ class Tile(Record):
 
     whole: ClassVar[bool] = True
 
-    rows: StrictInt = Field(ge=1)
-    columns: StrictInt = Field(ge=1)
-    depth: StrictInt = Field(ge=1)
+    rows: Natural
+    columns: Natural
+    depth: Natural
     confidence: str = "stated"
     source: str = "stated by the caller"
 
-    @model_validator(mode="before")
     @classmethod
-    def _cited(cls, raw: Any, info: ValidationInfo) -> Any:
+    def completed(cls, raw: Any, origin: Origin | None) -> Any:
+        """Give the tile the citation that its source is the key of."""
         if not isinstance(raw, dict):
             return raw
-        origin = info.context if isinstance(info.context, Origin) else None
         confidence, source = provenance(raw, origin)
         return raw | {"confidence": confidence, "source": source}
 
@@ -69,14 +69,14 @@ class Engine(Record):
 
     kind: Literal["matrix", "vector"]
     requires: tuple[Name, ...]
-    ops_per_cycle: Mapping[str, OpsPerCycle] = Field(min_length=1)
-    instructions: Mapping[str, Name] = Field(default_factory=dict)
+    ops_per_cycle: Annotated[Mapping[str, OpsPerCycle], Held(min_length=1)]
+    instructions: Mapping[str, Name] = field(default_factory=dict)
     tile: Mapping[str, Tile]
-    efficiency: Mapping[str, Fraction] = Field(min_length=1)
+    efficiency: Annotated[Mapping[str, Fraction], Held(min_length=1)]
     saturation: Operations | None = None
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def consistent(self) -> None:
+        """Raise a Fault where fields do not fit each other."""
         for family in self.efficiency:
             if family not in families.FAMILIES:
                 raise fault_at(
@@ -118,7 +118,6 @@ class Engine(Record):
                         "missing",
                         "a vector engine's share of its peak for every family",
                     )
-        return self
 
 
 class CacheBandwidth(Record):
@@ -145,11 +144,11 @@ class Core(Record):
     name: str
     notes: str = ""
     isa: tuple[Name, ...]
-    engines: Mapping[Name, Engine] = Field(min_length=1)
+    engines: Annotated[Mapping[Name, Engine], Held(min_length=1)]
     cache_bandwidth: CacheBandwidth
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def consistent(self) -> None:
+        """Raise a Fault where fields do not fit each other."""
         for name, engine in self.engines.items():
             for flag in engine.requires:
                 if flag not in self.isa:
@@ -162,4 +161,3 @@ class Core(Record):
             raise fault_at(
                 ("engines",), "no vector engine", "one of kind = 'vector' for all families"
             )
-        return self

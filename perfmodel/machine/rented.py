@@ -11,16 +11,18 @@ import datetime
 import functools
 import math
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
-
-from pydantic import Field, model_validator
+from typing import Annotated, Any, Final
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, UnknownName
+from perfmodel.figures.checking import validated
+from perfmodel.figures.faults import fault_at
 from perfmodel.figures.figure import CoreCount, Figure, MemorySize, Origin, PartCount, Rent
 from perfmodel.figures.files import read_description
-from perfmodel.figures.record import Record, fault_at, tree_of, validated
+from perfmodel.figures.held import Held, Text
+from perfmodel.figures.record import Record, tree_of
 from perfmodel.machine.parts import MOST_SOCKETS, joined, part_of
 from perfmodel.machine.schema import Machine
 from perfmodel.machine.tables import Region
@@ -33,7 +35,7 @@ SIZES: Final = "sizes"
 #: Between the path of a family file of one's own and the size that is meant.
 _CHOICE: Final = ":"
 
-SizeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+SizeName = Annotated[str, Held(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class Size(Record):
@@ -70,11 +72,10 @@ class Prices(Record):
     date: datetime.date
     confidence: str = "stated"
     source: str | None = None
-    hour: Mapping[SizeName, Rent] = Field(min_length=1)
+    hour: Annotated[Mapping[SizeName, Rent], Held(min_length=1)]
 
-    @model_validator(mode="before")
     @classmethod
-    def _cited(cls, raw: Any) -> Any:
+    def completed(cls, raw: Any, origin: Origin | None) -> Any:
         """Give each price what the table says of all."""
         if not isinstance(raw, dict) or not isinstance(raw.get("hour"), dict):
             return raw
@@ -91,20 +92,19 @@ class Family(Record):
         confidence, source: of the sizes.
     """
 
-    provider: str = Field(min_length=1)
-    name: str = Field(min_length=1)
+    provider: Text
+    name: Text
     notes: str = ""
     cpu: str
     vcpus_per_core: PartCount
     cores_of_socket: CoreCount | None = None
     confidence: str = "stated"
     source: str | None = None
-    sizes: Mapping[SizeName, Size] = Field(min_length=1)
-    price: Mapping[Region, Prices] = Field(default_factory=dict)
+    sizes: Annotated[Mapping[SizeName, Size], Held(min_length=1)]
+    price: Mapping[Region, Prices] = field(default_factory=dict)
 
-    @model_validator(mode="before")
     @classmethod
-    def _cited(cls, raw: Any) -> Any:
+    def completed(cls, raw: Any, origin: Origin | None) -> Any:
         """Give each figure of a size what the file says of all."""
         if not isinstance(raw, dict) or not isinstance(raw.get(SIZES), dict):
             return raw
@@ -114,8 +114,8 @@ class Family(Record):
         }
         return raw | {SIZES: sizes}
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def consistent(self) -> None:
+        """Raise a Fault where fields do not fit each other."""
         each = int(self.vcpus_per_core.typical)
         for name, size in self.sizes.items():
             if size.vcpus.typical > 1 and size.vcpus.typical % each:
@@ -126,7 +126,6 @@ class Family(Record):
                 if name not in self.sizes:
                     found = f"no size {name!r}"
                     raise fault_at(("price", region, "hour", name), found, "one of sizes")
-        return self
 
     def cores(self, size: Size) -> int:
         """Return the physical cores of a size: half a core is one."""

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import field
 from functools import cached_property
-from typing import Any, Final, Literal, Self
-
-from pydantic import Field, model_validator
+from typing import Annotated, Any, Final, Literal
 
 from perfmodel.errors import MachineError, UnknownName, UnsupportedPrecision
 from perfmodel.figures import quantity
+from perfmodel.figures.checking import validated
+from perfmodel.figures.faults import fault_at
 from perfmodel.figures.figure import Expect, Figure, Origin, nearest
-from perfmodel.figures.record import Record, fault_at, settable, tree_of, validated, walk
+from perfmodel.figures.held import Held, Text
+from perfmodel.figures.record import Record, settable, tree_of, walk
 from perfmodel.figures.tree import FigureTables, put
 from perfmodel.machine.core import Core, Engine, Name
 from perfmodel.machine.tables import (
@@ -52,8 +54,8 @@ class Machine(Record):
             those of the software's own description. What they may be is for that to say.
     """
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    name: str = Field(min_length=1)
+    id: Annotated[str, Held(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Text
     mapper: Name
     notes: str = ""
     cores: Cores
@@ -61,17 +63,17 @@ class Machine(Record):
     clock: Clock
     cache: Cache
     memory: Memory
-    topology: Topology = Field(default_factory=Topology)
+    topology: Topology = field(default_factory=Topology)
     parallel_region: ParallelRegion
     power: PowerFigures
-    price: PriceFigures = Field(default_factory=PriceFigures)
+    price: PriceFigures = field(default_factory=PriceFigures)
     rental: Rental | None = None
     efficiency_cores: EfficiencyCores | None = None
-    software: FigureTables = Field(default_factory=dict)
+    software: FigureTables = field(default_factory=dict)
     calibration: Calibration | None = None
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def consistent(self) -> None:
+        """Raise a Fault where fields do not fit each other."""
         for name in self.clock.engine:
             if name not in self.core.engines:
                 raise fault_at(
@@ -86,7 +88,6 @@ class Machine(Record):
                 "at least one core in each",
             )
         self._check_topology()
-        return self
 
     def _check_topology(self) -> None:
         """Every memory domain has a whole number of channels, and of L3 domains or the reverse."""

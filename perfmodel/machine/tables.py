@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Annotated
-
-from pydantic import Field, StrictInt
 
 from perfmodel.figures.figure import (
     Bandwidth,
@@ -23,11 +22,12 @@ from perfmodel.figures.figure import (
     TransferRate,
     Width,
 )
+from perfmodel.figures.held import Held, Natural, Positive, Text
 from perfmodel.figures.record import Record
 from perfmodel.machine.core import Core
 
 #: A region as its provider calls it; no dot, so that it can be a step of a dotted path.
-Region = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+Region = Annotated[str, Held(pattern=r"^[a-z][a-z0-9-]*$")]
 
 
 class Cores(Record):
@@ -51,7 +51,7 @@ class Clock(Record):
     base: Frequency
     sustained: Frequency
     max: Frequency
-    engine: Mapping[str, Frequency] = Field(default_factory=dict)
+    engine: Mapping[str, Frequency] = field(default_factory=dict)
 
     def above_max(self) -> list[tuple[str, Figure]]:
         """Return the clocks above the maximum, each with its path below the clock."""
@@ -152,10 +152,10 @@ class Rental(Record):
         price: on demand, by region.
     """
 
-    provider: str = Field(min_length=1)
+    provider: Text
     cpu: str
     vcpus: CoreCount
-    price: Mapping[Region, Rent] = Field(default_factory=dict)
+    price: Mapping[Region, Rent] = field(default_factory=dict)
 
 
 class EfficiencyCores(Record):
@@ -184,10 +184,10 @@ class Calibration(Record):
 
     date: str
     measurements: str
-    rows: StrictInt = Field(ge=1)
-    error: float = Field(gt=0, allow_inf_nan=False)
+    rows: Natural
+    error: Positive
     precisions: tuple[str, ...]
     runtimes: tuple[str, ...]
-    parameters: Mapping[str, float] = Field(default_factory=dict)
-    residuals: Mapping[str, float] = Field(default_factory=dict)
-    software: Mapping[str, str] = Field(default_factory=dict)
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    residuals: Mapping[str, float] = field(default_factory=dict)
+    software: Mapping[str, str] = field(default_factory=dict)

@@ -7,17 +7,13 @@ downloaded.
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import inspect
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from perfmodel import cache
+from perfmodel import _installed, cache, sources
 from perfmodel._collecting import seldom
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName, WorkloadFormatError
 from perfmodel.models import huggingface_models, torchvision_models
@@ -145,7 +141,7 @@ def workload(
     key = cache_key(chosen, run)
     if not refresh and (stored := cache.load(key)) is not None:
         try:
-            return Workload.from_dict(stored)
+            return Workload.from_dict(stored, own=True)
         except WorkloadFormatError:
             pass  # It is our own cache: trace again rather than trouble the user.
     if not refresh and (known := _cached_parametric(chosen, run, ("batch",))) is not None:
@@ -303,8 +299,8 @@ def cache_key(chosen: ModelSpec, run: Run | None = None) -> dict[str, object]:
 
 def _version(library: str, extra: str) -> str:
     try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:
+        return _installed.version(library)
+    except ModuleNotFoundError:
         raise PerfmodelError(
             f"this needs {library}, which is not installed: pip install 'perfmodel[{extra}]'"
         ) from None
@@ -316,17 +312,10 @@ def _overrides() -> dict[str, str]:
     return formula.overrides() if formula is not None else {}
 
 
-@functools.cache
 def _source_digest() -> str:
     """Digest of the sources that a trace goes through: of models, tracing and workloads.
 
     While the tracer is being changed its version stands still; a trace made by the code of an hour
     ago must not hide the change.
     """
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for room in _ROOMS:
-        for path in sorted((package / room).rglob("*.py")):
-            name = path.relative_to(package).as_posix()
-            digest.update(name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:20]
+    return sources.digest(*_ROOMS)[:20]

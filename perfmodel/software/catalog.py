@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from perfmodel.errors import MachineError
+from perfmodel.figures.checking import validated
 from perfmodel.figures.files import extended, file_of, id_of, merged, read_description, referred
-from perfmodel.figures.record import tree_of, validated
+from perfmodel.figures.record import tree_of
+from perfmodel.figures.remembering import remembered
 from perfmodel.software.schema import Software
 
 _CATALOG: Final = Path(__file__).parent / "catalog"
@@ -43,7 +45,8 @@ def load_software(software: str | os.PathLike[str] | Software) -> Software:
 
 @functools.cache
 def _from_catalogue(name: str) -> Software:
-    return _load(_CATALOG / f"{name}.toml", f"{name}.toml", ())
+    path = _CATALOG / f"{name}.toml"
+    return remembered(Software, path, lambda: _load(path, path.name, ()))
 
 
 def _load(path: Path, shown: str, chain: tuple[Path, ...]) -> Software:

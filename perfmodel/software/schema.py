@@ -10,11 +10,12 @@ state any of them for itself under that name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from functools import cached_property
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
-
+from perfmodel.figures.checking import validated
+from perfmodel.figures.faults import fault_at
 from perfmodel.figures.figure import (
     Bandwidth,
     BytesPerCycle,
@@ -30,7 +31,8 @@ from perfmodel.figures.figure import (
     nearest,
 )
 from perfmodel.figures.files import merged
-from perfmodel.figures.record import Record, fault_at, settable, tree_of, validated, walk
+from perfmodel.figures.held import Held, Text
+from perfmodel.figures.record import Record, settable, tree_of, walk
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.fusion_rules import RULES
 from perfmodel.vocabulary.precision import FORMATS
@@ -82,13 +84,13 @@ class PrecisionRule(Record):
 
     fusion: tuple[str, ...] | None = None
     packed: bool = False
-    arithmetic: Mapping[str, str] = Field(default_factory=dict)
-    weight: Mapping[str, float] = Field(default_factory=dict)
-    read: Mapping[str, float] = Field(default_factory=dict)
-    write: Mapping[str, float] = Field(default_factory=dict)
+    arithmetic: Mapping[str, str] = field(default_factory=dict)
+    weight: Mapping[str, float] = field(default_factory=dict)
+    read: Mapping[str, float] = field(default_factory=dict)
+    write: Mapping[str, float] = field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def consistent(self) -> None:
+        """Raise a Fault where fields do not fit each other."""
         _known(("arithmetic",), self.arithmetic, families.GEMM_FAMILIES)
         for family, fmt in self.arithmetic.items():
             if fmt not in FORMATS:
@@ -102,7 +104,6 @@ class PrecisionRule(Record):
             for family, bits in getattr(self, role).items():
                 if not 1 <= bits <= 64:
                     raise fault_at((role, family), f"{bits} bits", "bits in 1 to 64")
-        return self
 
     # By identity: the tables inside have no hash, and a description is read once.
     __eq__ = object.__eq__
@@ -166,23 +167,23 @@ class Software(Record):
         fresh_output: absent where memory is planned and reused.
     """
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    name: str = Field(min_length=1)
-    description: str = Field(min_length=1)
+    id: Annotated[str, Held(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Text
+    description: Text
     notes: str = ""
     fusion: tuple[str, ...] = ()
     folds: bool = False
     threads: Literal["best", "all", "joined"]
     numa: Literal["socket", "domain"] = "socket"
     without: tuple[str, ...] = ()
-    formats: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
-    precision: Mapping[str, PrecisionRule] = Field(default_factory=dict)
+    formats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    precision: Mapping[str, PrecisionRule] = field(default_factory=dict)
     widens: bool = False
-    launch: Mapping[str, Duration] = Field(min_length=1)
-    efficiency: Mapping[str, Mapping[str, Fraction]] = Field(default_factory=dict)
-    unpacking: Mapping[str, OpsPerCycle] = Field(default_factory=dict)
-    overlap: float = Field(default=1.0, ge=0, le=1)
-    beside: Mapping[str, Mapping[str, Factor]] = Field(default_factory=dict)
+    launch: Annotated[Mapping[str, Duration], Held(min_length=1)]
+    efficiency: Mapping[str, Mapping[str, Fraction]] = field(default_factory=dict)
+    unpacking: Mapping[str, OpsPerCycle] = field(default_factory=dict)
+    overlap: Annotated[float, Held(ge=0, le=1)] = 1.0
+    beside: Mapping[str, Mapping[str, Factor]] = field(default_factory=dict)
     join: Duration | None = None
     grain: Duration | None = None
     stragglers: Factor | None = None
@@ -198,8 +199,8 @@ class Software(Record):
     native_convolution: NativeConvolution | None = None
     fresh_output: FreshOutput | None = None
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def consistent(self) -> None:
+        """Raise a Fault where fields do not fit each other."""
         _known(("launch",), self.launch, ("default", *families.FAMILIES))
         if "default" not in self.launch:
             raise fault_at(("launch", "default"), "missing", "one for all other families")
@@ -219,7 +220,6 @@ class Software(Record):
                     )
         for key, shares in self.efficiency.items():
             _known(("efficiency", key), shares, families.FAMILIES)
-        return self
 
     def __hash__(self) -> int:
         """By id: equal descriptions have equal ids, and the mappings inside have no hash."""

@@ -167,9 +167,9 @@ def test_a_throughput_without_a_batch_is_at_the_best(tmp_path: Path) -> None:
     row = '{ model = "resnet50", value = 1 }'
     (free,) = load_cases([one_row(tmp_path, row, **rates)])
     (fixed,) = load_cases([one_row(tmp_path, row.replace("value", "batch = 1, value"), **rates)])
-    assert (free.row.stated_batch, fixed.row.stated_batch) == (None, 1)
+    assert (free.row.batch, fixed.row.batch) == (None, 1)
     assert (free.name, fixed.name) == ("resnet50", "resnet50, batch 1")
-    at = {case.row.stated_batch: predict(case) for case in (free, fixed)}
+    at = {case.row.batch: predict(case) for case in (free, fixed)}
     assert "at batch 1," in at[1].detail
     assert at[None].predicted > at[1].predicted
 

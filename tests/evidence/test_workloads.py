@@ -108,8 +108,8 @@ def test_every_saved_workload_is_measured_and_every_measured_one_is_saved() -> N
                 path = (folder_of(file) / str(row.model)).resolve()
                 assert path.parent == FOLDER.resolve()
                 named.add(row.subject)
-                loaded_at = load(path, batch=row.batch)
-                assert loaded_at.batch == row.batch
+                loaded_at = load(path, batch=row.samples)
+                assert loaded_at.batch == row.samples
     assert named == set(NAMES)
 
 

@@ -579,6 +579,8 @@ def test_a_cpu_loads_its_own_files_only(
         return read_description(path, shown, expected)
 
     monkeypatch.setattr(catalog, "read_description", recording)
+    # Not what was kept of an earlier reading.
+    monkeypatch.setattr(catalog, "remembered", lambda kind, path, read: read())
     monkeypatch.setattr(catalog, "_from_catalogue", catalog._from_catalogue.__wrapped__)
     monkeypatch.setattr(catalog, "_core_from_catalogue", catalog._core_from_catalogue.__wrapped__)
     load_machine(cpu)

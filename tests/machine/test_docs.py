@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from perfmodel.figures.figure import CONFIDENCES
+from perfmodel.figures.record import fields_of
 from perfmodel.machine import catalogue, load_machine
 from perfmodel.machine.catalog import _core_from_catalogue
 from perfmodel.machine.rented import Family, Prices, Size, families, family
@@ -78,7 +79,7 @@ def test_instances_are_documented(tmp_path: Path) -> None:
         found = family(name)
         assert name in text or found.name.removeprefix("Azure ") in text
         assert f"`{found.cpu}`" in text
-    fields = {*Family.model_fields, *(f"sizes.NAME.{field}" for field in Size.model_fields)}
-    fields |= {f"price.REGION.{field}" for field in Prices.model_fields} - {"price.REGION.hour"}
+    fields = {*fields_of(Family), *(f"sizes.NAME.{field}" for field in fields_of(Size))}
+    fields |= {f"price.REGION.{field}" for field in fields_of(Prices)} - {"price.REGION.hour"}
     written = set(re.findall(r"`([A-Za-z_.]+)`", text)) | {"sizes", "price"}
     assert fields <= written

@@ -14,7 +14,6 @@ from perfmodel.mapping import estimate
 from perfmodel.mapping.unknowns import unknowns
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.software import load_software
-from perfmodel.software.schema import PrecisionRule
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 from tests.mapping.bound import EAGER
@@ -78,7 +77,7 @@ def test_a_model_that_was_quantised_ahead_is_neither_packed_nor_laid_out_anew() 
     rule = eager.precision["int8"]
     assert rule.packed
     # It has to be said of a precision that a model in it was prepared.
-    unprepared = PrecisionRule(**{name: of for name, of in rule if name != "packed"})
+    unprepared = rule.model_copy(update={"packed": False})
     table = {**eager.precision, "int8": unprepared}
     other = eager.model_copy(update={"precision": table})
     b = Builder()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.figures.checking import validated
+from perfmodel.figures.figure import Origin
 from perfmodel.figures.record import tree_of
 from perfmodel.machine import Machine, load_machine
 from perfmodel.machine.parts import with_cores
@@ -279,7 +281,7 @@ def test_an_engine_is_data_whatever_it_is_called() -> None:
     tree = tree_of(machine)
     for table in (tree["core"]["engines"], tree["clock"]["engine"]):
         table["sme"] = table.pop("amx")
-    other = Machine.model_validate(tree)
+    other = validated(Machine, tree, Origin("test.toml", {}))
     found, expected = (estimate(linear(1024), m, "int8") for m in (other, machine))
     assert (found.kernels[0].engine, found.latency_ms) == ("sme", expected.latency_ms)
 

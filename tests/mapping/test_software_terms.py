@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
-from perfmodel.figures.figure import Figure
+from perfmodel.errors import MachineError
+from perfmodel.figures.checking import validated
+from perfmodel.figures.figure import Figure, Origin
 from perfmodel.machine import Machine, load_machine
 from perfmodel.machine import catalogue as cpus
 from perfmodel.machine.parts import one_domain, with_cores
@@ -41,7 +42,7 @@ PLAIN = {
 
 
 def software(**fields: Any) -> Software:
-    return Software.model_validate(PLAIN | fields)
+    return validated(Software, PLAIN | fields, Origin("test.toml", {}))
 
 
 def elementwise(elements: int) -> Workload:
@@ -315,7 +316,7 @@ def test_a_precision_may_have_fusion_rules_of_its_own() -> None:
     chosen = software(precision={"int8": {"fusion": ["linear_activation"]}})
     assert len(estimate(workload, EPYC, "fp32", software=chosen).kernels) == 2
     assert len(estimate(workload, EPYC, "int8", software=chosen).kernels) == 1
-    with pytest.raises(ValidationError, match="unknown rule 'linear_activatoin'"):
+    with pytest.raises(MachineError, match="unknown rule 'linear_activatoin'"):
         software(precision={"int8": {"fusion": ["linear_activatoin"]}})
 
 

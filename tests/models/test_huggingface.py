@@ -10,12 +10,12 @@ import socket
 import subprocess
 import sys
 from functools import cache
-from importlib import metadata
 from typing import Any
 
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
+from perfmodel import _installed
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.models import zoo
 from perfmodel.models.huggingface_models import SPECS, with_layers
@@ -410,14 +410,14 @@ def test_an_unknown_phase_is_answered_with_the_nearest() -> None:
 
 
 def test_transformers_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = metadata.version
+    installed = _installed.version
 
     def version(name: str) -> str:
         if name == "transformers":
-            raise metadata.PackageNotFoundError(name)
+            raise ModuleNotFoundError(name)
         return installed(name)
 
-    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(_installed, "version", version)
     message = r"needs transformers, .*pip install 'perfmodel\[transformers\]'"
     with pytest.raises(PerfmodelError, match=message):
         zoo.workload("llama_7b")

@@ -6,14 +6,13 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from perfmodel import cache
+from perfmodel import _installed, cache
 from perfmodel.errors import PerfmodelError, UnknownName
 from perfmodel.models import zoo
 from perfmodel.workload import storage
@@ -98,9 +97,9 @@ def test_another_library_version_is_traced_anew(
     traces: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
     zoo.workload("resnet50")
-    installed = metadata.version
+    installed = _installed.version
     monkeypatch.setattr(
-        metadata, "version", lambda name: "9.9" if name == library else installed(name)
+        _installed, "version", lambda name: "9.9" if name == library else installed(name)
     )
     zoo.workload("resnet50")
     assert len(traces) == 2
@@ -202,9 +201,9 @@ def test_a_hit_imports_no_torch(folder: Path) -> None:
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> str:
-        raise metadata.PackageNotFoundError(name)
+        raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(metadata, "version", absent)
+    monkeypatch.setattr(_installed, "version", absent)
     with pytest.raises(PerfmodelError, match=r"needs torch, .*pip install 'perfmodel\[torch\]'"):
         zoo.workload("resnet50")
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from perfmodel.errors import MachineError, UnknownName
+from perfmodel.figures.checking import validated
+from perfmodel.figures.figure import Origin
+from perfmodel.figures.record import tree_of
 from perfmodel.software import Software, catalogue, load_software
 from perfmodel.software.schema import PrecisionRule
 from perfmodel.vocabulary import families as f
@@ -101,19 +104,22 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, expected: str) -> 
 
 @pytest.mark.parametrize(("bits", "allowed"), [(0.99, False), (1, True), (64, True), (65, False)])
 def test_an_element_has_1_to_64_bits(bits: float, allowed: bool) -> None:
+    def rule() -> PrecisionRule:
+        return validated(PrecisionRule, {"read": {f.LINEAR: bits}}, Origin("own.toml", {}))
+
     if allowed:
-        assert PrecisionRule(read={f.LINEAR: bits}).read[f.LINEAR] == bits
+        assert rule().read[f.LINEAR] == bits
     else:
-        with pytest.raises(ValueError, match="bits; expected bits in 1 to 64"):
-            PrecisionRule(read={f.LINEAR: bits})
+        with pytest.raises(MachineError, match="bits; expected bits in 1 to 64"):
+            rule()
 
 
 def test_software_without_a_description_or_a_launch_is_refused() -> None:
-    fields = dict(load_software("eager"))
-    assert Software(**{**fields, "description": "x"}).description == "x"
+    fields, origin = tree_of(load_software("eager")), Origin("own.toml", {})
+    assert validated(Software, {**fields, "description": "x"}, origin).description == "x"
     for name, empty in (("description", ""), ("launch", {})):
-        with pytest.raises(ValueError, match=f"{name}\n.*at least 1 "):
-            Software(**{**fields, name: empty})
+        with pytest.raises(MachineError, match=f"own.toml: {name}: .*(not empty|at least one)"):
+            validated(Software, {**fields, name: empty}, origin)
 
 
 def test_a_description_laid_over_keeps_the_rest() -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, Self
-
-from pydantic import Field, StrictBool, StrictInt, model_validator
+from typing import Annotated, Any, Final, Literal
 
 from perfmodel._files import read_toml
 from perfmodel.errors import MachineError, MeasurementError, UnknownName
 from perfmodel.figures import quantity
+from perfmodel.figures.checking import validated
+from perfmodel.figures.faults import fault_at
 from perfmodel.figures.figure import Origin
-from perfmodel.figures.record import Record, fault_at, validated
+from perfmodel.figures.held import Held, Natural, Positive
+from perfmodel.figures.record import Record
 from perfmodel.machine import Machine, load_machine
 from perfmodel.scenario import Scenario
 from perfmodel.vocabulary.words import Phase, State
@@ -40,17 +41,16 @@ MOST_FLOPS: Final = 10**18
 class Matmul(Record):
     """One matrix product: a of m x k by b of k x n."""
 
-    m: StrictInt = Field(ge=1)
-    n: StrictInt = Field(ge=1)
-    k: StrictInt = Field(ge=1)
+    m: Natural
+    n: Natural
+    k: Natural
 
-    @model_validator(mode="after")
-    def _countable(self) -> Self:
+    def consistent(self) -> None:
+        """Raise a Fault where fields do not fit each other."""
         if 2 * self.m * self.n * self.k > MOST_FLOPS:
             raise fault_at(
                 (), f"{self}", f"a product of at most {MOST_FLOPS:.0e} FLOPs (2 x m x n x k)"
             )
-        return self
 
     def __str__(self) -> str:
         return f"matmul {self.m}x{self.n}x{self.k}"
@@ -63,7 +63,7 @@ class Row(Record):
         model: a name that ``perfmodel models`` lists, or the path of a saved workload, from the
             folder of the file on.
         probe: a microbenchmark of :mod:`perfmodel.evidence.probes`, in its own words.
-        batch: samples per run; for a throughput without it, as many as are best.
+        batch: samples per run, 1 where absent; for a throughput without it, as many as are best.
         phase, tokens, context: of a model that has them, as on the command line.
         cores: cores that ran it, or one of its instances; all of the machine's where absent.
         threads: of one instance, where they are not as many as its cores.
@@ -82,29 +82,28 @@ class Row(Record):
     model: str | None = None
     matmul: Matmul | None = None
     probe: str | None = None
-    batch: StrictInt = Field(default=1, ge=1)
+    batch: Natural | None = None
     phase: Phase | None = None
-    tokens: StrictInt | None = Field(default=None, ge=1)
-    context: StrictInt | None = Field(default=None, ge=1)
-    cores: StrictInt | None = Field(default=None, ge=1)
-    threads: StrictInt | None = Field(default=None, ge=1)
-    instances: StrictInt | None = Field(default=None, ge=1)
-    percentile: str | None = Field(default=None, pattern=r"^p\d{1,2}(\.\d+)?$")
-    value: float = Field(gt=0, allow_inf_nan=False)
-    spread: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    tokens: Natural | None = None
+    context: Natural | None = None
+    cores: Natural | None = None
+    threads: Natural | None = None
+    instances: Natural | None = None
+    percentile: Annotated[str | None, Held(pattern=r"^p\d{1,2}(\.\d+)?$")] = None
+    value: Positive
+    spread: Annotated[float | None, Held(ge=0, allow_inf_nan=False)] = None
     split: Split = "fit"
-    repeat: StrictBool = False
+    repeat: Annotated[bool, Held(strict=True)] = False
     notes: str = ""
     doubt: str = ""
 
-    @model_validator(mode="after")
-    def _one_subject(self) -> Self:
+    def consistent(self) -> None:
+        """Raise a Fault where fields do not fit each other."""
         given = [n for n in ("model", "matmul", "probe") if getattr(self, n) is not None]
         if len(given) != 1:
             raise fault_at(
                 (), " and ".join(given) or "no subject", "one of model, matmul and probe in a row"
             )
-        return self
 
     @property
     def is_saved(self) -> bool:
@@ -119,9 +118,9 @@ class Row(Record):
         return self.model or self.probe or str(self.matmul)
 
     @property
-    def stated_batch(self) -> int | None:
-        """The batch that the row states; None where it states none."""
-        return self.batch if "batch" in self.model_fields_set else None
+    def samples(self) -> int:
+        """Samples per run where as many as are best are not meant."""
+        return self.batch or 1
 
     @property
     def all_cores(self) -> int | None:
@@ -131,7 +130,7 @@ class Row(Record):
     def __str__(self) -> str:
         parts = [self.subject]
         if self.model:
-            parts += [f"batch {self.batch}"]
+            parts += [f"batch {self.samples}"]
             parts += [self.phase] if self.phase else []
             parts += [f"{self.tokens} tokens"] if self.tokens else []
             parts += [f"context {self.context}"] if self.context else []
@@ -163,7 +162,7 @@ class MeasuredSet(Record):
     name: str
     machine: str
     family: str
-    sockets: StrictInt = Field(default=1, ge=1)
+    sockets: Natural = 1
     precision: str
     software: str
     software_version: str = ""
@@ -172,16 +171,15 @@ class MeasuredSet(Record):
     unit: str
     source: str
     notes: str = ""
-    rows: tuple[Row, ...] = Field(min_length=1)
+    rows: Annotated[tuple[Row, ...], Held(min_length=1)]
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def consistent(self) -> None:
+        """Raise a Fault where fields do not fit each other."""
         try:
             self.factor()
         except quantity.QuantityError as error:
             example = '"ms"' if self.quantity == "latency" else f'"{_RATES[self.quantity]}"'
             raise fault_at(("unit",), f"{self.unit!r} {error}", f"such as {example}") from None
-        return self
 
     @property
     def scenario(self) -> Scenario:
@@ -202,7 +200,7 @@ class Measurements(Record):
     """A file of measured points."""
 
     sources: Mapping[str, str]
-    set: tuple[MeasuredSet, ...] = Field(min_length=1)
+    set: Annotated[tuple[MeasuredSet, ...], Held(min_length=1)]
 
     def rows(self) -> Iterator[tuple[MeasuredSet, Row]]:
         """Every row with its set."""
