@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, NoReturn, TextIO
 import typer
 from typer.core import TyperGroup
 
+from perfmodel.cli.command import Command, as_given
 from perfmodel.cli.examples import EXAMPLES, epilog
 from perfmodel.errors import PerfmodelError
 
@@ -31,6 +32,10 @@ HELP = (
 
 class Application(TyperGroup):
     """Turns errors that a user can mend into one line on stderr."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options beside the commands."""
+        return as_given(super().get_params(ctx))
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command and exit: 0, 1 (output cannot be written), 2 (bad input) or 130."""
@@ -71,7 +76,7 @@ def application(commands: Iterable[str] = COMMANDS) -> typer.Typer:
     made.callback(invoke_without_command=True)(root)
     for name in commands:
         command = getattr(import_module(f"perfmodel.cli.{name}"), name)
-        made.command(epilog=epilog(name))(command)
+        made.command(cls=Command, epilog=epilog(name))(command)
     return made
 
 

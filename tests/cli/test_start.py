@@ -66,6 +66,14 @@ def test_cached_models_need_no_torch() -> None:
     assert not loaded(result.stderr) & {"torch", "torchvision", "transformers"}
 
 
+def test_cached_models_on_kept_cpus_need_nothing_that_reads_files_of_ones_own() -> None:
+    zoo.workload("resnet50")
+    process("compare", "resnet50")  # Keeps the descriptions, if nothing else did.
+    result = process("compare", "resnet50", "-b", "1", "--power", "tdp", "-f", "json", code=LOADED)
+    assert [record["model"] for record in json.loads(result.stdout)] == ["resnet50"] * 3
+    assert not loaded(result.stderr) & {"torch", "pydantic", "tomllib", "importlib.metadata"}
+
+
 def test_help_says_what_is_counted_and_lists_what_there_is(run: Run) -> None:
     text = " ".join(run("--help").stdout.split())
     assert "A multiply-accumulate counts as 2 FLOPs" in text
