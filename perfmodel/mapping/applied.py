@@ -48,6 +48,8 @@ class Applied:
         self._figures = self.software.figures()
         self._prefix = f"{PREFIX}.{software.id}"
         self._read = read
+        # What is the same for every workload.
+        self._kept: dict[tuple[object, ...], FloatArray] = {}
 
     def value(self, path: str, absent: float = 0.0) -> Rate:
         """Return the figure at ``path``, or ``absent`` where the software has none."""
@@ -58,15 +60,31 @@ class Applied:
     def launch(self) -> FloatArray:
         """Return seconds to launch one kernel by family code, (families,) or (samples, 1, ...)."""
         stated = self.software.launch
-        keys = [family if family in stated else "default" for family in f.FAMILIES]
-        return by_family([self.value(f"launch.{key}") for key in keys])
+        keys = (family if family in stated else "default" for family in f.FAMILIES)
+        return self._keep(("launch",), lambda: [self.value(f"launch.{key}") for key in keys])
 
     def beside(self, precision: str) -> FloatArray:
         """Return kernels launched beside each one, by family: (1, F) or (samples, 1, F)."""
         stated = self.software.beside.get(precision, {})
-        return by_family(
-            [self.value(f"beside.{precision}.{n}") if n in stated else 0.0 for n in f.FAMILIES]
+        paths = (f"beside.{precision}.{n}" if n in stated else None for n in f.FAMILIES)
+        return self._keep(
+            ("beside", precision),
+            lambda: [0.0 if path is None else self.value(path) for path in paths],
         )
+
+    def efficiencies(
+        self, families: tuple[str, ...], engine: str, kind: str, fmt: str
+    ) -> FloatArray:
+        """Return :meth:`efficiency` of several families: (1, F) or (samples, 1, F)."""
+        return self._keep(
+            (families, engine, kind, fmt),
+            lambda: [self.efficiency(family, engine, kind, fmt) for family in families],
+        )
+
+    def _keep(self, key: tuple[object, ...], rates: Callable[[], list[Rate]]) -> FloatArray:
+        if key not in self._kept:
+            self._kept[key] = by_family(rates())
+        return self._kept[key]
 
     def runs(self, engine: str, family: str, fmt: str) -> bool:
         """Return whether it has kernels of ``family`` for ``engine`` in a format."""

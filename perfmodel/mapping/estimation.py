@@ -73,7 +73,7 @@ def estimate_columns(workload: Workload, table: Columns, machine: Machine, run: 
     """
     found = _mapped(workload, table, mapper_for(placed(machine, run)), run)
     times = found.kernel_table.times
-    return replace(found, figures=FigureSpread.of_run(workload, table, machine, run, times))
+    return replace(found, figures=FigureSpread.of_run(table, machine, run, times))
 
 
 def _mapped(workload: Workload, table: Columns, mapper: Mapper, run: Scenario) -> Result:

@@ -15,13 +15,9 @@ from perfmodel.machine import Machine
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.roofline import FloatArray, Times
 from perfmodel.mapping.unknowns import Unknown, unknowns
-from perfmodel.mapping.variants import latency_variants
+from perfmodel.mapping.variants import Variants
 from perfmodel.scenario import Scenario
 from perfmodel.software import Software
-from perfmodel.workload.workload import Workload
-
-#: Milliseconds for figures by path, each of shape (variants,).
-Evaluate = Callable[[Mapping[str, FloatArray]], FloatArray]
 
 #: Half a triangular distribution's width over its standard deviation: JCGM 100:2008 (GUM), 4.3.9.
 _TRIANGULAR: Final = math.sqrt(6)
@@ -33,17 +29,15 @@ class FigureSpread:
 
     Attributes:
         machine, software: whose figures they are.
-        evaluate: the estimate of the same run for other figures.
+        evaluate: milliseconds of the same run for other figures, shape (variants,).
     """
 
     machine: Machine
     software: Software
-    evaluate: Evaluate
+    evaluate: Callable[[Ends], FloatArray]
 
     @classmethod
-    def of_run(
-        cls, workload: Workload, table: Columns, machine: Machine, run: Scenario, times: Times
-    ) -> FigureSpread:
+    def of_run(cls, table: Columns, machine: Machine, run: Scenario, times: Times) -> FigureSpread:
         """Return the one of an estimate on a machine; each kernel keeps its active cores.
 
         Args:
@@ -54,9 +48,7 @@ class FigureSpread:
         cores = None
         if run.loaded.threads != "all":
             cores = np.minimum(times.cores, machine.cores.count.low)[None, :]
-        evaluate = functools.partial(
-            _on_variants, workload, machine, run=run, cores=cores, table=table
-        )
+        evaluate = functools.partial(_milliseconds, machine, run, table, cores)
         return cls(machine, run.loaded, evaluate)
 
     @functools.cached_property
@@ -68,41 +60,54 @@ class FigureSpread:
         of samples may be: they shift with the side that was widened. Unknowns are those of
         :func:`~perfmodel.mapping.unknowns.unknowns`.
         """
-        found = unknowns([self.machine], self.software)
-        # Variants that differ in a count are evaluated one by one.
-        moves = [
-            self._moves([unknown for unknown in found if unknown.whole is whole])
-            for whole in (False, True)
-        ]
+        moves = [np.empty((0, 2))]
+        for ends in _ends(self.machine, self.software):
+            logs = np.log(self.evaluate(ends))
+            moves.append((logs[:-1] - logs[-1]).reshape(-1, 2))
         moved = np.concatenate(moves)
         less = np.minimum(moved.min(axis=1, initial=0.0), 0.0)
         more = np.maximum(moved.max(axis=1, initial=0.0), 0.0)
         scale = NORMAL / _TRIANGULAR
         return scale * float(np.linalg.norm(less)), scale * float(np.linalg.norm(more))
 
-    def _moves(self, wanted: Sequence[Unknown]) -> FloatArray:
-        """Logarithm of latency at the low and the high end of each over that at typical, (N, 2)."""
-        count = len(wanted)
-        if not count:
-            return np.empty((0, 2))
-        values: dict[str, FloatArray] = {}
-        for row, unknown in enumerate(wanted):
-            figure = unknown.figure
-            column = np.full(2 * count + 1, figure.typical)
-            column[2 * row : 2 * row + 2] = figure.low, figure.high
-            values |= dict.fromkeys(unknown.paths, column)
-        logs = np.log(self.evaluate(values))
-        moved: FloatArray = (logs[:-1] - logs[-1]).reshape(count, 2)
-        return moved
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """Each of some unknowns at the low and the high end of its range, all others at typical.
+
+    Attributes:
+        values: figures by path, of shape (2 * unknowns + 1,); the last is typical for all.
+    """
+
+    values: Mapping[str, FloatArray]
 
 
-def _on_variants(
-    workload: Workload,
-    machine: Machine,
-    values: Mapping[str, FloatArray],
-    *,
-    run: Scenario,
-    cores: FloatArray | None,
-    table: Columns,
+# A machine is compared by identity first, and seldom differs from those that were asked about.
+@functools.lru_cache(maxsize=16)
+def _ends(machine: Machine, software: Software) -> tuple[Ends, ...]:
+    """Of all unknowns: variants that differ in a count are evaluated one by one, so apart."""
+    found = unknowns([machine], software)
+    kinds = [[unknown for unknown in found if unknown.whole is whole] for whole in (False, True)]
+    return tuple(Ends(_at_ends(wanted)) for wanted in kinds if wanted)
+
+
+def _at_ends(wanted: Sequence[Unknown]) -> dict[str, FloatArray]:
+    values: dict[str, FloatArray] = {}
+    for row, unknown in enumerate(wanted):
+        figure = unknown.figure
+        column = np.full(2 * len(wanted) + 1, figure.typical)
+        column[2 * row : 2 * row + 2] = figure.low, figure.high
+        values |= dict.fromkeys(unknown.paths, column)
+    return values
+
+
+def _milliseconds(
+    machine: Machine, run: Scenario, table: Columns, cores: FloatArray | None, ends: Ends
 ) -> FloatArray:
-    return latency_variants(workload, machine, values, run, cores=cores, table=table)
+    return _variants(machine, run, ends).latency(table, cores=cores)
+
+
+@functools.lru_cache(maxsize=32)
+def _variants(machine: Machine, run: Scenario, ends: Ends) -> Variants:
+    """The variants of a machine, which are the same for every workload."""
+    return Variants(machine, ends.values, run)

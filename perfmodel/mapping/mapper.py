@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,14 @@ class Execution:
     tile: tuple[float, float, float]
 
 
+class _Families(NamedTuple):
+    """What one engine does with each family: shapes (..., 1, F), (F,) and (F, 3)."""
+
+    rates: FloatArray
+    usable: npt.NDArray[np.bool_]
+    tiles: FloatArray
+
+
 class Mapper(Hierarchy):
     """Maps workloads onto one machine; subclasses hold what is particular to a vendor.
 
@@ -68,6 +77,8 @@ class Mapper(Hierarchy):
         self._figures = machine.figures() | assumptions.figures()
         self._values = dict(values or {})
         self._applied: dict[str, Applied] = {}
+        # What is the same for every workload.
+        self._families: dict[tuple[object, ...], _Families] = {}
         # A software's figures are known when there is one.
         unknown = [
             path
@@ -124,14 +135,29 @@ class Mapper(Hierarchy):
     def _engine_in(
         self, arithmetic: tuple[str, ...], name: str, columns: Columns, software: Applied
     ) -> Engine:
-        """An engine's rates if products are asked for in these formats, by family."""
+        """An engine's rates if products are asked for in these formats."""
+        precision = columns.precision.name
+        key = (arithmetic, name, precision, software)
+        if key not in self._families:
+            self._families[key] = self._by_family(arithmetic, name, precision, software)
+        found, family = self._families[key], columns.family
+        return Engine(
+            rate=found.rates[..., family],
+            usable=found.usable[family],
+            tile=found.tiles[family],
+            rows_only=family == f.CODE[f.ATTENTION],
+            startup=self.optional(f"core.engines.{name}.saturation", 0.0),
+        )
+
+    def _by_family(
+        self, arithmetic: tuple[str, ...], name: str, precision: str, software: Applied
+    ) -> _Families:
         runs = [
             self.executes(name, family, fmt, software)
             for family, fmt in zip(f.FAMILIES, arithmetic, strict=True)
         ]
         prefix = f"core.engines.{name}"
         clock = self.clock(name)
-        precision = columns.precision.name
         kind = self.machine.core.engines[name].kind
         rates = [
             1.0
@@ -154,15 +180,9 @@ class Mapper(Hierarchy):
         if name == self.vector_engine:
             usable |= ~_GEMM
         tiles = np.array([(1.0, 1.0, 1.0) if run is None else run.tile for run in runs])
-        family = columns.family
-        return Engine(
-            rate=by_family(rates)[..., family],
-            usable=usable[family],
-            tile=tiles[family],
-            rows_only=family == f.CODE[f.ATTENTION],
-            startup=self.optional(f"{prefix}.saturation", 0.0),
-        )
+        return _Families(by_family(rates), usable, tiles)
 
+    @cached_property
     def vector_rates(self) -> FloatArray:
         """Operations per second of one core on all that is no product, (..., 1, families), FP32."""
         name = self.vector_engine
@@ -176,15 +196,12 @@ class Mapper(Hierarchy):
         )
 
     def vector(self, columns: Columns, software: Applied, rates: FloatArray) -> Vector:
-        """The vector engine for everything but products, at these :meth:`vector_rates`."""
+        """The vector engine for everything but products, at these :attr:`vector_rates`."""
         tile = self.machine.core.engines[self.vector_engine].tile["fp32"]
-        name = self.vector_engine
-        shares = [
-            software.efficiency(_vector_family(family), name, "vector", "fp32")
-            for family in f.FAMILIES
-        ]
-        if any(not isinstance(share, float) or share != 1.0 for share in shares):
-            rates = rates * by_family(shares)
+        families = tuple(map(_vector_family, f.FAMILIES))
+        shares = software.efficiencies(families, self.vector_engine, "vector", "fp32")
+        if np.any(shares != 1.0):
+            rates = rates * shares
         return Vector(
             rate=rates[..., columns.family],
             lanes=float(tile.columns),
@@ -358,7 +375,7 @@ class Mapper(Hierarchy):
         applied = self.applied(software)
         drawn = applied.value("bandwidth" if alone else "bandwidth_several", 1.0)
         traffic = self.traffic(columns, state, cores, drawn)
-        rates = self.vector_rates()
+        rates = self.vector_rates
         simple = rates[..., _SIMPLE]
         grid = roofline.grid(
             columns.work,

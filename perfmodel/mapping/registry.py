@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Final
 
 from perfmodel.errors import PerfmodelError, UnknownName
@@ -37,6 +37,7 @@ def register_mapper(name: str, mapper: type[Mapper], *, replace: bool = False) -
     if name in _mappers and not replace:
         raise PerfmodelError(f"mapper {name!r} is {_mappers[name].__name__}; replace=True replaces")
     _mappers[name] = mapper
+    _typical.cache_clear()
 
 
 def mapper_for(machine: Machine, values: Mapping[str, float | FloatArray] | None = None) -> Mapper:
@@ -46,11 +47,21 @@ def mapper_for(machine: Machine, values: Mapping[str, float | FloatArray] | None
         UnknownName: no mapper of the name in the machine's file, or no figure of a path in
             ``values``.
     """
-    found = _mappers.get(machine.mapper)
-    if found is None:
+    return _typical(machine) if values is None else _kind(machine)(machine, values)
+
+
+# A machine is found by its identity first; one that is asked about again has the same rates.
+@functools.lru_cache(maxsize=8)
+def _typical(machine: Machine) -> Mapper:
+    return _kind(machine)(machine)
+
+
+def _kind(machine: Machine) -> type[Mapper]:
+    if machine.mapper not in _mappers:
+        from importlib import metadata
+
         for point in metadata.entry_points(group=ENTRY_POINTS, name=machine.mapper):
             register_mapper(machine.mapper, point.load())
-        found = _mappers.get(machine.mapper)
-    if found is None:
+    if machine.mapper not in _mappers:
         raise UnknownName(f"mapper of {machine.id}", machine.mapper, _mappers)
-    return found(machine, values)
+    return _mappers[machine.mapper]

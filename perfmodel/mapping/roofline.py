@@ -309,6 +309,8 @@ def evaluate(grid: Grid, cores: FloatArray) -> Times:
     best = np.expand_dims(np.argmin(grid.latency, axis=-2), -2)
 
     def take(array: npt.NDArray[T]) -> npt.NDArray[T]:
+        if shape[-2] == 1:  # All cores: there is nothing to choose.
+            return np.broadcast_to(array, shape)[..., 0, :]
         return np.take_along_axis(np.broadcast_to(array, shape), best, axis=-2)[..., 0, :]
 
     compute, memory, overhead = take(grid.compute), take(grid.memory), take(grid.overhead)

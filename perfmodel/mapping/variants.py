@@ -8,6 +8,7 @@ evaluate, so variants that differ in one are evaluated apart.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from typing import Unpack
@@ -74,21 +75,53 @@ def latency_variants(
         PerfmodelError: if the arrays differ in length or there is none.
     """
     run = scenario_of(scenario, options)
-    machine, software = load_machine(cpu), run.loaded
+    machine = load_machine(cpu)
     if table is None:
         _, table = prepare(workload, run, placed(machine, run))
-    arrays = {path: np.asarray(value, dtype=np.float64) for path, value in values.items()}
-    shapes = {array.shape for array in arrays.values()}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-        raise PerfmodelError(
-            f"variants of {machine.id}: expected arrays of one common shape (variants,), "
-            f"found {', '.join(map(str, sorted(shapes))) or 'none'}"
-        )
-    milliseconds = np.empty(next(iter(arrays.values())).shape)
-    for rows, alike, rest in _alike(machine, software, arrays):
-        part = {path: arrays[path][rows] for path in rest}
-        milliseconds[rows] = _latencies(alike, part, len(rows), table, run, every_core_count, cores)
-    return milliseconds
+    found = Variants(machine, values, run)
+    return found.latency(table, every_core_count=every_core_count, cores=cores)
+
+
+class Variants:
+    """Variants of one machine, checked, and told apart by what has to be evaluated apart.
+
+    Args:
+        values: figures by path, as of :func:`latency_variants`.
+        run: how they run whatever is asked about.
+
+    Raises:
+        UnknownName, MachineError, PerfmodelError: as :func:`latency_variants`.
+    """
+
+    def __init__(self, machine: Machine, values: Mapping[str, FloatArray], run: Scenario) -> None:
+        arrays = {path: np.asarray(value, dtype=np.float64) for path, value in values.items()}
+        shapes = {array.shape for array in arrays.values()}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+            raise PerfmodelError(
+                f"variants of {machine.id}: expected arrays of one common shape (variants,), "
+                f"found {', '.join(map(str, sorted(shapes))) or 'none'}"
+            )
+        ((self._count,),) = shapes
+        self._parts = [
+            (rows, _Alike(alike, {path: arrays[path][rows] for path in rest}, len(rows), run))
+            for rows, alike, rest in _alike(machine, run.loaded, arrays)
+        ]
+
+    def latency(
+        self,
+        table: Columns,
+        *,
+        every_core_count: bool = True,
+        cores: FloatArray | None = None,
+    ) -> FloatArray:
+        """Return milliseconds of what ``table`` asks for; arguments as of :func:`latency_variants`.
+
+        Shape (variants,).
+        """
+        milliseconds = np.empty(self._count)
+        for rows, part in self._parts:
+            milliseconds[rows] = part.latency(table, every_core_count, cores)
+        return milliseconds
 
 
 def _alike(
@@ -136,37 +169,44 @@ def _alike(
         yield np.flatnonzero(group == number), alike, rest
 
 
-def _latencies(
-    whole: Machine,
-    values: Mapping[str, FloatArray],
-    count: int,
-    table: Columns,
-    run: Scenario,
-    every_core_count: bool,
-    cores: FloatArray | None,
-) -> FloatArray:
-    """Milliseconds of variants of ``whole`` that have the same counts, shape (variants,)."""
-    machine, alone = placed(whole, run), not run.several
-    values = placed_values(values, whole, run)
-    if not values:
-        seconds = mapper_for(machine).latency(table, run.loaded, run.state, cores, alone=alone)
-        return np.full(count, seconds @ table.count * 1e3)
+class _Alike:
+    """Variants of ``whole`` that have the same counts."""
 
-    def variants(rows: slice | npt.NDArray[np.intp]) -> Mapper:
-        return mapper_for(machine, {path: array[rows] for path, array in values.items()})
+    def __init__(
+        self, whole: Machine, values: Mapping[str, FloatArray], count: int, run: Scenario
+    ) -> None:
+        self._machine, self._run, self._count = placed(whole, run), run, count
+        self._values = placed_values(values, whole, run)
 
-    if cores is None and not every_core_count and count > PILOTS:
-        candidates = mapper_for(machine).candidates(run.loaded)
-        if len(candidates) > 1:
-            pilots = variants(chosen(list(values.values())))
-            seconds = pilots.every_latency(table, run.loaded, run.state, alone=alone)
-            order, index = worth_trying(seconds, table.count)
-            table, cores = table.take(order), candidates[index, 0]
-    step = max(1, _CHUNK_ELEMENTS // max(1, len(table.family)))
-    milliseconds = np.empty(count)
-    for start in range(0, count, step):
-        rows = slice(start, start + step)
-        mapper = variants(rows)
-        seconds = mapper.latency(table, run.loaded, run.state, cores, alone=alone)
-        milliseconds[rows] = seconds @ table.count * 1e3
-    return milliseconds
+    def _mapper(self, rows: slice | npt.NDArray[np.intp]) -> Mapper:
+        return mapper_for(self._machine, {p: array[rows] for p, array in self._values.items()})
+
+    @functools.cached_property
+    def _all(self) -> Mapper:
+        """Of all variants at once: what does not depend on a workload is worked out once."""
+        return self._mapper(slice(None))
+
+    def latency(
+        self, table: Columns, every_core_count: bool, cores: FloatArray | None
+    ) -> FloatArray:
+        """Milliseconds, shape (variants,)."""
+        run, count, alone = self._run, self._count, not self._run.several
+        if not self._values:
+            mapper = mapper_for(self._machine)
+            seconds = mapper.latency(table, run.loaded, run.state, cores, alone=alone)
+            return np.full(count, seconds @ table.count * 1e3)
+        if cores is None and not every_core_count and count > PILOTS:
+            candidates = mapper_for(self._machine).candidates(run.loaded)
+            if len(candidates) > 1:
+                pilots = self._mapper(chosen(list(self._values.values())))
+                seconds = pilots.every_latency(table, run.loaded, run.state, alone=alone)
+                order, index = worth_trying(seconds, table.count)
+                table, cores = table.take(order), candidates[index, 0]
+        step = max(1, _CHUNK_ELEMENTS // max(1, len(table.family)))
+        milliseconds = np.empty(count)
+        for start in range(0, count, step):
+            rows = slice(start, start + step)
+            mapper = self._all if count <= step else self._mapper(rows)
+            seconds = mapper.latency(table, run.loaded, run.state, cores, alone=alone)
+            milliseconds[rows] = seconds @ table.count * 1e3
+        return milliseconds

@@ -187,6 +187,12 @@ def _merge(
 
     rows: list[tuple[int, int, int, int]] = []
     for group, members in enumerate(groups):
+        if len(members) == 1:
+            (alone,) = (kernels[index] for index in members)
+            rows += [(group, tensor, WEIGHT, size) for tensor, size in alone.weights.items()]
+            rows += [(group, tensor, INPUT, size) for (tensor, _), size in alone.reads.items()]
+            rows += [(group, tensor, OUTPUT, size) for (tensor, _), size in alone.writes.items()]
+            continue
         inside = set(members)
         written: set[_Version] = set()
         reads: dict[_Version, int] = {}

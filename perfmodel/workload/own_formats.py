@@ -8,6 +8,7 @@ from it reads the narrow operands and has no operator that widens. :func:`narrow
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -49,10 +50,12 @@ def stated(operators: tuple[str, ...]) -> tuple[str | None, ...]:
 
     A number format, or :data:`WIDE`; None where the precision decides.
     """
-    return tuple(_stated(operator.partition("+")[0]) for operator in operators)
+    return tuple(map(_stated, operators))
 
 
+@functools.cache
 def _stated(operator: str) -> str | None:
+    operator = operator.partition("+")[0]
     for mark, fmt in _MARKS.items():
         if operator.endswith(mark):
             return fmt
@@ -65,6 +68,8 @@ def narrowed(workload: Workload) -> Workload:
     The same object where there is nothing of the kind. An operator that widens is gone if products
     alone read what it wrote. FLOPs are unchanged.
     """
+    if not any(map(_may_widen, workload.kernels.operator)):
+        return workload
     rows = _by_kernel(workload)
     sources = {
         kernel: found
@@ -106,8 +111,7 @@ def narrowed(workload: Workload) -> Workload:
 
 def _widened(workload: Workload, operator: str, rows: list[_Access]) -> bool | None:
     """Whether the kernel widens a weight (True) or an activation (False); None for neither."""
-    casts = operator in _CASTS
-    if not casts and not operator.startswith(_WIDENS):
+    if not _may_widen(operator):
         return None
     tensors = workload.tensors
     narrow = [
@@ -118,9 +122,13 @@ def _widened(workload: Workload, operator: str, rows: list[_Access]) -> bool | N
     wide = [t for t, role, _ in rows if role == OUTPUT and tensors.floating[t]]
     if not narrow or len(wide) != 1 or sum(role == OUTPUT for _, role, _ in rows) != 1:
         return None
-    if casts and narrow != [WEIGHT]:
+    if operator in _CASTS and narrow != [WEIGHT]:
         return None
     return WEIGHT in narrow
+
+
+def _may_widen(operator: str) -> bool:
+    return operator in _CASTS or operator.startswith(_WIDENS)
 
 
 def _read(rows: list[_Access]) -> list[_Access]:
