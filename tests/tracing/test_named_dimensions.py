@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from perfmodel.errors import TraceError, UnknownName
-from perfmodel.tracing.size_plan import SizePlan
+from perfmodel.tracing.arguments import owners
+from perfmodel.tracing.symbolic import _Arguments
 
 
 class Takes(nn.Module):
@@ -21,15 +22,15 @@ def t(*shape: int) -> torch.Tensor:
     return torch.empty(shape, device="meta")
 
 
-def plan(sizes: Any, *args: Any, **named: Any) -> SizePlan:
-    return SizePlan("m", Takes(), args, named, sizes)
+def plan(sizes: Any, *args: Any, **named: Any) -> _Arguments:
+    return _Arguments("m", owners(Takes(), args, named), args, named, sizes)
 
 
-def axes(made: SizePlan) -> dict[int, dict[int, str]]:
-    return {
-        leaf: {axis: expression.text for axis, expression in of_leaf.items()}
-        for leaf, of_leaf in made.axes.items()
-    }
+def axes(made: _Arguments) -> dict[int, dict[int, str]]:
+    found: dict[int, dict[int, str]] = {}
+    for (leaf, axis), expression in made.axes.items():
+        found.setdefault(leaf, {})[axis] = expression.text
+    return found
 
 
 def test_one_list_is_for_all_tensors_as_far_as_they_have_axes() -> None:
@@ -122,19 +123,15 @@ def test_every_combination_of_the_sizes_to_cover() -> None:
 def test_arguments_at_other_sizes() -> None:
     x, y = t(3, 7, 5), t(8)
     made = plan({"x": ("b", None, "n"), "y": ("b + n",)}, x, y=[y, "text"])
-    args, named = made.inputs({"b": 2, "n": 11})
+    args, named = made.at({"b": 2, "n": 11})
     assert tuple(args[0].shape) == (2, 7, 11)
     assert tuple(named["y"][0].shape) == (13,)
     assert named["y"][1] == "text"
-    assert made.symbolic_axes(frozenset()) == {0: [0, 2], 1: [0]}
-    assert made.symbolic_axes(frozenset({"b"})) == {0: [2], 1: [0]}
-    assert made.symbolic_axes(frozenset({"n"})) == {0: [0], 1: [0]}
-    assert made.symbolic_axes(frozenset({"b", "n"})) == {}
 
 
 def resized(tensor: torch.Tensor, *sizes: int) -> torch.Tensor:
     names = "abc"[: len(sizes)]
-    args, _ = plan(tuple(names), tensor).inputs(dict(zip(names, sizes, strict=True)))
+    args, _ = plan(tuple(names), tensor).at(dict(zip(names, sizes, strict=True)))
     made: torch.Tensor = args[0]
     return made
 
