@@ -16,6 +16,7 @@ from perfmodel.mapping.roofline import FloatArray, Work
 from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.precision import FORMATS, Precision
 from perfmodel.workload import own_formats
+from perfmodel.workload.tables import RECURRENT
 from perfmodel.workload.workload import INPUT, OUTPUT, WEIGHT, Workload
 
 _ROLES = (WEIGHT, INPUT, OUTPUT)
@@ -38,6 +39,7 @@ class Columns:
             by role, (weight, input), shape (2, K).
         stated: index in :data:`~perfmodel.vocabulary.precision.FORMATS` of what the program itself
             multiplies in, -1 where the precision decides, shape (K,).
+        steps: how often the threads of each meet one after the other, shape (K,).
     """
 
     precision: Precision
@@ -49,6 +51,7 @@ class Columns:
     resident_bytes: float
     second: FloatArray
     stated: npt.NDArray[np.int64]
+    steps: FloatArray
 
     def arithmetic(self) -> list[tuple[tuple[str, ...], npt.NDArray[np.bool_]]]:
         """Formats by family, and of which columns: the precision's, then each that is stated."""
@@ -77,6 +80,7 @@ class Columns:
             inverse=np.argsort(index)[self.inverse],
             second=self.second[:, index],
             stated=self.stated[index],
+            steps=self.steps[index],
         )
 
     def elements(self, role: int) -> FloatArray:
@@ -113,6 +117,7 @@ def columns(workload: Workload, precision: Precision) -> Columns:
             moved.T,
             second.T,
             _stated(workload, precision),
+            np.where(_recurrent(workload), np.maximum(kernels.gemm[:, 0], 1), 1),
         ]
     ).astype(np.float64)
     unique, inverse, count = np.unique(table, axis=0, return_inverse=True, return_counts=True)
@@ -132,6 +137,7 @@ def columns(workload: Workload, precision: Precision) -> Columns:
         resident_bytes=workload.weight_bytes(precision) + workload.state_bytes(precision),
         second=unique[:, 11:13].T,
         stated=unique[:, 13].astype(np.int64),
+        steps=unique[:, 14],
     )
 
 
@@ -178,4 +184,14 @@ def _loops(workload: Workload) -> npt.NDArray[np.int64]:
     depthwise = workload.kernels.family == f.CODE[f.DEPTHWISE_CONV]
     loops[depthwise, 2] *= loops[depthwise, 0]
     loops[depthwise, 0] = 1
+    # No two cores share what runs one after the other, as they share no k.
+    recurrent = _recurrent(workload)
+    loops[recurrent, 3] *= loops[recurrent, 0]
+    loops[recurrent, 0] = 1
     return loops
+
+
+def _recurrent(workload: Workload) -> npt.NDArray[np.bool_]:
+    """Whether a kernel's outermost loop runs one after the other, shape (kernels,)."""
+    heads = (operator.partition("+")[0] for operator in workload.kernels.operator)
+    return np.fromiter((head in RECURRENT for head in heads), np.bool_, len(workload))

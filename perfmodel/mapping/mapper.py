@@ -280,14 +280,14 @@ class Mapper(Hierarchy):
             region = self.figure("parallel_region.base") + self.figure(
                 "parallel_region.per_doubling"
             ) * np.log2(threads)
-            return np.where(threads > 1, region, 0.0)
+            return columns.steps * np.where(threads > 1, region, 0.0)
         woken: FloatArray = cores
         if record.grain is not None:
             # One core's time for all of it: threads are woken only for a grain of work each.
             moved = columns.work.moved.sum(axis=0) / self.figure("memory.per_core")
-            alone = np.maximum(grid.compute * cores, moved)
+            alone = np.maximum(grid.compute * cores, moved) / columns.steps
             woken = np.clip(alone / software.value("grain"), 1.0, cores)
-        return np.where(woken > 1, software.value("join") * woken, 0.0)
+        return columns.steps * np.where(woken > 1, software.value("join") * woken, 0.0)
 
     def applied(self, software: Software) -> Applied:
         """Return ``software`` with what this machine's file says of it in place of its own figures.

@@ -13,6 +13,8 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
 INT64_MAX: Final = 2**63 - 1
+#: Operators whose outermost loop runs one after the other.
+RECURRENT: Final = frozenset({"aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu"})
 
 #: Roles of an access, and their codes in :attr:`Accesses.role`.
 ROLES: Final = ("weight", "input", "output")
@@ -43,6 +45,7 @@ class Kernels:
     ``gemm`` has shape (kernels, 4): loops (batch, m, n, k), all zero where there are none. For a
     convolution m counts output pixels over the whole batch, n the output channels of a group, k the
     reduction, batch the groups. For attention they are those of the product of queries and keys.
+    For a recurrent layer (:data:`RECURRENT`) batch counts what runs one after the other.
     ``flops`` counts multiply-accumulates as 2; ``vector_ops`` are the other arithmetic operations.
     FLOPs without loops, of a Fourier transform or a factorisation, run like ``vector_ops``.
     """

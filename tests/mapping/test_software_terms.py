@@ -27,6 +27,7 @@ from perfmodel.vocabulary import families as f
 from perfmodel.vocabulary.partition import Partition
 from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.fusion import without_constants
+from perfmodel.workload.tables import RECURRENT
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 
@@ -327,3 +328,32 @@ def test_a_narrower_format_is_not_slower_in_small_layers(cpu: str) -> None:
         for precision in ("fp32", "bf16", "int8")
     ]
     assert found == sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("operator", sorted(RECURRENT))
+@pytest.mark.parametrize("steps", [1, 40])
+def test_threads_of_a_recurrent_layer_meet_after_each_step(operator: str, steps: int) -> None:
+    """The arithmetic of a step is shared by the cores; launched is the layer once."""
+    b = Builder()
+    x = b.input(steps * 4 * 512)
+    b.kernel(operator, f.LINEAR, [x], weights=(b.weight(2048 * 1024),), gemm=(steps, 4, 2048, 1024))
+    machine = load_machine("epyc_9654")
+    found = times(b.workload(), machine, software())
+    assert found.overhead == pytest.approx(1e-6 + steps * 96e-9)
+    # What is woken for a grain of work is woken for that of a step.
+    grain = software(grain="2 us")
+    one_core = found.compute * found.cores / steps
+    woken = np.clip(one_core / 2e-6, 1, 96)
+    overhead = times(b.workload(), machine, grain).overhead
+    assert overhead == pytest.approx(1e-6 + steps * woken * 1e-9, rel=1e-6)
+
+
+def test_steps_are_no_loop_that_cores_share() -> None:
+    def compute(operator: str, gemm: tuple[int, int, int, int]) -> float:
+        b = Builder()
+        b.kernel(operator, f.LINEAR, [b.input(9)], weights=(b.weight(9),), gemm=gemm)
+        found = times(b.workload(), load_machine("epyc_9654"), software())
+        return float(found.compute[0])
+
+    assert compute("aten.lstm", (40, 4, 64, 256)) == compute("linear", (1, 4, 64, 40 * 256))
+    assert compute("aten.lstm+aten.relu", (40, 4, 64, 256)) > compute("linear", (40, 4, 64, 256))

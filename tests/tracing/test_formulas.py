@@ -710,7 +710,7 @@ def test_recurrent_layers(
             f.LINEAR,
             2 * steps * batch * products,
             vector_ops=per_state * steps * batch * count * 7,
-            gemm=(1, batch, width, steps * count * 12),
+            gemm=(steps * count, batch, width, 12),
             note=recurrent.STEPS_AS_ONE,
         )
 
@@ -720,7 +720,7 @@ def test_a_projected_state_is_narrower_than_the_gates() -> None:
     found = cost("lstm", None, input=t(11, 2, 5), params=params, num_layers=1)
     products = 28 * 5 + 28 * 3 + 3 * 7
     assert found.flops == 2 * 11 * 2 * products
-    assert found.gemm == (1, 2, 28, 11 * (products // 28))
+    assert found.gemm == (11, 2, 28, -(-products // 28))
 
 
 def test_a_cell_is_one_step() -> None:

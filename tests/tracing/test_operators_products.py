@@ -168,9 +168,9 @@ def test_recurrent_layers(layer: nn.Module, gates: int, directions: int) -> None
     first, second = size + hidden, directions * hidden + hidden
     weights = directions * gates * hidden * (first + second)
     assert workload.flops == 2 * batch * steps * weights
-    # A step waits for the one before it, so no two cores share steps: they are in k.
+    # A step waits for the one before it, a layer for the one below: k is their mean.
     assert workload.kernels.gemm[-1].tolist() == [
-        1, batch, gates * hidden, steps * directions * (first + second)
+        steps * 2 * directions, batch, gates * hidden, (first + second) // 2
     ]  # fmt: skip
     assert STEPS_AS_ONE in workload.provenance["assumptions"]
     assert touched(workload)["weight"] == workload.parameters

@@ -8,10 +8,10 @@ from perfmodel.tracing.formula import Call, Cost, register
 from perfmodel.tracing.operators.products import flops_of
 from perfmodel.vocabulary import families as f
 
-#: What an estimate of a recurrent layer leaves out.
+#: What is assumed of a recurrent layer.
 STEPS_AS_ONE = (
-    "the steps of a recurrent layer are one kernel: launches and meetings of threads from step to "
-    "step are not in its time, which is a lower bound"
+    "the steps of a recurrent layer are one kernel, launched once, whose threads meet after each "
+    "step; its weights are taken to stay in cache from step to step"
 )
 
 
@@ -22,9 +22,9 @@ def _recurrent(name: str, gates: int, ops: int) -> None:
     def recurrent(call: Call) -> Cost:
         """One product of [input, state] with all weights of a layer, step after step.
 
-        What runs one after the other (steps, layers, directions) is summed in k, which no two cores
-        share. The weights are charged once: they are taken to stay in cache from one step to the
-        next.
+        What runs one after the other (steps, layers, directions) is the outermost loop, k the mean
+        over layers. The weights are charged once: they are taken to stay in cache from one step to
+        the next.
         """
         *steps_and_batch, _ = call.shape("input")
         matrices = [tuple(p.shape) for p in call.arguments["params"] if len(p.shape) == 2]
@@ -38,7 +38,7 @@ def _recurrent(name: str, gates: int, ops: int) -> None:
             flops=2 * steps * rows * weights,
             vector_ops=ops * steps * rows * layers * width // gates,
             # Not exact for an LSTM with projections, whose last matrix is narrower than the gates.
-            gemm=(1, rows, width, steps * (weights // width)),
+            gemm=(steps * layers, rows, width, -(-weights // (width * layers))),
             note=STEPS_AS_ONE,
         )
 
