@@ -24,8 +24,10 @@ def as_given(parameters: list[Any]) -> list[Any]:
     """
     for parameter in parameters:
         if hasattr(parameter, "get_runtime_param") and not hasattr(parameter, "as_given"):
-            convert = parameter.get_runtime_param
-            given = _Given(parameter.type_descriptor.annotation, convert)
+            described, convert = parameter.type_descriptor, parameter.get_runtime_param
+            if described.parameter_info.parser is not None:
+                continue
+            given = _Given(described.annotation, convert)
             vars(parameter).update(as_given=given, get_runtime_param=lambda given=given: given)
     return parameters
 
