@@ -168,6 +168,10 @@ class Block(nn.Module):
         return self.call()
 
 
+class Around(Block):
+    """A block of another class."""
+
+
 def fails(kind: type[Exception], *args: Any) -> Callable[[], Any]:
     def call() -> None:
         raise kind(*args)  # the line
@@ -179,7 +183,7 @@ def fails(kind: type[Exception], *args: Any) -> Callable[[], Any]:
 def test_the_innermost_module_of_the_model_is_named(depth: int) -> None:
     module = Block(fails(ValueError, "bad"))
     for _ in range(depth):
-        module = Block(module)
+        module = Around(module)
     said = explain(raised(lambda: module()), module)
     path = ".".join(["call"] * depth)
     within = f" in module {path!r} (Block)" if depth else ""
