@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UnknownName,
         UnmodelledOperator,
         UnsupportedPrecision,
+        UnsupportedSoftware,
         WorkloadFormatError,
     )
     from perfmodel.exploration import explore
@@ -87,6 +88,7 @@ __all__ = [
     "UnknownName",
     "UnmodelledOperator",
     "UnsupportedPrecision",
+    "UnsupportedSoftware",
     "Workload",
     "WorkloadFormatError",
     "__version__",
@@ -145,6 +147,7 @@ __getattr__, __dir__ = exports(
         "UnknownName": "perfmodel.errors:UnknownName",
         "UnmodelledOperator": "perfmodel.errors:UnmodelledOperator",
         "UnsupportedPrecision": "perfmodel.errors:UnsupportedPrecision",
+        "UnsupportedSoftware": "perfmodel.errors:UnsupportedSoftware",
         "Workload": "perfmodel.workload.workload:Workload",
         "WorkloadFormatError": "perfmodel.errors:WorkloadFormatError",
         "__version__": "perfmodel._version:__version__",

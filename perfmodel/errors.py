@@ -104,6 +104,10 @@ class UnsupportedPrecision(PerfmodelError):
     """A precision that the chosen CPU or workload cannot be evaluated in."""
 
 
+class UnsupportedSoftware(PerfmodelError):
+    """Software that does not run on the chosen CPU, or has no kernels for the model."""
+
+
 class UncoveredSize(PerfmodelError):
     """A batch or length at which a trace with named dimensions does not hold."""
 

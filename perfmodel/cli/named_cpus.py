@@ -11,20 +11,29 @@ from perfmodel.errors import PerfmodelError
 
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
+    from perfmodel.scenario import Scenario
 
 
 def machines(
-    cpus: Sequence[str] | None, settings: Sequence[str] | None, sockets: int = 1
+    cpus: Sequence[str] | None,
+    settings: Sequence[str] | None,
+    sockets: int = 1,
+    *,
+    run: Scenario | None = None,
+    least: int = 1,
 ) -> list[Machine]:
     """The machines that ``--cpu`` names, with every ``--set`` applied and noted on stderr.
 
-    What a file takes over from its base and cannot be meant is noted, too.
+    What a file takes over from its base and cannot be meant is noted, too. Where none is named and
+    nothing is set, they are the default ones that ``run`` runs on, if they are ``least`` in number.
     """
-    from perfmodel.comparison import DEFAULT_CPUS
+    from perfmodel.comparison import DEFAULT_CPUS, usual_cpus
     from perfmodel.machine import load_machine
     from perfmodel.machine.settings import with_settings
 
     named = cpus or DEFAULT_CPUS
+    if run is not None and not (cpus or settings):
+        named = usual_cpus(run, note, least)
     found = with_settings([load_machine(cpu) for cpu in named], settings or ())
     for setting in settings or ():
         note(f"what if: {setting}")
@@ -51,10 +60,14 @@ def one_machine(cpus: Sequence[str], settings: Sequence[str] | None) -> Machine:
 
 
 def different_machines(
-    cpus: Sequence[str] | None, settings: Sequence[str] | None, sockets: int = 1
+    cpus: Sequence[str] | None,
+    settings: Sequence[str] | None,
+    sockets: int = 1,
+    *,
+    run: Scenario | None = None,
 ) -> list[Machine]:
     """:func:`machines`, where one twice makes no sense: that is a PerfmodelError."""
-    found = machines(cpus, settings, sockets)
+    found = machines(cpus, settings, sockets, run=run)
     ids = [machine.id for machine in found]
     twice = next((cpu for cpu in ids if ids.count(cpu) > 1), None)
     if twice is not None:

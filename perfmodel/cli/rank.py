@@ -48,7 +48,7 @@ def rank(
     from perfmodel.ranking import rank
 
     plotting.check(plot)
-    machines = named_cpus.machines(cpu, set_)
+    machines = named_cpus.machines(cpu, set_, run=run.scenario, least=2)
     sources = run.sources(models)
     if sweep is not None:
         if plot is not None:

@@ -38,7 +38,7 @@ def report(
     from dataclasses import replace
 
     from perfmodel._files import write_atomically
-    from perfmodel.comparison import DEFAULT_CPUS
+    from perfmodel.comparison import usual_cpus
     from perfmodel.errors import PerfmodelError
     from perfmodel.models import zoo
     from perfmodel.reporting import report as write
@@ -47,7 +47,7 @@ def report(
     with progress() as loading:
         page = write(
             named,
-            cpu or DEFAULT_CPUS,
+            cpu or usual_cpus(run.scenario, note),
             replace(run.scenario, batch=run.batch),
             explored=explored,
             rate=rps,

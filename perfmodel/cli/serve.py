@@ -59,7 +59,7 @@ def serve(
     from perfmodel.serving.settings import settings
 
     limit_s = quantities.latency(max_latency)
-    machines = named_cpus.different_machines(cpu, set_, sockets)
+    machines = named_cpus.different_machines(cpu, set_, sockets, run=run.scenario)
     if any(given is not None for given in (rps, ttft, tpot, output, chunk)):
         if sockets > 1 or script is not None:
             raise PerfmodelError(

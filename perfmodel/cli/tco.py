@@ -116,7 +116,7 @@ def tco(
     limit_s = quantities.latency(max_latency)
     stated = load_inputs(inputs)
     fixed = _fixed(electricity, pue, server_price, utilization)
-    machines = named_cpus.different_machines(cpu, set_)
+    machines = named_cpus.different_machines(cpu, set_, run=run.scenario)
     prices = _prices(price, {machine.id for machine in machines if machine.rental is not None})
     source = run.source(model)
     if simple:

@@ -8,9 +8,18 @@ perfmodel's own (:mod:`perfmodel.mapping`); the *published* one reproduces the c
 
 from __future__ import annotations
 
-from perfmodel.comparison.chosen import DEFAULT_CPUS, Cpu
+from perfmodel.comparison.chosen import DEFAULT_CPUS, Cpu, usual_cpus
 from perfmodel.comparison.comparing import compare
 from perfmodel.comparison.disagreement import Disagreement, disagreements
 from perfmodel.comparison.orders import Order, rankings
 
-__all__ = ["DEFAULT_CPUS", "Cpu", "Disagreement", "Order", "compare", "disagreements", "rankings"]
+__all__ = [
+    "DEFAULT_CPUS",
+    "Cpu",
+    "Disagreement",
+    "Order",
+    "compare",
+    "disagreements",
+    "rankings",
+    "usual_cpus",
+]

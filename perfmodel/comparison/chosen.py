@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -69,6 +69,28 @@ def cpus_in(given: Cpu | Iterable[Cpu]) -> tuple[Cpu, ...]:
     if isinstance(given, (str, os.PathLike, Machine)):
         return (given,)
     return tuple(given)
+
+
+def usual_cpus(run: Scenario, tell: Callable[[str], None], least: int = 1) -> tuple[str, ...]:
+    """Return those of :data:`DEFAULT_CPUS` that the software of ``run`` runs on.
+
+    All of them where it runs on fewer than ``least``, so that the error names what is wrong.
+
+    Args:
+        tell: told in one line which were left out, and why.
+    """
+    software = run.loaded
+    if not software.requires:
+        return DEFAULT_CPUS
+    from perfmodel.machine import load_machine
+    from perfmodel.mapping.support import runs_on
+
+    able = tuple(cpu for cpu in DEFAULT_CPUS if runs_on(software, load_machine(cpu)))
+    if len(able) < least or able == DEFAULT_CPUS:
+        return DEFAULT_CPUS
+    without = ", ".join(cpu for cpu in DEFAULT_CPUS if cpu not in able)
+    tell(f"left out: {without}, for {software.id} needs {', '.join(software.requires)}")
+    return able
 
 
 def cpus_of(cpus: Cpu | Iterable[Cpu] | None, methods: Sequence[str]) -> list[ChosenCpu]:

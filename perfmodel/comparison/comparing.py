@@ -11,11 +11,13 @@ from perfmodel.comparison.chosen import (
     Cpu,
     cpus_of,
     models_of,
+    usual_cpus,
 )
 from perfmodel.comparison.division import check_division
 from perfmodel.comparison.methods import (
     Listener,
     PublishedMethod,
+    check_software,
     roofline_results,
     with_power,
 )
@@ -64,12 +66,15 @@ def compare(
             upper bound.
         progress: told which model is being loaded, which takes seconds if it must be traced.
         left_out: told, in one line each, where the default methods left the published one out,
-            and which model had to be traced at each batch.
+            which default CPUs the software does not run on, and which model had to be traced at
+            each batch.
 
     Raises:
         UnknownName: a model, CPU, precision, method, state or software that does not exist.
         MachineError, WorkloadFormatError: a file that is wrong.
         TraceError, UnmodelledOperator: a model that cannot be traced.
+        UnsupportedSoftware, UnsupportedPrecision: software that does not run on a CPU that is
+            named, has no kernels for a model, or runs none in the precision.
         PerfmodelError: two models or two CPUs of the same name, a batch a workload was not traced
             at, a phase or length a model does not have, or the published method where it does not
             exist.
@@ -82,9 +87,13 @@ def compare(
     run = scenario_of(scenario, options)
     asked = run.batch if batch is None else batch
     chosen_models = models_of(models, run, allow_unmodelled, allow_masks)
+    if cpus is None:
+        cpus = usual_cpus(run, left_out or (lambda _: None))
     chosen_cpus = cpus_of(cpus, wanted)
     batches = [source.batches(asked) for source in chosen_models]
     check_division(run, chosen_cpus)
+    if ROOFLINE in wanted:
+        check_software(run, chosen_cpus)
 
     all_batches = dict.fromkeys(samples for several in batches for samples in several)
     published = PublishedMethod(

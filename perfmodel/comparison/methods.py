@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 Listener: TypeAlias = Callable[[str], None]
 
 
+def check_software(run: Scenario, cpus: Sequence[ChosenCpu]) -> None:
+    """Before anything is traced; raises as :func:`perfmodel.mapping.support.require_software`."""
+    from perfmodel.mapping.support import require_software
+
+    for cpu in cpus:
+        if cpu.machine is not None:
+            require_software(run, cpu.machine)
+
+
 def roofline_results(
     source: ModelSource, batch: int, cpus: Sequence[ChosenCpu], run: Scenario
 ) -> list[Result]:

@@ -34,8 +34,11 @@ Figures = dict[str, Any]
 _UNREAD: Final = ("power.", "price.", "memory.capacity", "calibration.", "cache.kind")
 #: What an entry holds for this session alone: the interval, and the latency by stored figures.
 SCRATCH: Final = ("interval", "with_old_figures_ms")
-#: Fields for people: of a whole description, and of its parts.
-_DESCRIBES: Final = ("id", "name", "description", "notes")
+#: Fields that move no latency, for people or for what runs at all: of a whole description, and of
+#: its parts.
+_DESCRIBES: Final = (
+    "id", "name", "description", "notes", "vendor", "requires", "lacks", "precisions",
+)  # fmt: skip
 _REMARKS: Final = ("confidence", "source", "setting", "notes")
 _DIGITS: Final = re.compile(r"\d+")
 

@@ -6,6 +6,7 @@ from perfmodel.errors import NoKernels
 from perfmodel.machine import Machine
 from perfmodel.mapping.columns import Columns, columns
 from perfmodel.mapping.policies import effective
+from perfmodel.mapping.support import require_kernels, require_software
 from perfmodel.scenario import Scenario
 from perfmodel.vocabulary.precision import Precision
 from perfmodel.workload.fusion import fuse, without_constants
@@ -19,8 +20,13 @@ def prepare(workload: Workload, run: Scenario, machine: Machine) -> tuple[Worklo
     They are kept for as long as the workload is. The machine matters where a software stores other
     formats on CPUs without arithmetic in the ones that were asked for.
 
-    Raises :class:`~perfmodel.errors.NoKernels` for a workload that has none, or constants alone.
+    Raises:
+        NoKernels: a workload that has none, or constants alone.
+        UnsupportedSoftware, UnsupportedPrecision: what the software does not run: on this machine,
+            of this workload, or in this precision.
     """
+    require_kernels(workload, run.loaded)
+    require_software(run, machine)
     kept: dict[tuple[Precision, frozenset[str]], tuple[Workload, Columns]]
     kept = workload.memo.setdefault("prepared", {})
     software = run.loaded

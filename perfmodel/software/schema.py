@@ -9,7 +9,7 @@ state any of them for itself under that name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
@@ -35,13 +35,15 @@ from perfmodel.figures.held import Held, Text
 from perfmodel.figures.record import Record, settable, tree_of, walk
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.fusion_rules import RULES
-from perfmodel.vocabulary.precision import FORMATS
+from perfmodel.vocabulary.precision import FORMATS, PRECISIONS
 
 #: What the paths of a software's figures begin with, to tell them from a machine's.
 PREFIX: Final = "software"
 
 #: Key of a table of efficiencies for all formats and engines that have none of their own.
 ANY: Final = "any"
+
+_Flag = Annotated[str, Held(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class FreshOutput(Record):
@@ -124,6 +126,10 @@ class Software(Record):
             it fastest, which is a bound; "all": every thread works and meets; "joined": the best
             number works, all meet.
         numa: what one instance runs on: the whole "socket", or one memory "domain" of it.
+        requires: instruction sets without which it does not run, as a core's ``isa`` lists them
+            ("neon"); none where it runs on every CPU.
+        lacks: families of operators that it has no kernels for: it runs no model that holds one.
+        precisions: names of those it runs models in; all where empty.
         without: engines of a CPU that it has no kernels for, or has none for in a format
             ("amx", "amx_int8").
         formats: number formats that it has kernels for, by family of products, and ``default`` for
@@ -175,6 +181,9 @@ class Software(Record):
     folds: bool = False
     threads: Literal["best", "all", "joined"]
     numa: Literal["socket", "domain"] = "socket"
+    requires: tuple[_Flag, ...] = ()
+    lacks: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     formats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     precision: Mapping[str, PrecisionRule] = field(default_factory=dict)
@@ -207,6 +216,14 @@ class Software(Record):
         _fusable(("fusion",), self.fusion)
         for name, own in self.precision.items():
             _fusable(("precision", name, "fusion"), own.fusion or ())
+        _known(("lacks",), self.lacks, families.FAMILIES)
+        for name in self.precisions:
+            if name not in PRECISIONS:
+                raise fault_at(
+                    ("precisions",),
+                    f"unknown precision {name!r}{nearest(name, PRECISIONS)}",
+                    f"names out of {', '.join(PRECISIONS)}",
+                )
         for key, beside in self.beside.items():
             _known(("beside", key), beside, families.FAMILIES)
         _known(("formats",), self.formats, ("default", *families.GEMM_FAMILIES))
@@ -273,7 +290,7 @@ def _fusable(path: tuple[str, ...], rules: tuple[str, ...]) -> None:
             )
 
 
-def _known(path: tuple[str, ...], table: Mapping[str, object], known: tuple[str, ...]) -> None:
+def _known(path: tuple[str, ...], table: Iterable[str], known: tuple[str, ...]) -> None:
     for family in table:
         if family not in known:
             raise fault_at(

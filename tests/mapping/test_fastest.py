@@ -14,6 +14,7 @@ from perfmodel.mapping.pilots import PILOTS, chosen, worth_trying
 from perfmodel.mapping.prepared import prepare
 from perfmodel.mapping.registry import mapper_for
 from perfmodel.scenario import Scenario
+from tests.examples import anywhere
 from tests.mapping.test_roofline import CORES, NO_VECTOR, engine, traffic, work
 from tests.mapping.test_variants import everything
 
@@ -47,7 +48,7 @@ def test_the_least_is_that_of_the_whole_grid(
 ) -> None:
     """Core counts one by one, some at a time, and all at once."""
     monkeypatch.setattr(fastest, "BUFFER", buffer)
-    run = Scenario("bf16", software=software)
+    run = Scenario("bf16", software=anywhere(software))
     mapper = sampled(cpu, caches=caches)
     _, table = prepare(everything(), run, mapper.machine)
     for state in ("steady", "cold"):

@@ -30,6 +30,7 @@ from perfmodel.workload.fusion import without_constants
 from perfmodel.workload.tables import RECURRENT
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
+from tests.examples import anywhere
 
 #: Software that adds nothing but what a test states: every thread works, launches take 1 us.
 PLAIN = {
@@ -283,7 +284,7 @@ def test_a_sample_of_cores_has_no_more_than_its_own() -> None:
 @pytest.mark.parametrize("name", catalogue())
 def test_every_figure_of_a_software_varies_as_one_at_a_time(name: str) -> None:
     """A sweep of any figure equals one description after the other."""
-    chosen = load_software(name)
+    chosen = anywhere(name)
     b = Builder()
     x = b.linear(b.input(64 * 512), 64, 512, 512)
     b.kernel("gelu", f.ACTIVATION, [x], elements=64 * 512, vector_ops=64 * 512 * 8)

@@ -17,12 +17,14 @@ from perfmodel.mapping.remote import losses, remote_share
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.serving import Partition, instance, partition_of, partitions, search, serve
 from perfmodel.serving.settings import places
+from perfmodel.software import Software
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
+from tests.examples import anywhere
 from tests.strategies import workloads
 
 CPUS = st.sampled_from(["xeon_8490h", "epyc_9654", "xeon_6980p", "ampereone_192", "epyc_9r14"])
-SOFTWARE = st.sampled_from(["openvino", "eager", "llama_cpp", "onednn"])
+SOFTWARE = st.sampled_from(["openvino", "eager", "llama_cpp", "onednn"]).map(anywhere)
 SLACK = 1 + 1e-9
 
 
@@ -36,7 +38,7 @@ def streaming(width: int = 32768) -> Workload:
 
 @given(workloads(max_kernels=4), CPUS, SOFTWARE, st.integers(2, 4))
 def test_several_sockets_never_serve_less_than_one(
-    workload: Workload, cpu: str, software: str, sockets: int
+    workload: Workload, cpu: str, software: Software, sockets: int
 ) -> None:
     one, many = (
         search(
@@ -60,7 +62,7 @@ def test_several_sockets_never_serve_less_than_one(
 
 @given(workloads(max_kernels=4), CPUS, SOFTWARE, st.integers(1, 4), st.data())
 def test_remote_memory_is_never_faster(
-    workload: Workload, cpu: str, software: str, sockets: int, data: st.DataObject
+    workload: Workload, cpu: str, software: Software, sockets: int, data: st.DataObject
 ) -> None:
     machine = load_machine(cpu, sockets=sockets)
     cores = data.draw(st.integers(1, int(machine.cores.count.typical)), label="cores")
