@@ -35,6 +35,7 @@ class Errors(Record):
         points, models: how many there are behind it.
         machines: their ids.
         cores, vendors: microarchitectures and vendors of those machines.
+        precisions: names of those that the points are in.
         bias: mean of the logarithm, with its standard error.
         software: between software; of one software there is none.
         core, machine, model, residual: between microarchitectures, machines of one
@@ -47,6 +48,7 @@ class Errors(Record):
     machines: Annotated[tuple[str, ...], Held(min_length=1)]
     cores: Annotated[tuple[str, ...], Held(min_length=1)]
     vendors: Annotated[tuple[str, ...], Held(min_length=1)]
+    precisions: Annotated[tuple[str, ...], Held(min_length=1)]
     bias: float
     bias_error: _Deviation
     software: _Deviation = 0.0

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from perfmodel.certainty.error_model import COVERAGE, NORMAL, ErrorModel, Errors, error_model
 from perfmodel.certainty.families import Identity
 from perfmodel.vocabulary.kinds import Kind
 
-#: What an estimate rests on: this machine was measured and calibrated; its software and kind, on
-#: machines of its family; the same on other machines; no measurement; or it is a bound, which no
-#: software reaches and no interval belongs to.
+#: What an estimate rests on: this machine was measured and calibrated; its software, kind and
+#: precision, on machines of its family; its software and kind, on few or other machines or in other
+#: precisions; no measurement; or it is a bound, which no software reaches and no interval belongs
+#: to. docs/model.md says it to users.
 Provenance: TypeAlias = Literal["measured", "fitted", "transferred", "datasheet", "bound"]
+#: The same, from the most certain on.
+PROVENANCES: Final[tuple[str, ...]] = get_args(Provenance)
 
 #: Mean absolute value of a standard normal variable.
 _MEAN_ABSOLUTE: Final = math.sqrt(2 / math.pi)
@@ -55,11 +58,12 @@ class Interval:
             infinity of a bound.
         coverage: share of cases in which the truth is between them.
         provenance: what the estimate rests on, in one word.
-        machines, points: how many are behind it, of that software and kind.
+        machines, points: how many are behind it, of that software and kind; 0 of a datasheet's.
         bias: factor on estimates that the interval is centred on; 1 where none is significant.
         spread: of the logarithm, by what is shared with other machines.
         reason: why the provenance is no better; empty where it is "measured" or "fitted".
         vendor_measured: whether some machine of this vendor is among those machines.
+        precision_measured: whether some point is in this precision.
     """
 
     low: float
@@ -72,6 +76,7 @@ class Interval:
     spread: Spread
     reason: str = ""
     vendor_measured: bool = False
+    precision_measured: bool = False
 
     @property
     def is_bound(self) -> bool:
@@ -115,12 +120,11 @@ def interval(
         software: its id.
         precision: by name; what nobody measured is less certain in narrow ones.
         measured: mean absolute relative error of this machine's own calibration, where it has one
-            for this software.
+            for this software in this precision.
         errors: the error model; the one that comes with perfmodel by default.
     """
     model = errors or error_model()
     known = model.of(software, kind)
-    machines, points = (len(known.machines), known.points) if known else (0, 0)
     if software in model.bounds:
         return Interval(
             low=1.0,
@@ -137,6 +141,8 @@ def interval(
     if measured is not None:
         own = max(NORMAL * measured / _MEAN_ABSOLUTE, model.least)
         provenance, width, reason = "measured", min(own, width), ""
+    if provenance == "datasheet":
+        known = None
     bias = known.significant_bias if known and provenance != "measured" else 0.0
     width = max(width, model.least)
     source = known if known and known.is_enough else model.pool[kind]
@@ -145,12 +151,13 @@ def interval(
         high=max(1.0, math.exp(bias + width)),
         coverage=COVERAGE,
         provenance=provenance,
-        machines=machines,
-        points=points,
+        machines=len(known.machines) if known else 0,
+        points=known.points if known else 0,
         bias=math.exp(bias),
         spread=_parts(source).scaled(width / NORMAL),
         reason=reason,
         vendor_measured=bool(known and machine.vendor in known.vendors),
+        precision_measured=bool(known and precision in known.precisions),
     )
 
 
@@ -167,13 +174,23 @@ def _evidence(
     what = f"{_IN_WORDS[kind]} under {software}"
     if known is None:
         return "datasheet", model.worst(kind, precision), f"nobody measured {what}"
+    asked = precision.upper()
+    if precision not in model.pool[kind].precisions:
+        reason = f"nobody measured {_IN_WORDS[kind]} in {asked}"
+        return "datasheet", model.worst(kind, precision), reason
     own = model.scale * (known.width if machine.core in known.cores else known.width_elsewhere)
     if not known.is_enough:
         count = len(known.machines)
         number = f"{count} machine" + ("s" if count > 1 else "")
         return "transferred", max(own, pool), f"only {number} measured with {what}"
+    if precision not in known.precisions:
+        return "transferred", max(own, pool), f"no {asked} point of {what}"
     if machine.vendor not in known.vendors:
-        return "transferred", max(own, pool), f"no {machine.vendor} CPU measured with {what}"
+        return (
+            "transferred",
+            max(own, pool),
+            f"no {machine.vendor or _UNSTATED} CPU measured with {what}",
+        )
     if machine.core not in known.cores:
         return "transferred", own, f"no {machine.core} measured with {what}"
     return "fitted", own, ""
@@ -189,6 +206,8 @@ def _parts(errors: Errors) -> Spread:
     )
 
 
+#: What a machine's vendor is called that its file does not state.
+_UNSTATED: Final = "(vendor not stated)"
 _IN_WORDS: Final = {
     "single": "single runs",
     "throughput": "throughput",

@@ -24,11 +24,17 @@ def of_run(machine: Machine, run: Scenario, phase: str | None) -> Interval:
     if phase is not None:
         kind = "prefill" if phase == "prefill" else "decode"
     record, software = machine.calibration, run.loaded.id
-    own = record is not None and software in record.runtimes and kind != "throughput"
+    precision = run.policy.name
+    own = (
+        record is not None
+        and software in record.runtimes
+        and precision in record.precisions
+        and kind != "throughput"
+    )
     return interval(
         software,
         kind,
         identity(machine),
-        run.policy.name,
+        precision,
         measured=record.error if record is not None and own else None,
     )

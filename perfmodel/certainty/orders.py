@@ -48,8 +48,16 @@ def verdict(
     thin = [found for found in stated if found.machines < ENOUGH]
     if thin:
         return "untested", f"{thin[0].reason}, and an order needs {ENOUGH}"
-    if a[0].vendor != b[0].vendor and (new := [f for f in stated if not f.vendor_measured]):
+    # What machines of one core do not know of a precision, they do not know alike.
+    if a[0].core != b[0].core and (other := [f for f in stated if not f.precision_measured]):
+        return "leaning", other[0].reason
+    if not _one_vendor(a[0], b[0]) and (new := [f for f in stated if not f.vendor_measured]):
         return "leaning", new[0].reason
     if likely < ESTABLISHED:
         return "leaning", ""
     return "established", ""
+
+
+def _one_vendor(a: Identity, b: Identity) -> bool:
+    """Whether two CPUs are known to be of one vendor."""
+    return a.vendor == b.vendor != ""

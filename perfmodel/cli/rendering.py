@@ -290,6 +290,9 @@ def _stated(estimate: Any) -> str:
     points, machines = estimate.evidence_points, estimate.evidence_machines
     on = f"{machines} machine" + ("" if machines == 1 else "s")
     behind = f"by {points} points on {on}" if points else "without a measured point of its kind"
+    known = estimate.certainty
+    if points and known is not None and not known.precision_measured:
+        behind += f", none in {estimate.precision.upper()}"
     return (
         f"{estimate.provenance.capitalize()}: within {factor} in "
         f"{percent(estimate.interval_coverage)} of cases, {behind}"

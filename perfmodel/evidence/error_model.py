@@ -121,6 +121,7 @@ def fitted(points: Sequence[LeftOut], prior: Errors | None = None) -> Errors:
         machines=tuple(machines),
         cores=tuple(sorted({w.core for w in who})),
         vendors=tuple(sorted({w.vendor for w in who})),
+        precisions=tuple(sorted({point.precision for point in points})),
         bias=round(bias, _DECIMALS),
         bias_error=round(bias_error, _DECIMALS),
         quantile=round(float(stats.t.ppf(_UPPER, _together(effects, freedom))), _DECIMALS),

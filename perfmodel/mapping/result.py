@@ -178,8 +178,8 @@ class Result:
         """What the latency rests on; None of the published method.
 
         "measured" (this machine, calibrated), "fitted" (its software, on machines of its family),
-        "transferred" (its software, on other machines), "datasheet" (no measurement), or "bound"
-        (no software reaches it).
+        "transferred" (its software, on other machines or in other precisions), "datasheet" (no
+        measurement), or "bound" (no software reaches it).
         """
         return None if self.certainty is None else self.certainty.provenance
 

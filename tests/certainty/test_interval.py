@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from perfmodel.certainty import Identity, Interval, interval
 from perfmodel.certainty.error_model import ENOUGH, ErrorModel, Errors, error_model
+from perfmodel.evidence.left_out import left_out
 from perfmodel.vocabulary.kinds import KINDS, Kind
+from perfmodel.vocabulary.precision import PRECISIONS
 
 NOBODY = Identity("nobody", "No such core", "No such vendor")
 KNOWN = [(software, kind) for software, kinds in error_model().software.items() for kind in kinds]
@@ -59,13 +61,46 @@ def test_less_evidence_never_gives_a_narrower_interval(
 def test_provenance_says_what_there_is(software: str, kind: Kind) -> None:
     errors = error_model().software[software][kind]
     seen = Identity("seen", errors.cores[0], errors.vendors[0])
-    found = interval(software, kind, seen, "fp32")
-    assert found.provenance == ("fitted" if len(errors.machines) >= ENOUGH else "transferred")
-    assert bool(found.reason) == (found.provenance != "fitted")
-    assert interval(software, kind, NOBODY, "fp32").provenance == "transferred"
-    nothing = interval(software, kind, seen, "fp32", errors=without(software, kind))
-    assert (nothing.provenance, nothing.machines, nothing.points) == ("datasheet", 0, 0)
-    assert interval(software, kind, seen, "fp32", measured=0.1).provenance == "measured"
+    for precision in errors.precisions:
+        found = interval(software, kind, seen, precision)
+        assert found.provenance == ("fitted" if len(errors.machines) >= ENOUGH else "transferred")
+        assert bool(found.reason) == (found.provenance != "fitted")
+        assert found.precision_measured
+        assert interval(software, kind, NOBODY, precision).provenance == "transferred"
+        nothing = interval(software, kind, seen, precision, errors=without(software, kind))
+        assert (nothing.provenance, nothing.machines, nothing.points) == ("datasheet", 0, 0)
+        own = interval(software, kind, seen, precision, measured=0.1)
+        assert own.provenance == "measured"
+
+
+@pytest.mark.parametrize(("software", "kind"), KNOWN)
+def test_what_was_measured_in_other_precisions_is_never_fitted(software: str, kind: Kind) -> None:
+    errors, pool = error_model().software[software][kind], error_model().pool[kind]
+    seen = Identity("seen", errors.cores[0], errors.vendors[0])
+    least = width(interval(software, kind, seen, errors.precisions[0]))
+    for precision in PRECISIONS.keys() - set(errors.precisions):
+        found = interval(software, kind, seen, precision)
+        assert width(found) >= least
+        assert not found.precision_measured
+        if precision in pool.precisions:
+            assert found.provenance == "transferred"
+            assert (found.points, found.machines) == (errors.points, len(errors.machines))
+            few = len(errors.machines) < ENOUGH
+            assert few or f"no {precision.upper()} point of " in found.reason
+        else:
+            assert (found.provenance, found.points) == ("datasheet", 0)
+            assert f"in {precision.upper()}" in found.reason
+
+
+def test_the_error_model_knows_the_precisions_of_its_points() -> None:
+    seen: dict[tuple[str, str], set[str]] = {}
+    for point in left_out():
+        for software in (point.software, "of all"):
+            seen.setdefault((software, point.kind), set()).add(point.precision)
+    model = error_model()
+    stated = {("of all", kind): errors for kind, errors in model.pool.items()}
+    stated |= {(s, k): errors for s, kinds in model.software.items() for k, errors in kinds.items()}
+    assert {key: set(errors.precisions) for key, errors in stated.items()} == seen
 
 
 @given(
@@ -97,6 +132,7 @@ def test_an_estimate_is_in_its_interval_and_no_interval_has_zero_width(
         machines=tuple(f"m{i}" for i in range(machines)),
         cores=("core",),
         vendors=("vendor",),
+        precisions=("fp32",),
         bias=bias,
         bias_error=0.0,
         core=core,

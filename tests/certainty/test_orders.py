@@ -59,3 +59,20 @@ def test_machines_that_were_calibrated_need_no_others() -> None:
         (who, interval("nobody's", "single", who, "fp32", measured=0.1)) for who in (INTEL, AMD)
     )
     assert verdict(0.95, a, b)[0] == "established"
+
+
+def test_an_order_of_two_cores_in_a_precision_nobody_measured_is_at_most_leaning() -> None:
+    newer = replace(INTEL, core="Redwood Cove")
+    known = newer, interval("openvino", "single", newer, "int8")
+    here, there = ((who, interval("openvino", "single", who, "fp32")) for who in (INTEL, newer))
+    for a, b in ((here, there), (there, here), (here, known)):
+        called, reason = verdict(0.999, a, b)
+        assert called == "leaning"
+        assert "no FP32 point of single runs under openvino" in reason
+    assert verdict(0.999, here, here) == ("established", "")
+
+
+def test_two_cpus_without_a_stated_vendor_are_not_of_one() -> None:
+    unstated = replace(AMD, vendor="")
+    never = unstated, interval("openvino", "single", unstated, "int8")
+    assert verdict(0.999, never, never)[0] == "leaning"

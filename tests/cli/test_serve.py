@@ -112,3 +112,24 @@ def test_a_service_that_makes_no_sense_is_one_line(
     assert result.exit_code == 2
     assert result.stdout == ""
     assert expected in result.stderr
+
+
+def test_default_cpus_are_those_that_the_software_runs_on(run: Run, saved: Path) -> None:
+    for command in (("compare", saved), ("serve", saved)):
+        result = run(*command, "--software", "ipex", "-f", "csv")
+        assert result.exit_code == 0, result.stderr
+        assert "left out: ampereone_192, for ipex needs avx2" in result.stderr
+        cpus = {row["cpu"] for row in csv.DictReader(io.StringIO(result.stdout))}
+        assert cpus == {"xeon_8490h", "epyc_9654"}
+    named = run("serve", saved, "-c", "graviton3", "-c", "xeon_8490h", "--software", "ipex")
+    assert named.exit_code == 2
+    assert named.stderr.count("\n") == 1
+    assert "ipex needs avx2, and graviton3" in named.stderr
+    # An order needs two.
+    assert "armnn needs neon, and xeon_8490h" in run("rank", saved, "--software", "armnn").stderr
+
+
+def test_a_precision_that_nobody_measured_is_said(run: Run, saved: Path) -> None:
+    arguments = ("compare", saved, "-c", "xeon_8490h", "--precision")
+    for precision, expected in (("int8", "Fitted"), ("fp32", "none in FP32"), ("w4", "Datasheet")):
+        assert expected in " ".join(run(*arguments, precision).stdout.split())
