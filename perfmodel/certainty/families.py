@@ -11,9 +11,8 @@ from perfmodel.machine.catalog import IDENTITY
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
 
-#: Vendors by the mapper that knows their CPUs; others are the first word of a machine's name.
+#: Vendors whose mappers know no CPUs but theirs; of others a machine's file states the vendor.
 _BY_MAPPER: Final = {"intel": "Intel", "amd": "AMD"}
-_BY_WORD: Final = {"AmpereOne": "Ampere"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Identity:
     Attributes:
         machine: its id.
         core: the name of its microarchitecture.
-        vendor: who makes the CPU.
+        vendor: who makes the CPU; empty where nothing says so.
         chip: what tells chips of that microarchitecture apart; machines that have it in common
             differ in what is around the chip, or in what was assumed of it.
     """
@@ -40,9 +39,8 @@ class Identity:
 
 
 def identity(machine: Machine) -> Identity:
-    """Return what tells this machine from others and groups it with some."""
-    word = machine.name.split()[0]
-    vendor = _BY_MAPPER.get(machine.mapper) or _BY_WORD.get(word, word)
+    """Return what tells this machine from others and groups it with some; its name is not in it."""
+    vendor = machine.vendor or _BY_MAPPER.get(machine.mapper, "")
     figures = machine.figures()
     chip = tuple(figures[path].typical for path in IDENTITY)
     return Identity(machine.id, machine.core.name, vendor, chip)

@@ -49,6 +49,7 @@ class Machine(Record):
 
     Attributes:
         rental: of a machine that is rented by the hour; None of a CPU that is bought.
+        vendor: who makes the CPU; may be empty where ``mapper`` tells.
         mapper: the name of the mapper that knows such CPUs (:func:`perfmodel.mapping.mapper_for`).
         software: figures of software as measured on this CPU, in tables by its id; they replace
             those of the software's own description. What they may be is for that to say.
@@ -56,6 +57,7 @@ class Machine(Record):
 
     id: Annotated[str, Held(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     name: Text
+    vendor: str = ""
     mapper: Name
     notes: str = ""
     cores: Cores

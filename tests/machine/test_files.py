@@ -226,7 +226,7 @@ BAD = [
     # structure
     ("channels = 2", "chanels = 2", "memory.chanels: unknown field (did you mean 'channels'?) (and 1 more)"),
     ("[memory]", "[memery]", "memery: unknown field (did you mean 'memory'?)"),
-    ("price =", "speed = 3\nprice =", "speed: unknown field; expected one of id, name, mapper"),
+    ("price =", "speed = 3\nprice =", "speed: unknown field; expected one of id, name, vendor, mapper"),
     ('basis = "base power"\n', "", "power.basis: missing; expected a text"),
     ('mapper = "intel"', 'mapper = "An Arm"', "mapper: 'An Arm'; expected a name of"),
     ('mapper = "intel"\n', "", "mapper: missing; expected a text"),
