@@ -142,8 +142,7 @@ def fleet_table(found: Fleets, tokens: int | None, output: int | None) -> Table:
         f"{result.software} software",
         caption=f"Batch: the most {'sequences' if output else 'samples'} at once. Interval: of the "
         "rate within limits, were all times as far off as estimates are in 80 % of cases. Load: of "
-        "the rate at which an instance never rests."
-        + certainty([each.result for each in found.fleets]),
+        "the rate at which an instance never rests." + _certainties(found),
     )
     for each in found.fleets:
         table.add(
@@ -197,3 +196,12 @@ def _interval(each: Fleet) -> str:
     if each.most_rate_low is None or each.most_rate_high is None:
         return "-"
     return f"{significant(each.most_rate_low)} to {significant(each.most_rate_high)}"
+
+
+def _certainties(found: Fleets) -> str:
+    """What the times rest on: of text, prefill and decode by themselves."""
+    late = certainty([each.result for each in found.fleets])
+    prompts = [each.prompt for each in found.fleets if each.prompt is not None]
+    if not prompts:
+        return late
+    return f" TTFT rests on prefill:{certainty(prompts)} TPOT rests on decode:{late}"

@@ -38,6 +38,7 @@ class Choice:
         alone: times of one request that meets no other, each of shape (1,).
         timings: of the requests at a rate of the socket; the second and the third argument are
             factors on the times of runs (of prompts, and of decode where text is generated).
+        prompt: one run of a whole prompt; None where no text is generated.
         slower, faster: those factors at the ends of the estimates' intervals; None of a bound.
     """
 
@@ -49,6 +50,7 @@ class Choice:
     timings: Callable[[float, float, float], Timings]
     slower: tuple[float, float] | None
     faster: tuple[float, float] | None
+    prompt: Result | None = None
 
 
 def batches_choices(
@@ -125,6 +127,7 @@ def text_choices(
                 _alone(steps, output),
                 partial(_text, partition.instances, steps, output, most),
                 *_factors(prompts(prompt), result),
+                prompt=prompts(prompt),
             )
             for most, result in zip(batches, late, strict=False)
         ]

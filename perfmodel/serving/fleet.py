@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final, Unpack
 
 from perfmodel._text import html_table, significant
+from perfmodel.certainty.interval import PROVENANCES
 from perfmodel.errors import NotEnoughMemory, PerfmodelError
 from perfmodel.machine import Machine, load_machine
 from perfmodel.mapping.result import Result
@@ -56,6 +57,8 @@ class Fleet:
         tokens_per_s: tokens that a socket generates at that rate; None where it generates none.
         load: share of the rate that an instance never stops working at.
         result: one run at ``batch``: of decode where text is generated.
+        prompt: one run of a whole prompt, which the time to first token rests on; None where no
+            text is generated.
     """
 
     cpu: str
@@ -73,7 +76,14 @@ class Fleet:
     tokens_per_s: float | None
     load: float
     result: Result = field(repr=False)
+    prompt: Result | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+
+    @property
+    def provenance(self) -> str | None:
+        """What the rate rests on: the less certain of prefill and decode where there are both."""
+        runs = [run.provenance for run in (self.result, self.prompt) if run is not None]
+        return max((one for one in runs if one is not None), key=PROVENANCES.index, default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python objects for JSON, units in the keys."""
@@ -81,6 +91,11 @@ class Fleet:
             f"{name}_p{percentile}_ms": value
             for name in ("latency", "ttft", "tpot")
             for percentile, value in getattr(self, f"{name}_ms").items()
+        }
+        phases = {
+            f"{time}_provenance": run.provenance
+            for time, run in (("ttft", self.prompt), ("tpot", self.result))
+            if run is not None and self.prompt is not None
         }
         return {
             "model": self.result.model,
@@ -96,7 +111,8 @@ class Fleet:
             "most_requests_per_s_per_socket_low": self.most_rate_low,
             "most_requests_per_s_per_socket_high": self.most_rate_high,
             "interval_coverage": self.result.interval_coverage,
-            "provenance": self.result.provenance,
+            "provenance": self.provenance,
+            **phases,
             "load": self.load,
             "tokens_per_s_per_socket": self.tokens_per_s,
             "percentile": self.goal.percentile,
@@ -270,6 +286,7 @@ def _best(
         tokens_per_s=rate * output if output else None,
         load=rate / best.capacity,
         result=best.result,
+        prompt=best.prompt,
         notes=(*best.result.notes, *dict.fromkeys(full)),
     )
 

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perfmodel.certainty import of_run
+from perfmodel.certainty.interval import PROVENANCES
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
+from perfmodel.scenario import Scenario
 from perfmodel.serving import serve
 from perfmodel.serving.fleet import Fleet, Missed, fleets, requests_fleet, text_fleet
 from perfmodel.serving.goal import PERCENTILES, Goal
@@ -125,6 +128,26 @@ def test_the_interval_holds_the_rate() -> None:
     assert found.most_rate_high is not None
     assert found.most_rate_low < found.most_rate < found.most_rate_high
     assert found.result.interval_coverage == 0.8
+
+
+@pytest.mark.parametrize("precision", ["w8", "int8", "fp32"])
+@pytest.mark.parametrize("software", ["llama_cpp", "openvino", "ideal"])
+def test_text_says_what_prefill_and_what_decode_rest_on(software: str, precision: str) -> None:
+    if (software, precision) == ("llama_cpp", "int8"):
+        precision = "w4"
+    goal, run = Goal(ttft_s=10, tpot_s=1), Scenario(precision, software=software, instances=4)
+    found = text_fleet(
+        prompt, step, CPU, goal, run, prompt=128, output=16, chunk=64, batches=(1, 4)
+    )
+    machine = load_machine(CPU)
+    rests = {phase: of_run(machine, run, phase).provenance for phase in ("prefill", "decode")}
+    record = found.to_dict()
+    assert record["ttft_provenance"] == rests["prefill"]
+    assert record["tpot_provenance"] == rests["decode"]
+    assert record["provenance"] == max(rests.values(), key=PROVENANCES.index)
+    alone = of(Goal(latency_s=1)).to_dict()
+    assert "ttft_provenance" not in alone
+    assert alone["provenance"] == of_run(machine, Scenario("fp32"), None).provenance
 
 
 def test_limits_that_no_rate_meets_say_what_is_reached() -> None:
