@@ -7,7 +7,7 @@ exit code 2. A message says what is wrong, where, and what to do next.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class PerfmodelError(Exception):
@@ -34,10 +34,13 @@ class UnknownName(PerfmodelError, KeyError):
     ) -> None:
         self.kind = kind
         self.name = name
-        self.valid = sorted(valid)
-        near = difflib.get_close_matches(name.lower(), self.valid, n=8, cutoff=0.5)
+        listed = list(valid)
+        self.valid = sorted(listed)
+        folded = {each.lower(): each for each in self.valid}
+        found = difflib.get_close_matches(name.lower(), folded, n=8, cutoff=0.5)
         # Swapped characters are the likeliest slip, and difflib does not rank them first.
-        near.sort(key=lambda candidate: sorted(candidate) != sorted(name.lower()))
+        found.sort(key=lambda candidate: sorted(candidate) != sorted(name.lower()))
+        near = [folded[candidate] for candidate in found]
         if meant is not None:
             near = [meant]
         if near:
@@ -45,7 +48,9 @@ class UnknownName(PerfmodelError, KeyError):
         elif len(self.valid) <= 12:
             hint = f"choose one of {', '.join(self.valid)}"
         else:
-            hint = f"{len(self.valid)} are known, for example {', '.join(self.valid[:3])}"
+            # What is listed first is what is meant most often; a set has no first.
+            first = listed if isinstance(valid, Sequence) else self.valid
+            hint = f"{len(self.valid)} are known, for example {', '.join(first[:3])}"
         super().__init__(f"unknown {kind} {name!r}: {hint}")
 
     def __str__(self) -> str:

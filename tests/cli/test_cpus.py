@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perfmodel.machine import load_machine
+from perfmodel.machine import catalogue, load_machine
 from tests.cli.conftest import Run
 
 
@@ -102,3 +102,18 @@ def test_unknown_ids_and_both_at_once_are_refused(run: Run, tmp_path: Path) -> N
     both = run("cpus", "--sources", "epyc_9754", "--check", "a.toml")
     assert both.exit_code == 2
     assert "exclude each other" in both.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # Nothing is like it: CPUs come before instances of clouds.
+        ("nope", f"for example {', '.join(catalogue()[:3])}"),
+        ("EPYC-9654", "did you mean 'epyc_9654'?"),
+        ("standard_d16as_v6", "did you mean 'Standard_D16as_v6'?"),
+    ],
+)
+def test_an_unknown_cpu_gets_a_suggestion_that_fits(run: Run, name: str, expected: str) -> None:
+    result = run("cpus", "--sources", name)
+    assert result.exit_code == 2
+    assert expected in result.stderr

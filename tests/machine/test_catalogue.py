@@ -17,6 +17,7 @@ from perfmodel.errors import MachineError, UnknownName, UnsupportedPrecision
 from perfmodel.figures.figure import CONFIDENCES, RANGED
 from perfmodel.figures.files import read_description
 from perfmodel.machine import Figure, Machine, catalog, catalogue, cores, load_machine
+from perfmodel.machine.catalog import known
 from perfmodel.vocabulary import families
 from perfmodel.vocabulary.precision import FORMATS
 
@@ -597,3 +598,8 @@ def test_the_whole_catalogue_loads_quickly() -> None:
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
     )
     assert float(result.stdout) < 0.3
+
+
+def test_a_name_in_other_letters_is_suggested_as_it_is() -> None:
+    for name in known():
+        assert f"did you mean {name!r}?" in str(UnknownName("CPU", name.swapcase(), known()))
