@@ -138,6 +138,7 @@ def _published_result(graph: Graph, cpu: ChosenCpu) -> Result:
 
     result = published.estimate(graph, cpu.id)
     shares = {"compute": result.compute_share, "memory": result.memory_share}
+    most, seconds = int(result.cores.max()), result.time_s
     return Result(
         model=result.model,
         cpu=cpu.id,
@@ -151,8 +152,8 @@ def _published_result(graph: Graph, cpu: ChosenCpu) -> Result:
         utilization=result.utilization,
         bottleneck=result.bottleneck,
         bottleneck_shares=shares,
-        active_cores=int(result.cores.max()),
-        mean_active_cores=float((result.cores * result.time_s).sum() / result.time_s.sum()),
+        active_cores=most,
+        mean_active_cores=most - float(((most - result.cores) * seconds).sum() / seconds.sum()),
         parts=result,
         machine=cpu.machine,
     )

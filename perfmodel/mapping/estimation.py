@@ -101,6 +101,7 @@ def _summarise(
         shares[BOUNDS[code]] += seconds / total
     shares["overhead"] = float(overhead.sum()) / total
     throughput = workload.batch / total
+    most_cores = int(times.cores.max(initial=0))
     return Result(
         model=workload.name,
         cpu=machine.id,
@@ -115,8 +116,9 @@ def _summarise(
         utilization=float(np.sum(ideal * table.count)) / mapper.cores / total,
         bottleneck=max(shares, key=lambda label: shares[label]),
         bottleneck_shares=shares,
-        active_cores=int(times.cores.max(initial=0)),
-        mean_active_cores=float(np.sum(times.cores * latency)) / total,
+        active_cores=most_cores,
+        # Of equal counts nothing is taken off, so that their mean is that count.
+        mean_active_cores=most_cores - float(np.sum((most_cores - times.cores) * latency)) / total,
         notes=_notes(workload, mapper, run.policy, software),
         machine=machine,
         parts=KernelTable(

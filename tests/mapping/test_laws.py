@@ -268,6 +268,10 @@ def test_the_parts_make_the_whole(
     assert found.throughput_fps == pytest.approx(workload.batch / found.latency_ms * 1e3)
     assert sum(k.flops for k in found.kernels) == workload.flops
     assert 1 <= found.active_cores <= machine.cores.count.typical
+    # The mean of whole numbers that are equal is that number, to the last digit.
+    used = {kernel.cores for kernel in found.kernels}
+    assert min(used) * (1 - 1e-9) <= found.mean_active_cores <= max(used) == found.active_cores
+    assert found.mean_active_cores == found.active_cores or len(used) > 1
     for kernel in found.kernels:
         parts = {"compute": kernel.compute_ms, "overhead": kernel.overhead_ms}
         parts[kernel.level] = kernel.memory_ms
