@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Unpack, overload
 
 from perfmodel.comparison.chosen import Cpu, cpus_in
 from perfmodel.mapping.result import Result, Results
-from perfmodel.resolve import Model, ModelSource, models_in, resolve_model
+from perfmodel.resolve import Model, models_in, resolve_model
 from perfmodel.scenario import Options, Scenario, ScenarioLike, scenario_of
 
 if TYPE_CHECKING:
@@ -150,12 +150,12 @@ def serve(
         PerfmodelError: a limit that is not plausible, or no partition has room for the weights;
             else as :func:`estimate`.
     """
-    from perfmodel.serving import search
+    from perfmodel.comparison.searching import search_each
 
     run = scenario_of(scenario, options)
     source = resolve_model(model, run)
-    wanted = batches_to_try(source, batches or run.batch)
-    return search(at_batch(source, wanted), cpu, run, max_latency_s=max_latency_s, batches=wanted)
+    (found,) = search_each(source, [cpu], run, max_latency_s=max_latency_s, batches=batches).found
+    return found
 
 
 def fleet(
@@ -189,6 +189,7 @@ def fleet(
         PerfmodelError: no CPU meets the limits at any rate (with the best that each reaches), or
             numbers that do not fit the model; else as :func:`estimate`.
     """
+    from perfmodel.comparison.searching import at_batch, batches_to_try
     from perfmodel.serving import fleet as fleets
     from perfmodel.serving import goal as goals
     from perfmodel.serving.searching import BATCHES
@@ -269,11 +270,10 @@ def tco(
     """
     from pathlib import Path
 
+    from perfmodel.comparison.searching import search_each
     from perfmodel.cost import plan
     from perfmodel.cost.inputs import Inputs, load_inputs
     from perfmodel.cost.tco import HOURS_PER_MONTH, Demand
-    from perfmodel.machine import load_machine
-    from perfmodel.serving import search
 
     hours = HOURS_PER_MONTH if hours_per_month is None else hours_per_month
     demand = Demand(rate, years, hours)
@@ -283,18 +283,17 @@ def tco(
         if isinstance(inputs, Inputs)
         else load_inputs(None if inputs is None else Path(inputs))
     )
-    machines = [load_machine(cpu) for cpu in cpus_in(cpus)]
-    source = resolve_model(model, run)
-    wanted = batches_to_try(source, batches or run.batch)
-    workload = at_batch(source, wanted)
-    found = [
-        search(workload, machine, run, max_latency_s=max_latency_s, batches=wanted)
-        for machine in machines
-    ]
+    searched = search_each(
+        resolve_model(model, run),
+        cpus_in(cpus),
+        run,
+        max_latency_s=max_latency_s,
+        batches=batches,
+    )
     return plan.plans(
-        workload,
-        machines,
-        found,
+        searched.workload,
+        searched.machines,
+        searched.found,
         demand,
         stated,
         given_prices=prices,
@@ -345,26 +344,6 @@ def variants(
     return latency_variants(
         _workload(model, run), cpu, values, run, every_core_count=every_core_count
     )
-
-
-def batches_to_try(source: ModelSource, asked: int | Sequence[int] | None) -> list[int]:
-    """Return the batches a search tries, ascending: as asked, powers of two, or a file's own."""
-    from perfmodel.serving.searching import BATCHES
-
-    return sorted(source.batches(asked or (BATCHES if source.fixed_batch is None else None)))
-
-
-def at_batch(
-    source: ModelSource, batches: Sequence[int], tell: Callable[[str], None] | None = None
-) -> Callable[[int], Workload]:
-    """Return what gives the model at a batch, traced once for all of ``batches`` if it can be.
-
-    Args:
-        tell: told why it is traced at each batch, where it is.
-    """
-    if (reason := source.prepare(batches)) is not None and tell is not None:
-        tell(f"{source.name}: {reason}")
-    return functools.cache(source.workload)
 
 
 def _is_one(model: Model | Iterable[Model]) -> bool:

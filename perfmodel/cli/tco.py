@@ -124,11 +124,11 @@ def tco(
             raise PerfmodelError("--simple: it is a form for CPUs that are bought; leave it out")
         _show_simple(machines, prices, demand, stated, fixed, format)
         return
-    found, at_batch = search_all(source, machines, limit_s, run)
+    searched = search_all(source, machines, limit_s, run)
     result = plans(
-        at_batch,
-        machines,
-        found,
+        searched.workload,
+        searched.machines,
+        searched.found,
         demand,
         stated,
         given_prices=prices,
@@ -143,7 +143,10 @@ def tco(
         ),
         lambda: [table(result)],
     )
-    for line in (*result.excluded, *dict.fromkeys(text for each in found for text in each.notes)):
+    for line in (
+        *result.excluded,
+        *dict.fromkeys(n for each in searched.found for n in each.notes),
+    ):
         note(line)
 
 

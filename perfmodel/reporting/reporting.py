@@ -10,13 +10,14 @@ from perfmodel import charts
 from perfmodel._text import significant
 from perfmodel._version import __version__
 from perfmodel.comparison.chosen import Cpu, cpus_in
+from perfmodel.comparison.searching import Searched, search_each
 from perfmodel.errors import PerfmodelError
 from perfmodel.exploration import open_results
 from perfmodel.mapping.drawn import module_rows, ranking_rows, roofline_rows, serving_rows
 from perfmodel.mapping.result import Result
 from perfmodel.reporting.page import Section, page
-from perfmodel.resolve import Model, models_in
-from perfmodel.running import estimate, serve, tco
+from perfmodel.resolve import Model, models_in, resolve_model
+from perfmodel.running import estimate
 from perfmodel.scenario import Options, Scenario, ScenarioLike, scenario_of
 
 #: Rows of a front that a chart shows.
@@ -64,9 +65,10 @@ def report(
     sections += [_modules(of_model, order) for of_model in by_model.values()]
     if not run.divided:
         for model in models_in(models):
-            sections += _serving(model, named, run, order)
+            searched = search_each(resolve_model(model, run), named, run)
+            sections += _serving(searched, order)
             if rate is not None:
-                sections.append(_cost(model, named, run, rate, order))
+                sections.append(_cost(searched, rate, order))
     if explored is not None:
         sections.append(_front(explored, order))
     what = ", ".join(by_model) or str(explored)
@@ -117,10 +119,8 @@ def _modules(results: Sequence[Result], order: Sequence[str]) -> Section:
     return Section(f"Modules: {model}", about, charts.modules(rows, order), rows, {"model": model})
 
 
-def _serving(
-    model: Model, cpus: Sequence[Cpu], run: Scenario, order: Sequence[str]
-) -> Iterator[Section]:
-    found = [served for cpu in cpus for served in serve(model, cpu, run).frontier]
+def _serving(searched: Searched, order: Sequence[str]) -> Iterator[Section]:
+    found = [served for each in searched.found for served in each.frontier]
     rows = serving_rows(found)
     if rows:
         name = found[0].model
@@ -132,10 +132,12 @@ def _serving(
         yield Section(f"Serving: {name}", about, charts.serving(rows, order), rows, {"model": name})
 
 
-def _cost(
-    model: Model, cpus: Sequence[Cpu], run: Scenario, rate: float, order: Sequence[str]
-) -> Section:
-    found = tco(model, cpus, run, rate=rate)
+def _cost(searched: Searched, rate: float, order: Sequence[str]) -> Section:
+    from perfmodel.cost.inputs import load_inputs
+    from perfmodel.cost.plan import plans
+    from perfmodel.cost.tco import Demand
+
+    found = plans(searched.workload, searched.machines, searched.found, Demand(rate), load_inputs())
     rows = [
         {
             "cpu": plan.cpu,

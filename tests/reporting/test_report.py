@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from unittest import mock
 
 import pytest
 
 import perfmodel
+from perfmodel.comparison import searching
 from perfmodel.errors import PerfmodelError
 from perfmodel.exploration import explore
 from perfmodel.reporting import report
@@ -92,3 +94,9 @@ def test_names_are_text_and_never_markup() -> None:
 def test_nothing_to_report_is_refused() -> None:
     with pytest.raises(PerfmodelError, match="nothing to report"):
         report([], CPUS)
+
+
+def test_each_cpu_is_searched_once_whatever_is_shown_of_it() -> None:
+    with mock.patch.object(searching, "search", side_effect=searching.search) as search:
+        report(encoder(), CPUS, "int8", rate=1000)
+    assert [call.args[1].id for call in search.call_args_list] == CPUS
