@@ -138,7 +138,8 @@ def unknowns(machines: Sequence[Machine], software: str | Software) -> tuple[Unk
         room, _, rest = path.partition(".")
         if room == PREFIX:
             return rest.startswith(f"{chosen.id}.")
-        return room not in ("power", "price", "efficiency_cores") and path != "memory.capacity"
+        silent = ("power", "price", "rental", "efficiency_cores")
+        return room not in silent and path != "memory.capacity"
 
     found = machine_unknowns(machines, matters)
     found += common_unknowns({**assumptions.figures(), **chosen.figures()}, machines)

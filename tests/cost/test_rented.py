@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from perfmodel.cost.prices import prices
 from perfmodel.cost.tco import HOURS_PER_MONTH, Cost, Demand, cost, rented_cost
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, load_machine
+from perfmodel.mapping.unknowns import unknowns
 from perfmodel.serving import search
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
@@ -125,7 +127,8 @@ def test_rented_stands_beside_bought() -> None:
     record = rented.to_dict()
     assert (record["price_usd"], record["servers"], record["region"]) == (None, 0, "us-east-1")
     assert record["price_usd_per_hour"] == pytest.approx(1.428)
-    assert by_id[AMD].to_dict()["price_usd_per_hour"] is None
+    bought = by_id[AMD].to_dict()
+    assert (bought["price_usd_per_hour"], bought["region"]) == (None, None)
     assert sum(plan.cheapest for plan in found.plans) == pytest.approx(1)
     dear = planned([AMD, RENTED], given_prices={RENTED: 1000.0})
     assert {plan.cpu: plan.cheapest for plan in dear.plans} == {AMD: 1.0, RENTED: 0.0}
@@ -139,6 +142,21 @@ def test_a_recalled_price_is_a_range_of_the_cost() -> None:
     paths = {unknown.path for unknown in planned(["c4a-standard-16"]).drawn.unknowns}
     assert "rental.price.us-central1" in paths
     assert plan.cost.total > 0
+    # A price that is given is exact: what is left is how fast it is.
+    machine = load_machine("c4a-standard-16")
+    wide = replace(price, low=price.typical / 20, high=price.typical * 20)
+    rental = machine.rental.model_copy(update={"price": {"us-central1": wide}})  # type: ignore[union-attr]
+    unsure = machine.model_copy(update={"rental": rental})
+    unsure.__dict__.pop("_by_path", None)
+    (open_,) = planned([unsure]).plans
+    (given,) = planned([unsure], given_prices={"c4a-standard-16": plan.price}).plans
+    assert given.cost.total == pytest.approx(plan.cost.total)
+    wider, exact = (each.per_million_high / each.per_million_low for each in (open_, given))
+    assert wider > 2 * exact
+    drawn = planned(["c4a-standard-16"], given_prices={"c4a-standard-16": 1.0}).drawn
+    assert "rental.price.us-central1" not in {unknown.path for unknown in drawn.unknowns}
+    # Nor does it move a latency, so that a ranking does not draw it.
+    assert "rental.price.us-central1" not in {u.path for u in unknowns([machine], "openvino")}
     assert "rental.price.us-east-1" not in {u.path for u in planned([RENTED]).drawn.unknowns}
 
 
