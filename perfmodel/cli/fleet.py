@@ -1,4 +1,4 @@
-"""What ``perfmodel serve`` says of a rate: the fewest sockets, and what requests meet."""
+"""What ``perfmodel serve`` says of a rate: the fewest servers, and what requests meet."""
 
 from __future__ import annotations
 
@@ -120,26 +120,29 @@ def show_fleets(
 
 
 def fleet_table(found: Fleets, tokens: int | None, output: int | None) -> Table:
-    """Return how many sockets of each CPU serve the rate, fewest first."""
+    """Return how many servers of each CPU serve the rate, fewest first."""
     first = found.fleets[0]
     result, asked = first.result, first.goal
     prompt = f"{tokens} tokens in, " if tokens and output else ""
     made = f", {prompt}{output} tokens out" if output else ""
     rate = "" if asked.rate is None else f", {significant(asked.rate)} requests/s"
+    sizes = sorted({each.sockets_per_server for each in found.fleets})
+    unit = "socket" if sizes == [1] else "server"
+    of = "" if sizes == [1] else f", servers of {' or '.join(map(str, sizes))} sockets"
     table = Table(
         [
             Column("CPU", "left"),
-            *([] if asked.rate is None else [Column("sockets")]),
+            *([] if asked.rate is None else [Column(f"{unit}s")]),
             Column("instances\nx cores"),
             Column("batch"),
-            Column("requests/s\nper socket"),
+            Column(f"requests/s\nper {unit}"),
             Column("within limits\nat most"),
             Column("interval"),
-            *([Column("tokens/s\nper socket")] if output else []),
+            *([Column(f"tokens/s\nper {unit}")] if output else []),
             Column("load\n%"),
         ],
         title=f"{result.model}: {result.precision.upper()}{made}{rate}, {_limits(asked)}, "
-        f"{result.software} software",
+        f"{result.software} software{of}",
         caption=f"Batch: the most {'sequences' if output else 'samples'} at once. Interval: of the "
         "rate within limits, were all times as far off as estimates are in 80 % of cases. Load: of "
         "the rate at which an instance never rests." + _certainties(found),
@@ -147,7 +150,7 @@ def fleet_table(found: Fleets, tokens: int | None, output: int | None) -> Table:
     for each in found.fleets:
         table.add(
             each.cpu,
-            *([] if asked.rate is None else [str(each.sockets)]),
+            *([] if asked.rate is None else [str(each.servers)]),
             f"{each.partition.instances} x {each.partition.cores}",
             str(each.batch),
             significant(each.rate),

@@ -59,7 +59,14 @@ def settings_facts(served: Result) -> Facts:
     from perfmodel.serving.settings import settings
 
     title = f"What to set: {served.cpu}, {served.partition}, batch {served.batch}"
-    return Facts(list(settings(served).items()), title=title)
+    labels = {
+        "last_instance": f"instance {served.partition.instances}, the last",
+        "software": str(served.software),
+    }
+    facts = [
+        (labels.get(key, key.replace("_", " ")), line) for key, line in settings(served).items()
+    ]
+    return Facts(facts, title=title)
 
 
 def write_script(path: Path, served: Result, model: str, cpus: Sequence[str], sockets: int) -> None:

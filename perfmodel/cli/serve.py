@@ -51,9 +51,10 @@ def serve(
     and of the last-level cache. Latency is the time one batch is computed, without waiting for it
     to fill. Batches tried are powers of two up to 128.
 
-    With --rps, --ttft, --tpot or --output, find the fewest sockets that serve requests at random:
-    limits then hold for a percentile of them, waiting included. A model that generates text runs
-    under continuous batching with chunked prefill, with --tokens in and --output tokens out.
+    With --rps, --ttft, --tpot or --output, find the fewest sockets (servers, with --sockets) that
+    serve requests at random: limits then hold for a percentile of them, waiting included. A model
+    that generates text runs under continuous batching with chunked prefill, with --tokens in and
+    --output tokens out.
     """
     from perfmodel.serving.searching import require_best
     from perfmodel.serving.settings import settings
@@ -61,15 +62,15 @@ def serve(
     limit_s = quantities.latency(max_latency)
     machines = named_cpus.different_machines(cpu, set_, sockets, run=run.scenario)
     if any(given is not None for given in (rps, ttft, tpot, output, chunk)):
-        if sockets > 1 or script is not None:
+        if script is not None:
             raise PerfmodelError(
-                "--sockets and --script are of one division: a fleet is counted in sockets"
+                "--script measures one division back to back: leave it out, or the rate, its "
+                "limits and --output"
             )
         asked = fleet.goal(rps, limit_s, ttft, tpot, percentile)
         fleet.show_fleets(model, machines, asked, run, output, chunk, format)
         return
-    source = run.source(model)
-    found, _ = search_all(source, machines, limit_s, run)
+    found = search_all(run.source(model), machines, limit_s, run).found
     missed = require_best(found)
     best = placing.winner(found)
     if script is not None:

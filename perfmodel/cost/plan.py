@@ -26,6 +26,7 @@ from perfmodel.serving.partition import on_group
 from perfmodel.serving.searching import Search, require_best
 from perfmodel.serving.sharing import instance, instance_columns, instance_values
 from perfmodel.software import Software
+from perfmodel.vocabulary import ranges
 from perfmodel.workload.workload import Workload
 
 #: Samples by default: the standard error of a probability is then under 1.6 %.
@@ -116,7 +117,7 @@ class Plans:
     excluded: tuple[str, ...]
     samples: int
     drawn: Samples = field(repr=False, compare=False)
-    tokens: int = 0
+    tokens: int
 
     @property
     def unit(self) -> str:
@@ -192,13 +193,14 @@ def plans(
             that are listed; exact.
         fixed: inputs by dotted path in SI that are exact, in place of ``inputs``.
         region: where instances are rented; by default the first that has a price.
-        samples, seed: of every figure with a range; 0 samples for typical figures alone.
+        samples, seed: of every figure with a range.
 
     Raises:
         UnknownName, MachineError: a fixed input that does not exist, or out of its range.
-        PerfmodelError: no CPU meets the limit (with the best that each reaches), or none has a
-            price.
+        PerfmodelError: no CPU meets the limit (with the best that each reaches), none has a price,
+            or a number of samples that tells nothing.
     """
+    ranges.SAMPLES.check("samples", samples)
     price_of, unpriced = prices(machines, given_prices or {}, region)
     priced = [(m, f) for m, f in zip(machines, found, strict=True) if m.id in price_of]
     missed = require_best([result for _, result in priced])
@@ -210,10 +212,11 @@ def plans(
     check_inputs(exact)
     typical = {path: figure.typical for path, figure in inputs.figures().items()} | exact
 
-    served, software = able[0][1].fastest, able[0][1].scenario.loaded
+    any_found = next(result for _, result in able)
+    served = any_found.fastest
     drawn = _samples(
         [m for m, _ in able],
-        software,
+        any_found.scenario.loaded,
         inputs,
         set(exact),
         given_prices or {},
@@ -230,17 +233,14 @@ def plans(
         _sampled_cost(workload, result, drawn, payment, typical)
         for (_, result), payment in zip(able, payments, strict=True)
     ]
-    totals = np.stack(
-        [np.broadcast_to(each.total, drawn.unit.shape[:1]) for each in sampled], axis=1
-    )
-    # Where no CPU meets the latency, none is the cheapest.
-    least = np.where(np.isfinite(totals.min(axis=1)), np.argmin(totals, axis=1), -1)
+    totals = np.stack([np.broadcast_to(each.total, len(drawn.unit)) for each in sampled], axis=1)
+    meets, least = np.isfinite(totals), np.argmin(totals, axis=1)
 
     rows = []
     for index, ((machine, result), each) in enumerate(zip(able, sampled, strict=True)):
         assert result.best is not None
         draw = package_power(result.best)
-        finite = np.broadcast_to(each.per_million, totals.shape[:1])[np.isfinite(totals[:, index])]
+        finite = np.broadcast_to(each.per_million, least.shape)[meets[:, index]]
         low, high = np.quantile(finite, QUANTILES).tolist() if len(finite) else (None, None)
         rows.append(
             Plan(
@@ -254,15 +254,16 @@ def plans(
                 region=None if machine.id in (given_prices or {}) else _region(machine, region),
                 per_million_low=low,
                 per_million_high=high,
-                meets=float(np.mean(np.isfinite(totals[:, index]))),
-                cheapest=float(np.mean(least == index)),
+                meets=float(np.mean(meets[:, index])),
+                # Where no CPU meets the latency, none is the cheapest.
+                cheapest=float(np.mean(meets[:, index] & (least == index))),
             )
         )
     return Plans(
         model=served.model,
         precision=served.precision,
         demand=demand,
-        max_latency_ms=able[0][1].max_latency_ms,
+        max_latency_ms=any_found.max_latency_ms,
         plans=tuple(sorted(rows, key=lambda plan: (float(plan.cost.total), plan.cpu))),
         excluded=(*unpriced, *missed),
         samples=len(drawn.unit),
@@ -374,10 +375,9 @@ def choices(result: Search) -> list[Result]:
     unlimited = replace(result, max_latency_ms=None).frontier
     limit = result.max_latency_ms
     near = [s for s in unlimited if limit is None or s.latency_ms <= NEAR * limit]
-    if len(near) > CHOICES:
-        # The lower end is there for samples in which everything is slower.
-        picked = np.unique(np.linspace(0, len(near) - 1, CHOICES).round().astype(int))
-        near = [near[index] for index in picked]
+    # The lower end is there for samples in which everything is slower.
+    picked = np.linspace(0, len(near) - 1, min(CHOICES, len(near))).round().astype(int)
+    near = [near[index] for index in picked]
     if result.best is not None and result.best not in near:
         near.append(result.best)
     return near
@@ -389,16 +389,15 @@ def _sampled_seconds(
     served: Result,
     values: Mapping[str, FloatArray],
     run: Scenario,
-) -> FloatArray:
-    """Latency of one instance in seconds, shape (samples,)."""
+) -> Rate:
+    """Latency of one instance in seconds, shape (samples,); as it was, where nothing moves it."""
     own = {
         path: value
         for path, value in instance_values(values, machine, served.partition).items()
         if not path.startswith(("power.", "price.", "rental.", PREFIX, power.PREFIX))
     }
-    count = len(next(iter(values.values()))) if values else 1
     if not own:
-        return np.full(count, served.latency_ms / 1e3)
+        return served.latency_ms / 1e3
     _, table = prepare(workload, run, machine)
     table = instance_columns(workload, table, machine, served.partition, run.weights)
     milliseconds = latency_variants(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -97,12 +98,6 @@ class PackagePower:
         return _plain(np.minimum(total, self.limit_w))
 
     @property
-    def limited(self) -> bool:
-        """Whether the limit cuts it off (in any of the samples)."""
-        total = self.idle_w + self.active_w + self.operations_w + self.traffic_w
-        return bool(np.any(total > self.limit_w))
-
-    @property
     def energy_j(self) -> Rate:
         """Joules per inference: power over throughput."""
         return _plain(self.package_w / self.throughput_fps)
@@ -114,7 +109,7 @@ def package_power(
     partition: Partition | None = None,
     *,
     values: Mapping[str, FloatArray] | None = None,
-    latency_s: FloatArray | None = None,
+    latency_s: Rate | None = None,
 ) -> PackagePower:
     """Power of a socket while it runs a model back to back.
 
@@ -124,7 +119,7 @@ def package_power(
         partition: how it is divided; by default as the result's is.
         values: samples of shape (samples,) to use in place of typical figures, by dotted path: of
             the machine (``power.idle``, ``power.tdp``, ``power.limit``) and of :func:`figures`.
-        latency_s: sampled latencies of one instance in seconds, shape (samples,).
+        latency_s: seconds of one instance in place of the result's; of samples, shape (samples,).
 
     Raises:
         PerfmodelError: a result of the published method.
@@ -166,9 +161,8 @@ def package_power(
 
 def _operations(result: Result, machine: Machine) -> list[tuple[tuple[str, str], float]]:
     """Operations of one run by (engine, number format), vector arithmetic included."""
-    done = {(mapper_for(machine).vector_engine, "fp32"): result.vector_operations()}
-    for key, flops in result.flops_by_format().items():
-        done[key] = done.get(key, 0.0) + flops
+    done: dict[tuple[str, str], float] = defaultdict(float, result.flops_by_format())
+    done[mapper_for(machine).vector_engine, "fp32"] += result.vector_operations()
     return list(done.items())
 
 

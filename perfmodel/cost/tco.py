@@ -53,7 +53,7 @@ class Demand:
     """
 
     rate: float
-    years: float
+    years: float = 3.0
     hours_per_month: float = HOURS_PER_MONTH
 
     def __post_init__(self) -> None:

@@ -137,30 +137,30 @@ class Result:
     @property
     def latency_low_ms(self) -> float | None:
         """Lower end of the interval; None of a bound and of the published method."""
-        ends = self._ends
+        ends = self.ends
         return None if ends is None else self.latency_ms * ends[0]
 
     @property
     def latency_high_ms(self) -> float | None:
         """Upper end of the interval; None of a bound and of the published method."""
-        ends = self._ends
+        ends = self.ends
         return None if ends is None else self.latency_ms * ends[1]
 
     @property
     def throughput_low_fps(self) -> float | None:
         """Throughput at the upper end of the latency's interval."""
-        ends = self._ends
+        ends = self.ends
         return None if ends is None else self.throughput_fps / ends[1]
 
     @property
     def throughput_high_fps(self) -> float | None:
         """Throughput at the lower end of the latency's interval."""
-        ends = self._ends
+        ends = self.ends
         return None if ends is None else self.throughput_fps / ends[0]
 
     @property
-    def _ends(self) -> tuple[float, float] | None:
-        """Factors on the latency at the interval's ends, where there is one."""
+    def ends(self) -> tuple[float, float] | None:
+        """Factors on the latency at the ends of its interval; None where there is none."""
         found = self.interval
         return None if found is None or found.is_bound else (found.low, found.high)
 

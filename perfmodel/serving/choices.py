@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from perfmodel.errors import NotEnoughMemory
 from perfmodel.machine import Machine
 from perfmodel.mapping.result import Result
+from perfmodel.mapping.roofline import FloatArray
 from perfmodel.scenario import Scenario
 from perfmodel.serving.goal import Timings
 from perfmodel.serving.partition import divisions_to_try
@@ -27,7 +29,7 @@ WARM_UP: Final = 200
 SEED: Final = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Choice:
     """One way to run a socket.
 
@@ -75,7 +77,7 @@ def batches_choices(
                     most,
                     result,
                     partition.instances * float(np.max(np.arange(1, most + 1) / line)),
-                    Timings(seconds[:1], np.zeros(1), np.zeros(1)),
+                    _whole(seconds[:1]),
                     partial(_requests, partition.instances, line.tolist()),
                     *_factors(result, result),
                 )
@@ -101,7 +103,9 @@ def text_choices(
     for partition in divisions_to_try(machine, run):
         early: list[float] = []
         late: list[Result] = []
+        prompts = functools.cache(partial(_prompt, prefill, machine, partition, run))
         try:
+            chunks = _chunks(prompts, prompt, chunk)
             for batch in batches:
                 late.append(serve(decode(batch, last), machine, partition, run))
                 begin = serve(decode(batch, prompt + 1), machine, partition, run)
@@ -114,10 +118,7 @@ def text_choices(
         decodes = np.interp(sizes, batches[: len(late)], early)
         ends = np.interp(sizes, batches[: len(late)], [each.latency_ms / 1e3 for each in late])
         growth = np.maximum(ends - decodes, 0) / max(1, output - 2)
-        prompts = functools.cache(partial(_prompt, prefill, machine, partition, run))
-        steps = Steps(
-            _chunks(prompts, prompt, chunk), tuple(decodes.tolist()), tuple(growth.tolist())
-        )
+        steps = Steps(chunks, tuple(decodes.tolist()), tuple(growth.tolist()))
         choices += [
             Choice(
                 partition,
@@ -152,20 +153,24 @@ def _chunks(prompts: Callable[[int], Result], tokens: int, chunk: int) -> tuple[
     """
 
     def seconds(length: int) -> float:
-        return prompts(length).latency_ms / 1e3 if length else 0.0
+        return prompts(length).latency_ms / 1e3
 
-    parts = []
-    for start in range(0, tokens, chunk):
-        stop = min(start + chunk, tokens)
-        parts.append(max(seconds(stop - start), seconds(stop) - seconds(start)))
-    return tuple(parts)
+    ends = [*range(chunk, tokens, chunk), tokens]
+    later = (
+        max(seconds(stop - start), seconds(stop) - seconds(start)) for start, stop in pairwise(ends)
+    )
+    return (seconds(ends[0]), *later)
 
 
 def _requests(
     instances: int, seconds: Sequence[float], rate: float, factor: float, _: float
 ) -> Timings:
     arrivals = poisson_arrivals(REQUESTS, SEED) / rate
-    latency = batched(arrivals, instances, [each * factor for each in seconds])[WARM_UP:]
+    return _whole(batched(arrivals, instances, [each * factor for each in seconds])[WARM_UP:])
+
+
+def _whole(latency: FloatArray) -> Timings:
+    """Times of requests that generate nothing."""
     nothing = np.zeros_like(latency)
     return Timings(latency, nothing, nothing)
 
@@ -180,25 +185,28 @@ def _text(
     decode: float,
 ) -> Timings:
     arrivals = poisson_arrivals(REQUESTS, SEED) * (instances / rate)
-    found = generated(arrivals, steps.scaled(prefill, decode), output, most)
-    ttft, tpot = found.ttft[WARM_UP:], found.tpot[WARM_UP:]
-    return Timings(ttft + tpot * (output - 1), ttft, tpot)
+    return _times(arrivals, steps.scaled(prefill, decode), output, most, WARM_UP)
 
 
 def _alone(steps: Steps, output: int) -> Timings:
-    found = generated(np.zeros(1), steps, output, 1)
-    return Timings(found.ttft + found.tpot * (output - 1), found.ttft, found.tpot)
+    return _times(np.zeros(1), steps, output, len(steps.decode))
+
+
+def _times(
+    arrivals: FloatArray, steps: Steps, output: int, most: int, first: int | None = None
+) -> Timings:
+    """What requests meet, those before the ``first`` left out."""
+    found = generated(arrivals, steps, output, most)
+    ttft, tpot = found.ttft[first:], found.tpot[first:]
+    return Timings(ttft + tpot * (output - 1), ttft, tpot)
 
 
 def _factors(
     first: Result, second: Result
 ) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
     """How many times as long both kinds of run take at the ends of their intervals."""
-    ends: list[tuple[float, float]] = []
-    for result in (first, second):
-        if result.latency_low_ms is None or result.latency_high_ms is None:
-            return None, None
-        ends.append(
-            (result.latency_high_ms / result.latency_ms, result.latency_low_ms / result.latency_ms)
-        )
-    return (ends[0][0], ends[1][0]), (ends[0][1], ends[1][1])
+    ends, others = first.ends, second.ends
+    if ends is None or others is None:
+        return None, None
+    (low, high), (lower, higher) = ends, others
+    return (high, higher), (low, lower)

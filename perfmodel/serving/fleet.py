@@ -1,8 +1,9 @@
-"""The smallest fleet of sockets that serves a rate within limits of latency, waiting included.
+"""The smallest fleet of servers that serves a rate within limits of latency, waiting included.
 
-Requests arrive at random (Poisson), and are spread at random over sockets, or over instances where
-they generate text. Of every CPU, the division and the number of sequences at once are found that
-bear the highest rate within the limits; the fleet follows from it.
+A server is a machine: one socket, or several. Requests arrive at random (Poisson), and are spread
+at random over servers, or over instances where they generate text. Of every CPU, the division and
+the number of sequences at once are found that bear the highest rate within the limits; the fleet
+follows from it.
 """
 
 from __future__ import annotations
@@ -44,17 +45,18 @@ class Fleet:
     """How one CPU serves the goal.
 
     Attributes:
-        partition, batch: division of a socket, and the most samples of a batch, or sequences at
+        sockets_per_server: of one server.
+        partition, batch: division of a server, and the most samples of a batch, or sequences at
             once of an instance, that bear the highest rate.
-        most_rate: requests per second that a socket bears within the limits.
+        most_rate: requests per second that a server bears within the limits.
         most_rate_low, most_rate_high: the same were all times as long, or as short, as the ends of
             the estimates' intervals; None of a bound. 0 where the limits are then never met.
-        sockets: that serve the goal's rate; 1 without one.
-        rate: requests per second of a socket of that fleet.
+        servers: that serve the goal's rate; 1 without one.
+        rate: requests per second of a server of that fleet.
         latency_ms, ttft_ms, tpot_ms: percentiles at that rate, by percentile. The time to first
             token includes waiting; that per output token leaves the first out. Both empty of a
             model that generates nothing.
-        tokens_per_s: tokens that a socket generates at that rate; None where it generates none.
+        tokens_per_s: tokens that a server generates at that rate; None where it generates none.
         load: share of the rate that an instance never stops working at.
         result: one run at ``batch``: of decode where text is generated.
         prompt: one run of a whole prompt, which the time to first token rests on; None where no
@@ -63,12 +65,13 @@ class Fleet:
 
     cpu: str
     goal: Goal
+    sockets_per_server: int
     partition: Partition
     batch: int
     most_rate: float
     most_rate_low: float | None
     most_rate_high: float | None
-    sockets: int
+    servers: int
     rate: float
     latency_ms: dict[int, float]
     ttft_ms: dict[int, float]
@@ -85,8 +88,22 @@ class Fleet:
         runs = [run.provenance for run in (self.result, self.prompt) if run is not None]
         return max((one for one in runs if one is not None), key=PROVENANCES.index, default=None)
 
+    @property
+    def sockets(self) -> int:
+        """Sockets of all servers."""
+        return self.servers * self.sockets_per_server
+
+    @property
+    def unit(self) -> str:
+        """What people call one server: "socket" where it has one, else "server"."""
+        return "socket" if self.sockets_per_server == 1 else "server"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python objects for JSON, units in the keys."""
+
+        def per_socket(rate: float | None) -> float | None:
+            return None if rate is None else rate / self.sockets_per_server
+
         percentiles = {
             f"{name}_p{percentile}_ms": value
             for name in ("latency", "ttft", "tpot")
@@ -103,18 +120,19 @@ class Fleet:
             "precision": self.result.precision,
             "software": self.result.software,
             "sockets": self.sockets,
+            "servers": self.servers,
             "instances": self.partition.instances,
             "cores_per_instance": self.partition.cores,
             "batch": self.batch,
-            "requests_per_s_per_socket": self.rate,
-            "most_requests_per_s_per_socket": self.most_rate,
-            "most_requests_per_s_per_socket_low": self.most_rate_low,
-            "most_requests_per_s_per_socket_high": self.most_rate_high,
+            "requests_per_s_per_socket": per_socket(self.rate),
+            "most_requests_per_s_per_socket": per_socket(self.most_rate),
+            "most_requests_per_s_per_socket_low": per_socket(self.most_rate_low),
+            "most_requests_per_s_per_socket_high": per_socket(self.most_rate_high),
             "interval_coverage": self.result.interval_coverage,
             "provenance": self.provenance,
             **phases,
             "load": self.load,
-            "tokens_per_s_per_socket": self.tokens_per_s,
+            "tokens_per_s_per_socket": per_socket(self.tokens_per_s),
             "percentile": self.goal.percentile,
             **percentiles,
         }
@@ -133,7 +151,7 @@ class Fleets:
 
     def __repr__(self) -> str:
         lines = [
-            f"  {each.cpu}: {each.sockets} sockets of {each.partition}, batch {each.batch}, "
+            f"  {each.cpu}: {each.servers} {each.unit}s of {each.partition}, batch {each.batch}, "
             f"{significant(each.most_rate)} requests/s each at most"
             for each in self.fleets
         ]
@@ -142,11 +160,11 @@ class Fleets:
         return "\n".join([head, *lines, *self.missed])
 
     def _repr_html_(self) -> str:
-        head = ("CPU", "sockets", "instances x cores", "batch", "requests/s per socket, at most")
+        head = ("CPU", "servers", "instances x cores", "batch", "requests/s per server, at most")
         rows = [
             (
                 each.cpu,
-                str(each.sockets),
+                str(each.servers),
                 str(each.partition),
                 str(each.batch),
                 significant(each.most_rate),
@@ -167,7 +185,7 @@ class Fleets:
 
 
 class Missed(PerfmodelError):
-    """No division of a socket meets the limits, however low the rate."""
+    """No division of a server meets the limits, however low the rate."""
 
 
 def fleets(cpus: Sequence[Any], fleet: Callable[[Any], Fleet]) -> Fleets:
@@ -199,7 +217,7 @@ def requests_fleet(
 ) -> Fleet:
     """Return how one CPU serves requests of one sample each.
 
-    The instances of a socket share one line of requests. One that is free computes all that wait at
+    The instances of a server share one line of requests. One that is free computes all that wait at
     once, up to a batch.
 
     Args:
@@ -257,28 +275,29 @@ def _best(
     for choice in sorted(choices, key=lambda choice: -choice.capacity):
         if choice.capacity <= most_rate:
             break
-        found = _most_rate(choice, goal, 1.0, 1.0, most_rate)
+        found = _most_rate(choice, goal, (1.0, 1.0), most_rate)
         if found > most_rate:
             best, most_rate = choice, found
     if best is None:
         raise Missed(f"{machine.id} {_reached(choices, goal)}")
-    sockets = 1 if goal.rate is None else math.ceil(goal.rate / most_rate)
-    rate = most_rate if goal.rate is None else goal.rate / sockets
+    servers = 1 if goal.rate is None else math.ceil(goal.rate / most_rate)
+    rate = most_rate if goal.rate is None else goal.rate / servers
     timings = best.timings(rate, 1.0, 1.0)
     at = partial(percentiles_ms, timings)
     ends = [
-        None if factors is None else _most_rate(best, goal, *factors, 0.0)
+        None if factors is None else _most_rate(best, goal, factors)
         for factors in (best.slower, best.faster)
     ]
     return Fleet(
         cpu=machine.id,
         goal=goal,
+        sockets_per_server=machine.sockets,
         partition=best.partition,
         batch=best.batch,
         most_rate=most_rate,
         most_rate_low=ends[0],
         most_rate_high=ends[1],
-        sockets=sockets,
+        servers=servers,
         rate=rate,
         latency_ms=at("latency"),
         ttft_ms=at("ttft") if output else {},
@@ -291,17 +310,21 @@ def _best(
     )
 
 
-def _most_rate(choice: Choice, goal: Goal, first: float, second: float, at_least: float) -> float:
-    """The highest rate within the limits; 0 where it is not above ``at_least``."""
+def _most_rate(choice: Choice, goal: Goal, factors: tuple[float, float], *at_least: float) -> float:
+    """The highest rate within the limits; 0 where there is none, or none of ``at_least``.
+
+    Args:
+        factors: on the times of both kinds of run.
+    """
 
     def met(rate: float) -> bool:
-        return goal.met(choice.timings(rate, first, second))
+        return goal.met(choice.timings(rate, *factors))
 
-    if not goal.met(choice.alone.scaled(first, second)):
+    if not goal.met(choice.alone.scaled(*factors)):
         return 0.0
-    least = max(choice.capacity * 1e-4, at_least)
-    most = choice.capacity / min(first, second)
-    if least >= most or not met(least):
+    least = max([choice.capacity * 1e-4, *at_least])
+    most = choice.capacity / min(factors)
+    if not met(least):
         return 0.0
     if met(most * (1 - _CLOSE)):
         return most * (1 - _CLOSE)
@@ -315,7 +338,7 @@ def _reached(choices: Sequence[Choice], goal: Goal) -> str:
     """What a request gets that is alone, at best, of each limit."""
 
     def least(name: str) -> str:
-        return significant(min(float(getattr(choice.alone, name)[0]) for choice in choices) * 1e3)
+        return significant(min(getattr(choice.alone, name).item() for choice in choices) * 1e3)
 
     parts: Iterator[str] = (
         f"{text} {least(name)} ms"

@@ -74,7 +74,7 @@ class Goal:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Timings:
     """Seconds of each request, shape (N,): to its end, to its first token, per token after it.
 

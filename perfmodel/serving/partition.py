@@ -104,16 +104,19 @@ def partitions(machine: Machine) -> tuple[Partition, ...]:
     those of one on each of them, and instances that span as many sockets as divide their number.
     """
     total, domain = machine.cores_per_socket, machine.cores_per_domain
-    sizes = {size for count in (total, domain) for size in _divisors(count)}
-    sizes |= {2**power for power in range(total.bit_length()) if 2**power <= total}
+    sizes = [
+        size
+        for size in range(1, total + 1)
+        if total % size == 0 or domain % size == 0 or size.bit_count() == 1
+    ]
     # One on each memory domain, where a socket has several.
-    sizes.add(max(1, total * machine.sockets // machine.numa_domains))
+    sizes.append(total * machine.sockets // machine.numa_domains)
     largest: dict[int, int] = {}
     for size in sorted(sizes):
         largest[_most(machine, size)] = size
-    for spanned in _divisors(machine.sockets):
-        if spanned > 1:
-            largest[machine.sockets // spanned] = spanned * total
+    for groups in range(1, machine.sockets + 1):
+        if machine.sockets % groups == 0:
+            largest[groups] = machine.sockets // groups * total
     return tuple(Partition(count, size) for count, size in sorted(largest.items()))
 
 
@@ -135,7 +138,3 @@ def divisions(machine: Machine, instances: Count, cores: Count) -> tuple[Partiti
     if count is None and size is None:
         return partitions(machine)
     return (partition_of(machine, count, size),)
-
-
-def _divisors(count: int) -> list[int]:
-    return [size for size in range(1, count + 1) if count % size == 0]

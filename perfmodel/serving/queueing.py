@@ -9,6 +9,8 @@ recursions against a discrete-event simulation on SimPy, and one server against 
 from __future__ import annotations
 
 import heapq
+import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +43,7 @@ def batched(arrivals: FloatArray, servers: int, seconds: Sequence[float]) -> Flo
     """
     times = arrivals.tolist()
     total, most = len(times), len(seconds)
-    free = [0.0] * servers
+    free = [-math.inf] * servers
     ends = np.empty(total)
     first = 0
     while first < total:
@@ -86,23 +88,22 @@ class Steps:
             output: tokens of each request.
             most: sequences at once.
         """
-        longest = self.decode[most - 1] + self.growth[most - 1] * max(0, output - 2) / 2
+        # Of one output token there is no step, whatever it would take.
+        longest = self.decode[most - 1] + self.growth[most - 1] * (output - 2) / 2
         return 1 / (sum(self.chunks) + (output - 1) * longest / most)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Generated:
     """What each of N requests met.
 
     Attributes:
         ttft: seconds from arrival to the first token, shape (N,).
         tpot: mean seconds per token after the first, shape (N,); 0 where there is no other.
-        batch: mean number of sequences that gained a token together.
     """
 
     ttft: FloatArray
     tpot: FloatArray
-    batch: float
 
 
 def generated(arrivals: FloatArray, steps: Steps, output: int, most: int) -> Generated:
@@ -121,39 +122,35 @@ def generated(arrivals: FloatArray, steps: Steps, output: int, most: int) -> Gen
     total = len(times)
     first, end = np.empty(total), np.empty(total)
     running: deque[tuple[int, int]] = deque()  # request, and the step count when it began
-    begun, now, step, waiting = 0, 0.0, 0, 0
-    finished, tokens, decodes = 0, 0, 0
-    prompt, part = -1, 0
+    prompt: int | None = None  # the request whose prompt is processed
+    left: deque[float] = deque()  # seconds of its parts
+    step = 0
+    begun, waiting, finished, now = 0, 0, 0, -math.inf
     while finished < total:
-        if prompt < 0 and waiting < total and times[waiting] <= now and len(running) < most:
-            prompt, part, waiting = waiting, 0, waiting + 1
+        if prompt is None and waiting < total and times[waiting] <= now and len(running) < most:
+            prompt, waiting = waiting, waiting + 1
+            left.extend(steps.chunks)
         batch = len(running)
-        if prompt < 0 and not batch:
+        if prompt is None and not batch:
             now = times[waiting]
             continue
-        count = 1
-        each = growth = mean = 0.0
         if batch:
             each, growth = steps.decode[batch - 1], steps.growth[batch - 1]
-            mean = step - begun / batch
-        if prompt < 0:
-            count = running[0][1] + output - 1 - step
-            if waiting < total and batch < most:
-                count = _until(times[waiting] - now, each + growth * mean, growth, count)
-        if batch:
+            mean, count = step - begun / batch, 1
+            if prompt is None:
+                count = running[0][1] + output - 1 - step
+                if waiting < total and batch < most:
+                    count = _until(times[waiting] - now, each + growth * mean, growth, count)
             now += count * (each + growth * (mean + (count - 1) / 2))
             step += count
-            tokens += batch * count
-            decodes += count
-        if prompt >= 0:
-            now += steps.chunks[part]
-            part += 1
+        if prompt is not None:
+            now += left.popleft()
         while running and step - running[0][1] == output - 1:
             request, since = running.popleft()
             begun -= since
             end[request] = now
             finished += 1
-        if prompt >= 0 and part == len(steps.chunks):
+        if prompt is not None and not left:
             first[prompt] = now
             if output == 1:
                 end[prompt] = now
@@ -161,8 +158,8 @@ def generated(arrivals: FloatArray, steps: Steps, output: int, most: int) -> Gen
             else:
                 running.append((prompt, step))
                 begun += step
-            prompt = -1
-    return Generated(first - arrivals, (end - first) / max(1, output - 1), tokens / max(1, decodes))
+            prompt = None
+    return Generated(first - arrivals, (end - first) / max(1, output - 1))
 
 
 def _until(seconds: float, each: float, growth: float, most: int) -> int:
@@ -174,13 +171,4 @@ def _until(seconds: float, each: float, growth: float, most: int) -> int:
     def passed(count: int) -> float:
         return count * (each + growth * (count - 1) / 2)
 
-    if passed(most) <= seconds:
-        return most
-    low, high = 1, most  # passed(high) > seconds
-    while low < high:
-        middle = (low + high) // 2
-        if passed(middle) >= seconds:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    return bisect_left(range(1, most), seconds, key=passed) + 1

@@ -144,20 +144,19 @@ def search(
         ranges.LATENCY.check("latency limit", max_latency_s)
     run = scenario_of(scenario, options)
     machine = load_machine(cpu)
+    limit = None if max_latency_s is None else max_latency_s * 1e3
     chosen = divisions_to_try(machine, run)
     tried: list[Result] = []
     left_out: dict[Partition, str] = {}
     for batch in batches:
         found = list(_at_batch(workload(batch), machine, chosen, run, left_out))
         tried += found
-        # A larger batch is never faster.
-        least_ms = min((served.latency_ms for served in found), default=0.0)
-        if max_latency_s is not None and least_ms > max_latency_s * 1e3:
+        # A larger batch is never faster, nor smaller.
+        if limit is not None and all(served.latency_ms > limit for served in found):
             break
     if not tried:
         # The first is of the fewest instances at the smallest batch.
         raise NotEnoughMemory(next(iter(left_out.values())))
-    limit = None if max_latency_s is None else max_latency_s * 1e3
     return Search(machine.id, run, limit, tuple(tried), _left_out(left_out))
 
 
@@ -180,7 +179,9 @@ def require_best(found: Sequence[Search]) -> tuple[str, ...]:
     missed = [result for result in found if result.best is None]
     if missed and len(missed) == len(found):
         reached = "; ".join(f"{result.cpu} {_reached(result)}" for result in missed)
-        limit = quantity.render((missed[0].max_latency_ms or 0.0) / 1e3, "s")
+        (limit_ms,) = {result.max_latency_ms for result in missed}
+        assert limit_ms is not None
+        limit = quantity.render(limit_ms / 1e3, "s")
         raise PerfmodelError(f"no CPU meets {limit}; the best each reaches: {reached}")
     return tuple(
         f"{result.cpu} cannot meet the limit; the best it reaches is {_reached(result)}"

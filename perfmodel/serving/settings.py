@@ -72,6 +72,9 @@ def places(machine: Machine, partition: Partition) -> tuple[Place, ...]:
 def settings(result: Result) -> dict[str, str]:
     """Return what to set for the instances of ``result``, by what it is about.
 
+    Either ``one_process`` or ``first_instance`` and, of several, ``last_instance``: the command
+    that binds it; then ``environment``, and ``software`` where its own options are known.
+
     Raises:
         PerfmodelError: a result of the published method, which divides nothing.
     """
@@ -80,15 +83,14 @@ def settings(result: Result) -> dict[str, str]:
     partition = result.partition
     where = places(result.machine, partition)
     count, cores = partition.instances, partition.cores
+    first, last = where[0], where[-1]
     one_process = result.weights == "shared" and count > 1
-    lines = {}
     if one_process:
-        everything = Place(where[0].first, where[-1].last, _nodes(where))
-        lines["one process"] = everything.numactl
+        lines = {"one_process": Place(first.first, last.last, _nodes(where)).numactl}
     else:
-        lines["first instance"] = where[0].numactl
+        lines = {"first_instance": first.numactl}
         if count > 1:
-            lines[f"instance {count}, the last"] = where[-1].numactl
+            lines["last_instance"] = last.numactl
     threads = count * cores if one_process else cores
     lines["environment"] = (
         f"OMP_NUM_THREADS={threads} OMP_PROC_BIND=close OMP_PLACES=cores "
@@ -96,9 +98,8 @@ def settings(result: Result) -> dict[str, str]:
     )
     values = {"instances": count, "cores": cores, "all_cores": count * cores}
     own = _of_software(result.software).get("shared" if one_process else "separate", ())
-    for line in own:
-        lines.setdefault(result.software, "")
-        lines[result.software] += ("; " if lines[result.software] else "") + line.format(**values)
+    if own:
+        lines["software"] = "; ".join(line.format(**values) for line in own)
     return lines
 
 

@@ -48,7 +48,7 @@ def remote(machine: Machine, partition: Partition) -> float:
     """By what the memory bandwidth of an instance is less for being in several domains."""
     group = group_of(machine, partition.cores)
     on_socket = machine.numa_domains // machine.sockets
-    if partition.cores == group.sockets * machine.cores_per_socket and group.sockets == 1:
+    if partition.cores == machine.cores_per_socket:
         return 1.0
     spanned = -(-partition.cores // machine.cores_per_numa_domain)
     return remote_share(min(spanned, group.sockets * on_socket), group.sockets)
@@ -59,7 +59,7 @@ def shares(machine: Machine, partition: Partition) -> dict[str, float]:
     in_domain = 1 / instances_per_domain(machine, partition)
     spanned = spanned_domains(machine, partition) / machine.cache.l3_domains.typical
     group = group_of(machine, partition.cores)
-    of_group = 1 if machine.sockets == group.sockets else group.sockets / machine.sockets
+    of_group = group.sockets / machine.sockets
     wanted = {
         "memory.sustained": of_group / group.instances(partition) * remote(machine, partition),
         "memory.per_domain": in_domain,
@@ -81,17 +81,14 @@ def instance(machine: Machine, partition: Partition) -> Machine:
     values: dict[str, Figure | float] = {
         path: scaled(figures[path], share) for path, share in shares(machine, partition).items()
     }
-    if partition.cores != total_cores(machine):
-        values["cores.count"] = float(partition.cores)
-        values["cache.l3_domains"] = float(spanned_domains(machine, partition))
-        if machine.numa_domains > 1:
-            # Where an instance has a socket to itself, its software may place it in there.
-            whole = machine.sockets > 1 and partition.cores == machine.cores_per_socket
-            domains = machine.numa_domains // machine.sockets if whole else 1
-            values["topology.numa_domains"] = float(domains)
-        if machine.sockets > 1:
-            values["topology.sockets"] = 1.0
-    return machine.with_values(values) if values else machine
+    values["cores.count"] = float(partition.cores)
+    values["cache.l3_domains"] = float(spanned_domains(machine, partition))
+    # Where an instance has a socket to itself, its software may place it in there.
+    whole = partition.cores == machine.cores_per_socket
+    domains = machine.numa_domains // machine.sockets if whole else 1
+    values["topology.numa_domains"] = float(domains)
+    values["topology.sockets"] = 1.0
+    return machine.with_values(values)
 
 
 def instance_values(

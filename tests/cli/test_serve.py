@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,18 @@ import pytest
 from tests.cli.conftest import Run
 
 CPUS = ("-c", "xeon_8490h", "-c", "epyc_9654")
+
+
+def sentences(found: object) -> set[str]:
+    """Keys in what JSON holds, however deep, that are more than letters, digits and _."""
+    return {key for key in keys(found) if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", key)}
+
+
+def keys(found: object) -> set[str]:
+    """Every key in what JSON holds, however deep."""
+    if isinstance(found, dict):
+        return {str(key) for key in found}.union(*(keys(value) for value in found.values()))
+    return set().union(*(keys(value) for value in found)) if isinstance(found, list) else set()
 
 
 def test_json_holds_the_best_the_fastest_and_the_frontier(run: Run, saved: Path) -> None:
@@ -24,6 +37,13 @@ def test_json_holds_the_best_the_fastest_and_the_frontier(run: Run, saved: Path)
         assert found["best"]["latency_ms"] <= 1.0
         assert found["fastest"]["latency_ms"] <= found["best"]["latency_ms"]
         assert found["frontier"][-1] == found["best"]
+    (winner,) = (found for found in (intel, amd) if "settings" in found)
+    shared = run("serve", saved, *CPUS, "--weights", "shared", "-f", "json")
+    assert not sentences([json.loads(result.stdout), json.loads(shared.stdout)])
+    assert {"environment", "software"} < winner["settings"].keys()
+    assert "What to set" in run("serve", saved, *CPUS).stdout
+    for label in ("first instance", "the last", "environment", "openvino"):
+        assert label in run("serve", saved, *CPUS).stdout
 
 
 def test_the_table_shows_the_partition_and_what_more_latency_buys(run: Run, saved: Path) -> None:
@@ -84,7 +104,9 @@ def test_a_rate_finds_the_fewest_sockets(run: Run, saved: Path) -> None:
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert "waiting included" in found["definitions"]["latency"]
+    assert not sentences(found)
     for fleet in found["fleets"]:
+        assert fleet["servers"] == fleet["sockets"]
         assert fleet["latency_p50_ms"] <= fleet["latency_p99_ms"] <= 5
         assert fleet["sockets"] * fleet["requests_per_s_per_socket"] == pytest.approx(1e6)
     rows = list(csv.DictReader(io.StringIO(run(*arguments, "-f", "csv").stdout)))
@@ -92,12 +114,23 @@ def test_a_rate_finds_the_fewest_sockets(run: Run, saved: Path) -> None:
     table = run(*arguments).stdout
     assert "99 % with latency within 5.00 ms" in table
     assert "latency: from arrival to the end, waiting included." in table
+    # Servers of two sockets: half as many, or one half more.
+    pairs = json.loads(run(*arguments, "--sockets", "2", "-f", "json").stdout)
+    by_cpu = {fleet["cpu"]: fleet for fleet in found["fleets"]}
+    for fleet in pairs["fleets"]:
+        assert fleet["sockets"] == 2 * fleet["servers"]
+        assert fleet["sockets"] <= by_cpu[fleet["cpu"]]["sockets"] + 2
+        assert fleet["sockets"] * fleet["requests_per_s_per_socket"] == pytest.approx(1e6)
+    table = run(*arguments, "--sockets", "2").stdout
+    assert "openvino software, servers of 2 sockets" in " ".join(table.split())
+    assert "per socket" not in table
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--rps", "5"], "state a limit"),
+        (["--rps", "5", "--max-latency", "1s", "--script", "x.py"], "--script measures one"),
         (["--rps", "5", "--ttft", "1s"], "say how many tokens a request generates (--output)"),
         (["--output", "5", "--ttft", "1s", "--phase", "decode"], "leave --phase and --context out"),
         (["--output", "1", "--tpot", "1s"], "no time per output token"),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import replace
+from unittest import mock
 
+import numpy as np
 import pytest
 
+from perfmodel.cost import plan as plan_module
 from perfmodel.cost.inputs import load_inputs
 from perfmodel.cost.plan import CHOICES, NEAR, Plans, choices, plans
 from perfmodel.cost.prices import prices
@@ -57,8 +60,32 @@ def test_cpus_come_cheapest_first_and_one_is_cheapest_in_each_sample() -> None:
         # Typical figures are within their ranges, so this is within reach of the interval.
         assert low / 2 < plan.cost.per_million < high * 2
         assert plan.served is not None
+        served = 1e6 * 3 * 8760 * 3600
+        assert plan.cost.per_million == pytest.approx(plan.cost.total / served * 1e6)
     # The same seed, the same answer.
-    assert planned([INTEL, AMD, AMPERE]).to_dict() == found.to_dict()
+    assert planned([INTEL, AMD, AMPERE]) == found
+    assert (found.unit, found.rate, found.to_dict()["tokens_per_sample"]) == ("samples", 1e6, None)
+    first = found.plans[0]
+    assert repr(found).splitlines()[:2] == [
+        "layers: int8, 1e+06 samples/s over 3 years".replace("1e+06", f"{1e6:,g}"),
+        f"  {first.cpu}: {float(first.cost.per_million):.3g} USD per million samples, "
+        f"{int(first.cost.sockets)} sockets, cheapest in {first.cheapest:.0%}",
+    ]
+    assert f"<td>{first.cpu}</td>" in found._repr_html_()
+
+
+def test_a_model_that_generates_is_counted_in_tokens() -> None:
+    def text(batch: int) -> Workload:
+        return replace(layers(batch), phase="prefill", tokens=16)
+
+    machine = load_machine(AMD)
+    found = [search(text, machine, batches=(1,))]
+    made = plans(text, [machine], found, Demand(1e5, 3), load_inputs(), samples=8)
+    assert (made.unit, made.rate, made.to_dict()["tokens_per_sample"]) == ("tokens", 1.6e6, 16)
+    (plan,) = made.plans
+    tokens = 1.6e6 * 3 * 8760 * 3600
+    assert plan.cost.per_million == pytest.approx(plan.cost.total / tokens * 1e6)
+    assert plan.per_million_low < plan.cost.per_million < plan.per_million_high
 
 
 def test_two_names_for_one_cpu_are_equally_cheap() -> None:
@@ -87,7 +114,7 @@ def test_an_input_that_is_stated_is_exact() -> None:
     drawn = {unknown.path for unknown in found.drawn.unknowns}
     assert not {"cost.energy.price", "cost.energy.pue"} & drawn
     assert {"cost.server.price", "energy.byte.DRAM", "power.idle"} <= drawn
-    dearer = planned([INTEL, AMD], fixed={"energy.price": 2e-7, "energy.pue": 1.2})
+    dearer = planned([INTEL, AMD], fixed={"cost.energy.price": 2e-7, "energy.pue": 1.2})
     for before, after in zip(found.plans, dearer.plans, strict=True):
         assert after.cost.electricity == pytest.approx(2 * before.cost.electricity)
 
@@ -103,6 +130,10 @@ def test_a_latency_on_the_edge_is_met_in_some_samples_only() -> None:
     (never,) = planned([machine], limit_s=typical_s * 1.001, samples=2, seed=MISSING).plans
     assert (never.meets, never.cheapest) == (0, 0)
     assert never.to_dict()["per_million_low_usd"] is None
+    # Of two, neither is the cheapest of those samples.
+    twin = machine.model_copy(update={"id": "twin"})
+    for plan in planned([machine, twin], limit_s=typical_s * 1.001, samples=2, seed=MISSING).plans:
+        assert (plan.meets, plan.cheapest) == (0, 0)
 
 
 def test_a_cpu_that_misses_the_latency_or_has_no_price_is_named() -> None:
@@ -151,6 +182,10 @@ def test_the_best_is_among_many_that_are_thinned_out() -> None:
         assert point in chosen
         assert points[0] in chosen
         assert len(chosen) <= CHOICES + 1
+        near = [each for each in points if each.latency_ms <= NEAR * point.latency_ms]
+        assert near[-1] in chosen
+        assert len(chosen) >= min(CHOICES, len(near))
+        assert chosen == near or len(near) > CHOICES
         assert max(each.latency_ms for each in chosen) <= NEAR * point.latency_ms
 
 
@@ -192,6 +227,24 @@ def test_an_input_out_of_range_is_refused_before_it_is_sampled(value: float) -> 
         planned([INTEL], fixed={"service.utilization": value})
     with pytest.raises(UnknownName, match="utilization"):
         planned([INTEL], fixed={"service.utilisation": 0.5})
+
+
+def test_a_limit_that_is_just_met_is_met_in_every_sample() -> None:
+    found = search(layers, AMD, batches=(1,))
+    limited = replace(found, max_latency_ms=found.fastest.latency_ms)
+
+    def made(samples: int) -> Plans:
+        machines = [load_machine(AMD)]
+        return plans(layers, machines, [limited], Demand(1e3), load_inputs(), samples=samples)
+
+    # As if no figure that is unknown moved the latency.
+    with mock.patch.object(
+        plan_module, "latency_variants", return_value=np.full(4, found.fastest.latency_ms)
+    ):
+        (plan,) = made(4).plans
+    assert plan.meets == 1
+    with pytest.raises(PerfmodelError, match="samples: expected 2 to 100,000, found 1"):
+        made(1)
 
 
 def test_prices() -> None:

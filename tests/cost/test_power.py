@@ -198,3 +198,25 @@ def test_every_energy_figure_is_cited() -> None:
         assert figure.confidence in CONFIDENCES, path
         assert figure.confidence != "stated", path
         assert figure.source, path
+
+
+def test_a_rating_below_the_idle_power_adds_nothing_and_cuts_nothing_off() -> None:
+    machine = load_machine("epyc_9654").with_values({"power.tdp": 90.0, "power.idle": 100.0})
+    b = Builder("layer")
+    b.linear(b.input(4096), 1, 4096, 4096)
+    power = package_power(estimate(b.workload(), machine, "fp32"))
+    assert (power.active_w, power.limit_w, power.package_w) == (0.0, 100.0, 100.0)
+
+
+def test_arithmetic_that_is_no_product_is_in_fp32_on_the_vector_engine() -> None:
+    """Beside products in the same format, and alone; by hand, to the last operation."""
+    machine = load_machine("epyc_9654")
+    b = Builder("vector")
+    x = b.kernel("exp", "elementwise", [b.input(64)], elements=64, vector_ops=640)
+    b.linear(x, 1, 2, 64)
+    run = estimate(b.workload(), machine, "fp32")
+    energy = {path: figure.typical for path, figure in figures().items()}
+    per_op = energy["energy.datapath.fp32"] * energy["energy.overhead.vector"]
+    spent = package_power(run).operations_w * run.latency_ms / 1e3
+    assert spent == pytest.approx((run.vector_operations() + 2 * 2 * 64) * per_op, rel=1e-6)
+    assert run.vector_operations() >= 640

@@ -148,6 +148,32 @@ def test_purchase_by_hand() -> None:
     watts = 1.5 * (5 * 244 + 3 * 200)
     assert found.energy_kwh == pytest.approx(watts / 1000 * 8760)
     assert found.maintenance == pytest.approx(76_000 * inputs["cost.purchase.maintenance"])
+    assert found.idle_share == pytest.approx(0.28)
+    # Half of the time, a third of a sample each: as many sockets, that rest for longer.
+    half = cost(Demand(900, 3, 365), 250.0, 300.0, 100.0, 11_000.0, inputs, tokens=3)
+    assert half.idle_share == pytest.approx(0.64)
+    assert half.energy_kwh == pytest.approx(1.5 * (5 * 172 + 3 * 200) / 1000 * 8760)
+    assert half.per_million == pytest.approx(half.per_year / (900 * 3 * 8760 * 1800) * 1e6)
+    pairs = cost(Demand(900, 3), 500.0, 600.0, 200.0, 22_000.0, inputs, together=2)
+    assert (pairs.sockets, pairs.servers) == (6, 3)
+    assert pairs.utilization == pytest.approx(0.6)
+    plain = found.to_dict()
+    assert (plain["sockets"], plain["servers"], plain["used_share"]) == (5, 3, pytest.approx(0.72))
+    assert list(plain) == [
+        "sockets",
+        "servers",
+        "used_share",
+        "idle_share",
+        "purchase_usd",
+        "rent_usd",
+        "capital_usd",
+        "electricity_usd",
+        "maintenance_usd",
+        "energy_kwh",
+        "per_year_usd",
+        "total_usd",
+        "per_million_usd",
+    ]
 
 
 @given(st.lists(cases(), min_size=2, max_size=4))
@@ -179,6 +205,19 @@ def test_a_cpu_that_cannot_serve_costs_without_end() -> None:
     found = cost(Demand(10, 3), np.array([0.0, 100.0]), 200.0, 100.0, 5000.0, inputs)
     assert np.isinf(found.total[0])
     assert np.isfinite(found.total[1])
+    assert (found.utilization[0], found.idle_share[0]) == (0, 1)
+
+
+@given(st.integers(1, 10_000), st.floats(0.1, 1e4), st.floats(0.01, 1.0))
+def test_a_rate_that_so_many_bear_needs_no_more(
+    sockets: int, throughput: float, planned: float
+) -> None:
+    """Though the quotient may be off by a rounding error, and one request more is too much."""
+    inputs = {path: figure.typical for path, figure in load_inputs().figures().items()}
+    inputs["cost.service.utilization"] = planned
+    rate = sockets * (throughput * planned)
+    for demand, expected in ((Demand(rate), sockets), (Demand(rate * (1 + 1e-9)), sockets + 1)):
+        assert cost(demand, throughput, 200.0, 100.0, 5000.0, inputs).sockets == expected
 
 
 #: (CPU, price the table must have used, power, total) as published, in USD over three years.
@@ -275,6 +314,7 @@ def test_inputs_of_ones_own_lie_over_the_defaults(tmp_path: Path) -> None:
         ("rates = 3\n", "rates: unknown field"),
         ("energy = 3\n", "energy: 3; expected a table"),
         ("energy = [\n", "not valid TOML"),
+        ("sources = 3\n", "sources: 3; expected a table"),
         (None, "cannot be read"),
     ],
 )

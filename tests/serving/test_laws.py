@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.machine import Machine
 from perfmodel.mapping import estimate
+from perfmodel.mapping.prepared import prepare
+from perfmodel.scenario import Scenario
 from perfmodel.serving import Partition, instance, serve
+from perfmodel.serving.sharing import instance_columns, instance_values, instances_per_domain
 from perfmodel.vocabulary.precision import PRECISIONS
 from perfmodel.vocabulary.words import WEIGHTS
 from perfmodel.workload.workload import Workload
+from tests.builder import Builder
 from tests.mapping.machines import machines
 from tests.strategies import workloads
 
@@ -104,6 +109,7 @@ def test_the_shares_of_all_instances_are_no_more_than_the_socket_has(
     machine, partition = division
     own = instance(machine, partition)
     count = partition.instances
+    assert own.cores.count.typical == partition.cores
     assert count * own.cores.count.typical <= machine.cores.count.typical
     assert count * own.cache.l3.typical <= machine.cache.l3.typical * SLACK
     assert count * own.sustained_bandwidth <= machine.sustained_bandwidth * SLACK
@@ -128,6 +134,15 @@ def test_throughput_is_what_instances_and_latency_make_it(
     runs_per_s = partition.instances * 1e3 / served.latency_ms
     assert served.throughput_fps == pytest.approx(workload.batch * runs_per_s)
     assert served.fps_per_watt * machine.power.tdp.typical == pytest.approx(served.throughput_fps)
+    count, seconds = partition.instances, served.latency_ms / 1e3
+    moved = served.moved_bytes()["DRAM"]
+    assert served.dram_gb_s * 1e9 * seconds == pytest.approx(count * moved)
+    # Of one instance, cores and work done per second are one of so many equal parts.
+    alone = serve(workload, machine, Partition(1, partition.cores), precision)
+    assert served.active_cores == count * alone.active_cores
+    done = served.utilization * served.latency_ms
+    assert done == pytest.approx(count * alone.utilization * alone.latency_ms)
+    assert 0 < served.mean_active_cores <= served.active_cores
 
 
 @given(workloads(allow_unmodelled=True), divided(), PRECISION, STATE, HELD)
@@ -137,3 +152,35 @@ def test_no_figure_of_serving_is_infinite_or_undefined(
     served = serve(workload, *division, precision, state=state, weights=held)
     json.dumps(served.to_dict(), allow_nan=False)
     assert served.throughput_fps > 0
+
+
+@given(divided(), st.sampled_from(["memory.sustained", "cache.l3", "clock.sustained"]))
+def test_a_sampled_figure_of_an_instance_is_that_of_the_machine_with_that_sample(
+    division: tuple[Machine, Partition], path: str
+) -> None:
+    machine, partition = division
+    samples = machine.figures()[path].typical * np.array([0.5, 1.0])
+    found = instance_values({path: samples}, machine, partition)[path]
+    expected = [
+        instance(machine.with_values({path: value}), partition).figures()[path].typical
+        for value in samples.tolist()
+    ]
+    assert found == pytest.approx(expected)
+
+
+@given(divided(), st.integers(1, 4))
+def test_all_instances_of_one_machine_keep_shared_weights_once(
+    division: tuple[Machine, Partition], layers: int
+) -> None:
+    """Each has room in its share for its share of them, and for what is its own."""
+    machine, partition = division
+    b = Builder()
+    for _ in range(layers):
+        b.linear(b.input(512), 1, 512, 512)
+    workload = b.workload()
+    _, table = prepare(workload, Scenario("int8"), machine)
+    assert instance_columns(workload, table, machine, partition, "separate") is table
+    shared = instance_columns(workload, table, machine, partition, "shared").resident_bytes
+    held = layers * 512 * 512
+    beside = instances_per_domain(machine, partition)
+    assert table.resident_bytes - shared == pytest.approx(held - held / beside)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.mapping.roofline import FloatArray
-from perfmodel.serving.queueing import Steps, batched, generated, poisson_arrivals
+from perfmodel.serving.queueing import Steps, _until, batched, generated, poisson_arrivals
 
 TIME = st.floats(0.01, 2.0)
 ARRIVALS = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=40).map(np.cumsum)
@@ -167,3 +167,42 @@ def test_nothing_is_served_faster_than_what_is_borne(
     found = generated(arrivals, steps, 6, most)
     ends = found.ttft + 5 * found.tpot
     assert len(arrivals) / ends.max() <= steps.capacity(6, most) * (1 + 1e-9)
+
+
+def test_who_arrives_as_a_batch_begins_is_in_it() -> None:
+    """Three at once: two are a batch, and the third waits for the server."""
+    found = batched(np.array([-1.0, -1.0, -1.0]), 1, [1.0, 1.5])
+    assert found == pytest.approx([1.5, 1.5, 2.5])
+    generated_at_once = generated(np.full(2, -3.0), Steps((0.5,), (0.1, 0.1), (0, 0)), 1, 2)
+    assert generated_at_once.ttft == pytest.approx([0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("output", "most", "expected"),
+    [
+        (1, 1, 0.5),
+        (2, 1, 0.5 + 0.05),
+        (2, 2, 0.5 + 0.08 / 2),
+        # Four steps: 0.08, 0.082, 0.084 and 0.086.
+        (5, 2, 0.5 + 0.332 / 2),
+    ],
+)
+def test_what_is_borne_at_most_by_hand(output: int, most: int, expected: float) -> None:
+    steps = Steps((0.2, 0.3), (0.05, 0.08), (0.001, 0.002))
+    assert steps.capacity(output, most) == pytest.approx(1 / expected)
+
+
+@given(TIME, st.floats(0, 0.1), st.integers(1, 30), st.floats(0.001, 60))
+def test_steps_until_a_time_are_the_fewest_that_reach_it(
+    each: float, growth: float, most: int, seconds: float
+) -> None:
+    ends = np.cumsum(each + growth * np.arange(most))
+    expected = min(int(np.searchsorted(ends, seconds)) + 1, most)
+    # A time at the very end of a step is a tie of rounding errors.
+    if np.min(np.abs(ends - seconds)) > 1e-9:
+        assert _until(seconds, each, growth, most) == expected
+
+
+def test_steps_take_factors_of_their_kind() -> None:
+    steps = Steps((1.0, 2.0), (3.0,), (4.0,)).scaled(10, 100)
+    assert steps == Steps((10.0, 20.0), (300.0,), (400.0,))

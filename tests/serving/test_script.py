@@ -37,29 +37,45 @@ def served(software: str = "eager", precision: str = "fp32", **options: str) -> 
 
 def test_what_to_set_names_cores_nodes_and_threads() -> None:
     found = settings(served())
-    assert found["first instance"] == "numactl --physcpubind=0-7 --membind=0"
-    assert found["instance 24, the last"] == "numactl --physcpubind=184-191 --membind=1"
+    assert found["first_instance"] == "numactl --physcpubind=0-7 --membind=0"
+    assert found["last_instance"] == "numactl --physcpubind=184-191 --membind=1"
     assert found["environment"].startswith("OMP_NUM_THREADS=8 ")
-    assert found["eager"] == "torch.set_num_threads(8); torch.set_num_interop_threads(1)"
+    assert found["software"] == "torch.set_num_threads(8); torch.set_num_interop_threads(1)"
+    machine = load_machine("epyc_9654")
+    one = settings(serve(network(), machine, Partition(96, 1), precision="fp32"))
+    assert one["last_instance"] == "numactl --physcpubind=95 --membind=0"
+    # The published method divides nothing, and a CPU that only it knows is none.
+    for lacking in ({"software": None}, {"machine": None}):
+        with pytest.raises(PerfmodelError, match="roofline method does not divide sockets"):
+            settings(replace(served(), **lacking))
 
 
 @pytest.mark.parametrize(("instances", "last"), [(1, ""), (2, "48-95"), (3, "64-95")])
 def test_the_last_of_several_instances_is_named(instances: int, last: str) -> None:
     cores = 96 // instances
     found = settings(serve(network(), "epyc_9654", Partition(instances, cores), precision="fp32"))
-    assert found["first instance"].startswith(f"numactl --physcpubind=0-{cores - 1} ")
-    names = {name: line for name, line in found.items() if name.startswith("instance ")}
-    assert list(names) == ([f"instance {instances}, the last"] if last else [])
-    assert all(line.startswith(f"numactl --physcpubind={last} ") for line in names.values())
+    assert found["first_instance"].startswith(f"numactl --physcpubind=0-{cores - 1} ")
+    names = ["first_instance", *(["last_instance"] if last else []), "environment", "software"]
+    assert list(found) == names
+    assert found.get("last_instance", "").startswith(
+        f"numactl --physcpubind={last} " if last else ""
+    )
 
 
 def test_streams_of_one_process_have_all_cores() -> None:
     found = settings(served("openvino", weights="shared"))
-    assert found["one process"] == "numactl --physcpubind=0-191 --interleave=0,1"
-    assert "NUM_STREAMS 24" in found["openvino"]
-    assert "INFERENCE_NUM_THREADS 192" in found["openvino"]
-    alone = settings(served("openvino"))
-    assert "NUM_STREAMS 1" in alone["openvino"]
+    assert list(found) == ["one_process", "environment", "software"]
+    assert found["one_process"] == "numactl --physcpubind=0-191 --interleave=0,1"
+    assert found["environment"].startswith("OMP_NUM_THREADS=192 ")
+    compiled, benchmark = found["software"].split("; ")
+    assert "NUM_STREAMS 24" in compiled
+    assert "INFERENCE_NUM_THREADS 192" in compiled
+    assert benchmark == "benchmark_app: -nthreads 192 -nstreams 24 -nireq 24"
+    separate = settings(served("openvino"))
+    assert "NUM_STREAMS 1" in separate["software"]
+    # Of one instance there is nothing to share.
+    alone = serve(network(), "epyc_9654", Partition(1, 96), weights="shared")
+    assert "first_instance" in settings(alone)
 
 
 @pytest.mark.parametrize("software", catalogue())
@@ -81,6 +97,9 @@ def test_the_script_is_a_program_with_the_point_in_it() -> None:
     assert (point["instances"], point["cores"], point["sockets"]) == (24, 8, 2)
     assert (point["model"], point["machine"]) == (MODEL, "epyc_9654")
     assert point["predicted_ms"] == served().latency_ms
+    assert "perfmodel with PyTorch where it runs" in text
+    own = script(served("openvino"), MODEL, "epyc_9654", 2, "point.py")
+    assert "perfmodel with PyTorch and OpenVINO where it runs" in own
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from perfmodel.errors import NotEnoughMemory, PerfmodelError, UnknownName
 from perfmodel.machine import catalogue, load_machine
 from perfmodel.mapping.memory import memory_need
+from perfmodel.mapping.result import Result
 from perfmodel.scenario import Scenario
 from perfmodel.serving import (
     Partition,
@@ -23,7 +24,8 @@ from perfmodel.serving import (
     serve,
     shares,
 )
-from perfmodel.serving.searching import require_best
+from perfmodel.serving.partition import divisions
+from perfmodel.serving.searching import _left_out, require_best
 from perfmodel.vocabulary import families as f
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
@@ -39,6 +41,13 @@ def layers(batch: int = 1, rows: int = 16, width: int = 1024, count: int = 4) ->
     for _ in range(count):
         x = b.linear(x, batch * rows, width, width)
     return b.workload()
+
+
+def points_of(served: Result, *pairs: tuple[float, float]) -> tuple[Result, ...]:
+    """Results like ``served``, each of a latency in ms and a throughput."""
+    return tuple(
+        replace(served, latency_ms=latency, throughput_fps=rate) for latency, rate in pairs
+    )
 
 
 @pytest.mark.parametrize("cpu", catalogue())
@@ -127,6 +136,24 @@ def test_the_frontier_rises_in_both_and_ends_at_the_best() -> None:
         assert low.throughput_fps < high.throughput_fps
     assert set(found.buckets(per_decade=3)) <= set(frontier)
     assert found.buckets(per_decade=3)[-1] is found.best
+    points = points_of(
+        found.fastest, (1.0, 2.0), (1.0, 3.0), (1.9, 3.0), (2.1, 4.0), (3.0, 3.5), (20.0, 4.0)
+    )
+    shown = replace(found, tried=points)
+    # Of equal latency the more counts, of equal throughput the sooner.
+    assert (shown.fastest, shown.best) == (points[1], points[3])
+    assert shown.frontier == (points[1], points[3])
+    assert shown.buckets(per_decade=1) == (points[3],)
+    assert shown.buckets(per_decade=4) == (points[1], points[3])
+    assert repr(shown).startswith("Search(6 tried on epyc_9654; best: Result(")
+    assert repr(replace(shown, max_latency_ms=2.0)).startswith(
+        "Search(6 tried on epyc_9654 within 2.00 ms; best: "
+    )
+    assert shown._repr_html_().count("<tr>") == 1 + 2
+    plain = replace(shown, max_latency_ms=0.5).to_dict()
+    assert (plain["best"], plain["memory"], plain["frontier"]) == (None, None, [])
+    assert found.to_dict()["memory"]["total_bytes"] > 0
+    assert found.to_dict()["best"] == found.best.to_dict()
 
 
 def test_a_limit_that_only_some_meet_is_told_and_one_that_none_meets_is_an_error() -> None:
@@ -136,10 +163,16 @@ def test_a_limit_that_only_some_meet_is_told_and_one_that_none_meets_is_an_error
         search(layers, cpu, max_latency_s=(fast + slow) / 2e3, batches=(1,)) for cpu in (INTEL, AMD)
     ]
     (line,) = require_best(between)
-    assert line.startswith("epyc_9654 cannot meet the limit; the best it reaches is ")
-    below = [search(layers, cpu, max_latency_s=fast / 2e3, batches=(1,)) for cpu in (INTEL, AMD)]
-    with pytest.raises(PerfmodelError, match=r"no CPU meets .*xeon_8490h .* us .*epyc_9654 "):
+    at = between[1].fastest
+    reached = f"{at.latency_ms * 1e3:.4g} us ({at.partition}, batch 1)"
+    assert line == f"epyc_9654 cannot meet the limit; the best it reaches is {reached}"
+    below = [search(layers, cpu, max_latency_s=1e-6, batches=(1,)) for cpu in (INTEL, AMD)]
+    with pytest.raises(PerfmodelError) as raised:
         require_best(below)
+    text = str(raised.value)
+    assert text.startswith("no CPU meets 1 us; the best each reaches: xeon_8490h ")
+    assert text.endswith(f"; epyc_9654 {reached}")
+    assert require_best(below[:0]) == ()
 
 
 def test_every_power_of_two_is_tried_that_fits() -> None:
@@ -152,6 +185,64 @@ def test_every_power_of_two_is_tried_that_fits() -> None:
         Partition(3, 16),
     }
     assert Partition(7, 8) in found
+    # By hand: the divisors of sixty and powers of two, the largest of each number of instances.
+    sizes = (60, 30, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)
+    assert found == tuple(Partition(60 // size, size) for size in sizes)
+    # Seven cores in each of four L3 domains, of which two are a memory domain.
+    parts = {"cores.count": 28, "cache.l3_domains": 4, "topology.numa_domains": 2}
+    split = partitions(load_machine(AMD).with_values(parts))
+    sizes = (28, 14, 8, 7, 4, 2, 1)
+    assert split == tuple(Partition(28 // size, size) for size in sizes)
+    # Two instances more: one on all four sockets, and one on each pair.
+    four = load_machine(INTEL, sockets=4)
+    assert partitions(four)[:4] == (
+        Partition(1, 240),
+        Partition(2, 120),
+        Partition(4, 60),
+        Partition(8, 30),
+    )
+
+
+@pytest.mark.parametrize(
+    ("instances", "cores", "expected"),
+    [
+        (None, None, None),
+        ("auto", None, "all"),
+        (None, "auto", "all"),
+        ("auto", "auto", "all"),
+        (4, None, Partition(4, 15)),
+        (4, "auto", Partition(4, 15)),
+        (None, 8, Partition(7, 8)),
+        ("auto", 8, Partition(7, 8)),
+        (2, 8, Partition(2, 8)),
+    ],
+)
+def test_what_counts_leave_to_choose_from(
+    instances: int | str | None, cores: int | str | None, expected: object
+) -> None:
+    machine = load_machine(INTEL)
+    found = divisions(machine, instances, cores)
+    one = (expected,) if isinstance(expected, Partition) else expected
+    assert found == (partitions(machine) if expected == "all" else one)
+
+
+def test_batches_are_powers_of_two() -> None:
+    found = search(layers, INTEL, instances=1)
+    assert [served.batch for served in found.tried] == [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+@pytest.mark.parametrize(
+    ("instances", "cores", "expected"),
+    [
+        (0, None, "instances: expected at least 1, found 0"),
+        (None, 0, "cores per instance: expected at least 1, found 0"),
+        (97, None, "97 instances of 1 cores need 97; epyc_9654 has 96"),
+        (None, 97, "1 instances of 97 cores need 97; epyc_9654 has 96"),
+    ],
+)
+def test_counts_that_no_socket_has(instances: int | None, cores: int | None, expected: str) -> None:
+    with pytest.raises(PerfmodelError, match=expected):
+        partition_of(load_machine(AMD), instances, cores)
 
 
 def test_a_limit_that_is_just_met_is_met() -> None:
@@ -162,6 +253,14 @@ def test_a_limit_that_is_just_met_is_met() -> None:
     assert at_limit.within == at_limit.frontier == (fastest,)
     below = replace(found, max_latency_ms=math.nextafter(fastest.latency_ms, 0))
     assert below.best is None
+    # A larger batch that takes no longer is still tried.
+    limit_s = fastest.latency_ms / 1e3
+    exact = next(s for s in (limit_s, math.nextafter(limit_s, 1)) if s * 1e3 >= fastest.latency_ms)
+    free = search(
+        lambda batch: replace(layers(), batch=batch), AMD, max_latency_s=exact, batches=(1, 2, 4)
+    )
+    assert free.best is not None
+    assert free.best.batch == 4
 
 
 @pytest.mark.parametrize("cpu", [AMD, INTEL])
@@ -233,13 +332,33 @@ def test_copies_that_the_memory_cannot_hold_are_left_out_and_said() -> None:
     one = memory_need(layers(width=2048), machine, Scenario())
     fit = [p.instances for p in partitions(machine) if p.instances * one.total <= 64 * 2**20]
     assert max(served.partition.instances for served in found.tried) == max(fit) > 1
-    assert found.left_out
+    (line,) = found.left_out
+    count = len(partitions(machine)) - len(fit)
+    assert count > 2
+    first = min(p.instances for p in partitions(machine) if p.instances > max(fit))
+    assert f"{first} x " in line
+    assert line.endswith(f" (left out, as {count - 1} more divisions)")
+    assert found.notes[-1] == line
     shared = search(
         lambda batch: layers(batch, width=2048), machine, weights="shared", batches=(1,)
     )
     assert not shared.left_out
-    with pytest.raises(NotEnoughMemory):
-        search(lambda batch: layers(batch, width=8192), machine, batches=(1,))
+    with pytest.raises(NotEnoughMemory, match=r"needs .* has at most 64 MiB: take a machine"):
+        search(lambda batch: layers(batch, width=8192), machine, batches=(1, 2), max_latency_s=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (1, "a (left out)"),
+        (2, "a (left out, as 1 more division)"),
+        (3, "a (left out, as 2 more divisions)"),
+    ],
+)
+def test_divisions_without_room_are_one_line(count: int, expected: str) -> None:
+    found = {Partition(9 - i, 1): text for i, text in enumerate("cba"[3 - count :])}
+    assert _left_out(found) == (expected,)
+    assert _left_out({}) == ()
 
 
 def test_a_way_to_hold_weights_that_does_not_exist() -> None:

@@ -194,3 +194,30 @@ def test_instances_that_do_not_fit_on_their_sockets(
     assert partition_of(machine, 3) == Partition(3, 48)
     assert partition_of(machine, None, 80) == Partition(2, 80)
     assert partition_of(machine) == Partition(1, 192)
+
+
+def test_instances_of_a_die_stay_on_it_where_just_as_many_fit() -> None:
+    """Two of fifteen cores on each of three dies of forty: the third pair must not straddle."""
+    where = places(load_machine("xeon_6979p", sockets=2), Partition(12, 15))
+    assert [place.first for place in where] == [
+        socket * 120 + die * 40 + at for socket in (0, 1) for die in (0, 1, 2) for at in (0, 15)
+    ]
+    assert all(len(place.nodes) == 1 for place in where)
+
+
+def test_an_instance_on_a_whole_socket_is_as_that_socket_is() -> None:
+    """Three dies a socket: all cores of one lose nothing, one core fewer pays for all dies."""
+    machine = load_machine("xeon_6980p", sockets=2)
+    assert instance(machine, Partition(1, 256)) is machine
+    whole, fewer, half = (
+        instance(machine, Partition(count, cores)) for count, cores in ((2, 128), (2, 127), (4, 64))
+    )
+    bandwidth = machine.sustained_bandwidth
+    assert whole.sustained_bandwidth == pytest.approx(bandwidth / 2)
+    assert fewer.sustained_bandwidth == pytest.approx(bandwidth / 2 * remote_share(3, 1))
+    assert half.sustained_bandwidth == pytest.approx(bandwidth / 4 * remote_share(2, 1))
+    assert [own.numa_domains for own in (whole, fewer, half)] == [3, 1, 1]
+    assert [own.sockets for own in (whole, fewer, half)] == [1, 1, 1]
+    assert [own.cores.count.typical for own in (whole, fewer, half)] == [128, 127, 64]
+    spanning = instance(load_machine("xeon_8490h", sockets=2), Partition(1, 100))
+    assert (spanning.sockets, spanning.numa_domains) == (1, 1)
