@@ -178,6 +178,13 @@ def test_a_region_without_a_price_and_prices_that_are_none() -> None:
         r'or state --price c7i.8xlarge="1.5 USD/h"$',
     ):
         prices([machine], {}, "eu-west-1")
+    unlisted = machine.model_copy(
+        update={"rental": machine.rental.model_copy(update={"price": {}})}
+    )  # type: ignore[union-attr]
+    with pytest.raises(
+        PerfmodelError, match=r'^c7i.8xlarge has no price: state --price c7i.8xlarge="1.5 USD/h"$'
+    ):
+        prices([unlisted], {})
     known, lines = prices([machine, load_machine(AMD)], {}, "eu-west-1")
     assert set(known) == {AMD}
     assert lines[0].startswith("c7i.8xlarge has no price in eu-west-1")
