@@ -114,7 +114,7 @@ def partitions(machine: Machine) -> tuple[Partition, ...]:
     largest: dict[int, int] = {}
     for size in sorted(sizes):
         largest[_most(machine, size)] = size
-    for groups in range(1, machine.sockets + 1):
+    for groups in range(1, machine.sockets):
         if machine.sockets % groups == 0:
             largest[groups] = machine.sockets // groups * total
     return tuple(Partition(count, size) for count, size in sorted(largest.items()))

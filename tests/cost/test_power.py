@@ -206,6 +206,9 @@ def test_a_rating_below_the_idle_power_adds_nothing_and_cuts_nothing_off() -> No
     b.linear(b.input(4096), 1, 4096, 4096)
     power = package_power(estimate(b.workload(), machine, "fp32"))
     assert (power.active_w, power.limit_w, power.package_w) == (0.0, 100.0, 100.0)
+    # JSON and reprs have no scalars of NumPy.
+    plain = (power.active_w, power.limit_w, power.package_w, power.energy_j)
+    assert {type(each) for each in plain} == {float}
 
 
 def test_arithmetic_that_is_no_product_is_in_fp32_on_the_vector_engine() -> None:
