@@ -230,17 +230,17 @@ def plans(
         for machine, _ in able
     ]
     sampled = [
-        _sampled_cost(workload, result, drawn, payment, typical)
-        for (_, result), payment in zip(able, payments, strict=True)
+        _sampled_cost(workload, result, drawn, payments[index], typical)
+        for index, (_, result) in enumerate(able)
     ]
     totals = np.stack([np.broadcast_to(each.total, len(drawn.unit)) for each in sampled], axis=1)
     meets, least = np.isfinite(totals), np.argmin(totals, axis=1)
 
     rows = []
-    for index, ((machine, result), each) in enumerate(zip(able, sampled, strict=True)):
+    for index, (machine, result) in enumerate(able):
         assert result.best is not None
         draw = package_power(result.best)
-        finite = np.broadcast_to(each.per_million, least.shape)[meets[:, index]]
+        finite = np.broadcast_to(sampled[index].per_million, least.shape)[meets[:, index]]
         low, high = np.quantile(finite, QUANTILES).tolist() if len(finite) else (None, None)
         rows.append(
             Plan(

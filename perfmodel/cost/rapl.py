@@ -120,8 +120,8 @@ def measure_energy(
         PerfmodelError: one call takes so long that a counter may have begun again twice.
     """
     known = counters(root)
-    joules = [0.0] * len(known)
-    readings = [counter.read() for counter in known]
+    joules = {counter.name: 0.0 for counter in known}
+    readings = {counter.name: counter.read() for counter in known}
     longest = min(counter.range_uj for counter in known) / 1e6 / MOST_W
     begin = last = clock()
     runs = 0
@@ -135,12 +135,11 @@ def measure_energy(
             )
         last = now
         runs += 1
-        for index, counter in enumerate(known):
-            reading = counter.read()
-            joules[index] += counter.between(readings[index], reading) / 1e6
-            readings[index] = reading
-    names = [counter.name for counter in known]
-    return Energy(runs, last - begin, tuple(zip(names, joules, strict=True)))
+        for counter in known:
+            name, reading = counter.name, counter.read()
+            joules[name] += counter.between(readings[name], reading) / 1e6
+            readings[name] = reading
+    return Energy(runs, last - begin, tuple(joules.items()))
 
 
 def _number(path: Path) -> int:

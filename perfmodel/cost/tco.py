@@ -40,6 +40,16 @@ SECONDS_PER_HOUR: Final = 3600.0
 NO_INTEREST: Final = 1e-14
 
 
+#: Columns of a cost that are no dollars, with their names in JSON.
+_NO_DOLLARS: Final = {
+    "sockets": "sockets",
+    "servers": "servers",
+    "utilization": "used_share",
+    "idle_share": "idle_share",
+    "energy_kwh": "energy_kwh",
+}
+
+
 @dataclass(frozen=True)
 class Demand:
     """What is to be served: ``rate`` samples per second for ``years``.
@@ -106,11 +116,8 @@ class Cost:
     def to_dict(self) -> dict[str, Any]:
         """Plain Python objects for JSON, units in the keys; of a cost without samples."""
         counts = ("sockets", "servers")
-        named = {"utilization": "used_share", "energy_kwh": "energy_kwh"}
-        named["idle_share"] = "idle_share"
-        named |= dict(zip(counts, counts, strict=True))
         return {
-            named.get(name, f"{name}_usd"): int(value) if name in counts else float(value)
+            _NO_DOLLARS.get(name, f"{name}_usd"): int(value) if name in counts else float(value)
             for name, value in ((f.name, getattr(self, f.name)) for f in fields(self))
         }
 

@@ -320,11 +320,10 @@ def _most_rate(choice: Choice, goal: Goal, factors: tuple[float, float], *at_lea
     def met(rate: float) -> bool:
         return goal.met(choice.timings(rate, *factors))
 
-    if not goal.met(choice.alone.scaled(*factors)):
-        return 0.0
     least = max([choice.capacity * 1e-4, *at_least])
     most = choice.capacity / min(factors)
-    if not met(least):
+    # No request takes less than one that is alone, which need not be simulated.
+    if not (goal.met(choice.alone.scaled(*factors)) and met(least)):
         return 0.0
     if met(most * (1 - _CLOSE)):
         return most * (1 - _CLOSE)

@@ -245,6 +245,8 @@ def test_a_limit_that_is_just_met_is_met_in_every_sample() -> None:
     assert plan.meets == 1
     with pytest.raises(PerfmodelError, match="samples: expected 2 to 100,000, found 1"):
         made(1)
+    with pytest.raises(ValueError, match="zip"):
+        plans(layers, [load_machine(AMD)], [], Demand(1e3), load_inputs())
 
 
 def test_prices() -> None:

@@ -27,7 +27,7 @@ class Fake:
     root: Path
     seconds: float = 0.5
     watts: dict[str, float] = field(default_factory=dict)
-    now: float = 0.0
+    now: float = 1000.0
     runs: int = 0
 
     def zone(self, name: str, package: str, energy_uj: int = 0, range_uj: int = RANGE) -> Path:

@@ -178,9 +178,8 @@ def test_a_region_without_a_price_and_prices_that_are_none() -> None:
         r'or state --price c7i.8xlarge="1.5 USD/h"$',
     ):
         prices([machine], {}, "eu-west-1")
-    unlisted = machine.model_copy(
-        update={"rental": machine.rental.model_copy(update={"price": {}})}
-    )  # type: ignore[union-attr]
+    rental = machine.rental.model_copy(update={"price": {}})  # type: ignore[union-attr]
+    unlisted = machine.model_copy(update={"rental": rental})
     with pytest.raises(
         PerfmodelError, match=r'^c7i.8xlarge has no price: state --price c7i.8xlarge="1.5 USD/h"$'
     ):

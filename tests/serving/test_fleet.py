@@ -145,6 +145,17 @@ def test_the_interval_holds_the_rate() -> None:
     assert found.most_rate_high is not None
     assert found.most_rate_low < found.most_rate < found.most_rate_high
     assert found.result.interval_coverage == 0.8
+    # Were all times at the slow ends of their intervals, not even one alone would be in time.
+    alone_ms = serve(network(1), "xeon_8490h", Partition(12, 5), "int8").latency_ms
+    tight = requests_fleet(
+        network,
+        "xeon_8490h",
+        Goal(latency_s=alone_ms * 1.01 / 1e3),
+        "int8",
+        batches=(1, 8),
+        cores_per_instance=5,
+    )
+    assert tight.most_rate_low == 0.0 < tight.most_rate
 
 
 @pytest.mark.parametrize("precision", ["w8", "int8", "fp32"])
