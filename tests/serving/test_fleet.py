@@ -286,12 +286,12 @@ def test_less_than_one_request_per_second_is_a_rate() -> None:
     assert 0 < found.most_rate_low < found.most_rate < found.most_rate_high < 1
 
 
-def test_servers_of_two_sockets_bear_twice_the_rate() -> None:
-    """Requests share a longer line: each waits no longer than on one socket."""
+def test_servers_of_two_sockets_bear_about_twice_the_rate() -> None:
+    """Twice the instances share one line, and form other batches than two lines would."""
     goal = Goal(1e6, latency_s=alone_s() * 3)
     one, two = (of(goal, load_machine(CPU, sockets=n)) for n in (1, 2))
     assert two.partition == Partition(24, 8)
-    assert two.most_rate * 1.01 >= 2 * one.most_rate
+    assert two.most_rate > 1.9 * one.most_rate
     assert (two.sockets, two.unit) == (2 * two.servers, "server")
     assert one.sockets == one.servers
     plain = two.to_dict()
