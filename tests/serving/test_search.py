@@ -166,7 +166,9 @@ def test_a_limit_that_only_some_meet_is_told_and_one_that_none_meets_is_an_error
     at = between[1].fastest
     reached = f"{at.latency_ms * 1e3:.4g} us ({at.partition}, batch 1)"
     assert line == f"epyc_9654 cannot meet the limit; the best it reaches is {reached}"
-    below = [search(layers, cpu, max_latency_s=1e-6, batches=(1,)) for cpu in (INTEL, AMD)]
+    below = [search(layers, cpu, max_latency_s=1e-6, batches=(1, 4)) for cpu in (INTEL, AMD)]
+    # What takes too long takes no less at a larger batch, which is not tried.
+    assert {served.batch for each in below for served in each.tried} == {1}
     with pytest.raises(PerfmodelError) as raised:
         require_best(below)
     text = str(raised.value)
