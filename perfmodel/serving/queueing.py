@@ -48,7 +48,7 @@ def batched(arrivals: FloatArray, servers: int, seconds: Sequence[float]) -> Flo
     first = 0
     while first < total:
         start = max(free[0], times[first])
-        last = first + 1
+        last = first
         while last < total and last - first < most and times[last] <= start:
             last += 1
         end = start + seconds[last - first - 1]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perfmodel.cost import package_power
@@ -109,6 +109,8 @@ def test_one_run_is_enough_that_takes_as_long(fake: Fake, seconds: float) -> Non
 
 
 @given(st.integers(0, RANGE), st.integers(0, RANGE))
+@example(before=RANGE, added=1)
+@example(before=RANGE, added=0)
 def test_what_passed_is_what_was_added(before: int, added: int) -> None:
     counter = Counter("package-0", Path(), RANGE)
     assert counter.between(before, (before + added) % (RANGE + 1)) == added
