@@ -8,7 +8,6 @@ left out at once, as variants of one evaluation.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +37,36 @@ _CURVED = 0.1
 _AT_ONCE = 96
 
 
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """The P figures of a point that F factors move.
+
+    Attributes:
+        typical, most: what the files say, and what none is above, shape (P, 1).
+        moves: which factors move which, shape (P, F).
+    """
+
+    paths: tuple[str, ...]
+    typical: FloatArray
+    most: FloatArray
+    moves: npt.NDArray[np.bool_]
+
+    @staticmethod
+    def of(rows: Sequence[tuple[str, float, float, npt.NDArray[np.bool_]]], factors: int) -> _Moved:
+        """Return them from a row for each figure."""
+        return _Moved(
+            tuple(path for path, *_ in rows),
+            np.array([[typical] for _, typical, *_ in rows]).reshape(-1, 1),
+            np.array([[most] for *_, most, _ in rows]).reshape(-1, 1),
+            np.array([moves for *_, moves in rows], dtype=np.bool_).reshape(-1, factors),
+        )
+
+    def values(self, log_values: FloatArray) -> dict[str, FloatArray]:
+        """Return each figure at logarithms of the factors, (variants, F), as (variants,)."""
+        factor = np.exp(self.moves.astype(np.float64) @ log_values.T)
+        return dict(zip(self.paths, np.minimum(self.typical * factor, self.most), strict=True))
+
+
 class Points:
     """Measured points as functions of factors: N points and F factors.
 
@@ -47,26 +76,23 @@ class Points:
     def __init__(self, settings: Sequence[Setting], factors: Sequence[Factor]) -> None:
         self.settings = tuple(settings)
         self.factors = tuple(factors)
-        moves: dict[str, tuple[int, ...]] = {}
+        moves: dict[str, npt.NDArray[np.bool_]] = {}
         self._figures = []
+        #: No factor goes above: where an efficiency that it alone moves is 1.
+        self.most = np.full(len(self.factors), np.inf)
         for point in self.settings:
             own = []
             for path, figure in figures_of(point).items():
                 if path not in moves:
-                    moves[path] = tuple(i for i, f in enumerate(self.factors) if f.moves(path))
-                if moves[path]:
+                    moves[path] = np.array([f.moves(path) for f in self.factors], dtype=np.bool_)
+                if moves[path].any():
                     most = 1.0 if ".efficiency." in path else np.inf
-                    own.append((path, figure.typical, most, list(moves[path])))
-            self._figures.append(own)
-        #: No factor goes above: where an efficiency that it alone moves is 1.
-        self.most = np.full(len(self.factors), np.inf)
-        for _, typical, most, moving in itertools.chain.from_iterable(self._figures):
-            if len(moving) == 1:
-                self.most[moving] = np.minimum(self.most[moving], np.log(most / typical))
-        self._own = [
-            np.array(sorted({i for *_, moving in own for i in moving}), dtype=np.intp)
-            for own in self._figures
-        ]
+                    own.append((path, figure.typical, most, moves[path]))
+                    if moves[path].sum() == 1:
+                        room = np.log(most / figure.typical)
+                        self.most[moves[path]] = np.minimum(self.most[moves[path]], room)
+            self._figures.append(_Moved.of(own, len(self.factors)))
+        self._own = [np.flatnonzero(own.moves.any(axis=0)) for own in self._figures]
 
     def ratios(self, number: int, log_values: FloatArray) -> FloatArray:
         """Return the logarithm of predicted over measured time of one point, shape (variants,).
@@ -78,10 +104,7 @@ class Points:
         point, found = self.settings[number], np.empty(len(log_values))
         for start in range(0, len(log_values), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            values = {
-                path: np.minimum(typical * np.exp(log_values[part, moving].sum(axis=1)), most)
-                for path, typical, most, moving in self._figures[number]
-            }
+            values = self._figures[number].values(log_values[part])
             found[part] = np.log(point.value(values) / point.case.measured)
         return -found if point.case.is_rate else found
 
@@ -133,17 +156,24 @@ class Fit:
         """What was fitted."""
         return self.points.factors
 
-    def left_out(self, groups: Sequence[Hashable]) -> FloatArray:
-        """Return log ratios of each point by a fit that saw none of its group, shape (N,).
+    def left_out(self, *groupings: Sequence[Hashable]) -> tuple[FloatArray, ...]:
+        """Return log ratios of each point by a fit that saw none of its group, each of shape (N,).
+
+        All fits of all groupings are variants of one evaluation: two take little longer than one.
 
         Args:
-            groups: of each point, N of them.
+            groupings: the group of each point, N of them, in one or several ways.
         """
-        names = list(dict.fromkeys(groups))
-        member = np.array([[group == name for group in groups] for name in names])
+        names = [(way, name) for way in groupings for name in dict.fromkeys(way)]
+        member = np.array([[group == name for group in way] for way, name in names])
         logs, start = (np.repeat(x[None], len(names), 0) for x in (self.log_value, self.log_ratio))
         ratio = _minimum(self.points, logs, start, self.slope[None], ~member)[1]
-        return np.array([ratio[names.index(group), row] for row, group in enumerate(groups)])
+        found, first = [], 0
+        for way in groupings:
+            own = list(dict.fromkeys(way))
+            found.append(np.array([ratio[first + own.index(g), n] for n, g in enumerate(way)]))
+            first += len(own)
+        return tuple(found)
 
 
 def fit(
@@ -220,17 +250,18 @@ def _minimum(
                 damping[row] /= 4
                 if damping[row] < _SETTLED:
                     settled.append(row)
-        if kinked:
-            rows = open_[kinked]
-            alone = points.changes(logs[rows], ratio[rows], -step[kinked])
-            for place, row, change in zip(kinked, rows, alone, strict=True):
+        # Steps of one factor alone, those of kinks and of slopes in one evaluation.
+        rows = np.concatenate([open_[kinked], np.array(moved, dtype=np.intp)])
+        if len(rows):
+            alone = np.concatenate([-step[kinked], np.full((len(moved), step.shape[1]), -_STEP)])
+            changes = points.changes(logs[rows], ratio[rows], alone)
+            slope[moved] = changes[len(kinked) :] / -_STEP
+            for place, row, change in zip(kinked, rows, changes, strict=False):
                 held[row] = _worse(
                     points.factors, logs[row], ratio[row], step[place], change, seen[row], loss[row]
                 )
                 if not held[row].any():
                     damping[row] /= 4
-        if moved:
-            slope[moved] = points.slopes(logs[moved], ratio[moved])
         if progress is not None:
             progress(float(np.mean(np.abs(ratio))))
         open_ = np.setdiff1d(open_, settled)

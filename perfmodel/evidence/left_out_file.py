@@ -42,8 +42,12 @@ def rows() -> list[list[Any]]:
         settings.append(setting(case))
         print(f"\r{len(settings)} of {len(points)} points prepared", end="", file=sys.stderr)
     found = fit(settings, software_factors(), steps=0)
-    machine_out = np.exp(found.left_out([machine_group(case) for case in points]))
-    model_out = np.exp(found.left_out([model_group(case) for case in points]))
+    machine_out, model_out = map(
+        np.exp,
+        found.left_out(
+            [machine_group(case) for case in points], [model_group(case) for case in points]
+        ),
+    )
     table = [
         _row(case, float(machine), float(model))
         for case, machine, model in zip(points, machine_out, model_out, strict=True)

@@ -60,6 +60,13 @@ class Setting:
         own = self.machine if self.partition is None else instance(self.machine, self.partition)
         return estimate_columns(self.workload, self.columns, own, self.run).bottleneck
 
+    @functools.cached_property
+    def _own(self) -> Machine:
+        """What one instance has of the socket."""
+        if self.partition is None:
+            return placed(self.machine, self.run)
+        return instance(self.machine, self.partition)
+
     def seconds(self, values: Mapping[str, FloatArray] | None = None) -> FloatArray:
         """Return seconds of one run of one instance, shape (variants,), or (1,) without values.
 
@@ -68,13 +75,11 @@ class Setting:
         """
         given = {path: np.asarray(value, np.float64) for path, value in (values or {}).items()}
         if self.partition is None:
-            own = placed(self.machine, self.run)
             given = placed_values(given, self.machine, self.run)
         else:
-            own = instance(self.machine, self.partition)
             given = instance_values(given, self.machine, self.partition)
         alone = not self.run.several
-        mapper = mapper_for(own, given)
+        mapper = mapper_for(self._own, given)
         latency = mapper.latency(self.columns, self.run.loaded, self.run.state, alone=alone)
         return np.atleast_1d(latency @ self.columns.count)
 

@@ -236,10 +236,13 @@ def validated(
             refused.append((case, str(error)))
     progress("fit")
     found = fit(ready, software_factors(), steps=0)
+    machine_out, model_out = found.left_out(
+        [machine_group(s.case) for s in ready], [model_group(s.case) for s in ready]
+    )
     ratios: dict[Column, FloatArray] = {
         "shipped": found.log_ratio,
-        "machine": found.left_out([machine_group(s.case) for s in ready]),
-        "model": found.left_out([model_group(s.case) for s in ready]),
+        "machine": machine_out,
+        "model": model_out,
     }
     return Validation(tuple(ready), ratios, tuple(refused))
 

@@ -113,7 +113,8 @@ def by_family(rates: list[Rate]) -> FloatArray:
     """Return rates of all families side by side: shape (1, families) or (samples, 1, families)."""
     if all(isinstance(rate, float) for rate in rates):
         return np.array([rates], dtype=np.float64)
-    columns = [np.asarray(rate, dtype=np.float64) for rate in rates]
-    columns = [c if c.ndim else c.reshape(1, 1) for c in columns]
-    lead = np.broadcast_shapes(*(c.shape for c in columns))
-    return np.concatenate([np.broadcast_to(c, lead) for c in columns], axis=-1)
+    lead = np.broadcast_shapes((1, 1), *{np.shape(rate) for rate in rates})
+    found = np.empty((*lead[:-1], len(rates)))
+    for place, rate in enumerate(rates):
+        found[..., place : place + 1] = rate
+    return found

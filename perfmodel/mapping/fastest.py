@@ -123,7 +123,7 @@ def _shape(grid: Grid) -> tuple[int, ...]:
     traffic = grid.traffic
     arrays = [array for each in (*groups, traffic.capacity, *traffic.held) for array in each]
     return np.broadcast_shapes(
-        (1, 1), *(np.shape(array) for array in (*arrays, *traffic.by_level, *grid.beside))
+        (1, 1), *{np.shape(array) for array in (*arrays, *traffic.by_level, *grid.beside)}
     )
 
 
@@ -131,7 +131,7 @@ def _part(array: Rate) -> FloatArray:
     """An array of the grid, with its variants beside each other."""
     whole = np.asarray(array, dtype=np.float64)
     whole = whole.reshape((1,) * (3 - whole.ndim) + whole.shape)
-    return np.ascontiguousarray(np.moveaxis(whole, 0, -1))
+    return np.ascontiguousarray(whole.transpose(1, 2, 0))
 
 
 def _whole(at: slice) -> Some:

@@ -24,21 +24,27 @@ from perfmodel.vocabulary import families as f
 GEMM: Final = mask_of(*f.GEMM_FAMILIES)
 
 
+def rate(value: float | FloatArray) -> Rate:
+    """Return a float, or samples of shape (samples, 1, 1) where there are several."""
+    array = np.asarray(value, dtype=np.float64)
+    return array[:, None, None] if array.ndim else float(array)
+
+
 class Hierarchy:
     """Levels of memory of one machine, and the cores that share them."""
 
     machine: Machine
     _figures: Mapping[str, Figure]
-    _values: Mapping[str, float | FloatArray]
+    _values: Mapping[str, Rate]
 
     def figure(self, path: str) -> Rate:
         """The value of one figure in SI units; an array of samples has shape (samples, 1, 1)."""
         return self._value(path, self._figures.get(path))
 
     def _value(self, path: str, figure: Figure | None) -> Rate:
-        if path in self._values:
-            value = np.asarray(self._values[path], dtype=np.float64)
-            return value[:, None, None] if value.ndim else float(value)
+        value = self._values.get(path)
+        if value is not None:
+            return value
         if figure is None:
             raise KeyError(path)
         return figure.typical

@@ -21,7 +21,7 @@ from perfmodel.mapping.applied import Applied, by_family
 from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.fastest import best_latency, every_latency
 from perfmodel.mapping.hierarchy import GEMM as _GEMM
-from perfmodel.mapping.hierarchy import Hierarchy
+from perfmodel.mapping.hierarchy import Hierarchy, rate
 from perfmodel.mapping.roofline import Engine, FloatArray, Rate, Vector
 from perfmodel.software import Software
 from perfmodel.software.schema import PREFIX
@@ -75,7 +75,7 @@ class Mapper(Hierarchy):
     ) -> None:
         self.machine = machine
         self._figures = machine.figures() | assumptions.figures()
-        self._values = dict(values or {})
+        self._values = {path: rate(value) for path, value in (values or {}).items()}
         self._applied: dict[str, Applied] = {}
         # What is the same for every workload.
         self._families: dict[tuple[object, ...], _Families] = {}

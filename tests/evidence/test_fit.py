@@ -69,7 +69,7 @@ def test_a_point_left_out_is_predicted_by_a_fit_of_the_others() -> None:
     settings = points()
     groups = [s.case.group.machine for s in settings]
     assert len(set(groups)) == 2
-    left = fit(settings, FACTORS).left_out(groups)
+    (left,) = fit(settings, FACTORS).left_out(groups)
     for machine in set(groups):
         others = [s for s, own in zip(settings, groups, strict=True) if own != machine]
         without = fit(others, FACTORS)
