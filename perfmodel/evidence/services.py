@@ -10,7 +10,7 @@ from typing import Annotated
 from perfmodel.figures.files import read_shipped
 from perfmodel.figures.held import Held, Natural
 from perfmodel.figures.record import Record
-from perfmodel.resolve import resolve_model
+from perfmodel.resolve import ModelSource, resolve_model
 from perfmodel.scenario import Scenario
 from perfmodel.serving.fleet import CHUNK, Fleet, requests_fleet, text_fleet
 from perfmodel.serving.goal import Goal
@@ -99,9 +99,14 @@ def predicted_tokens_per_s(point: Generation) -> float:
     """Return tokens per second of one socket, its requests waiting as long as they may."""
     run = Scenario(point.precision, software=point.software)
 
+    @functools.cache
+    def steps(context: int) -> ModelSource:
+        source = resolve_model(point.model, replace(run, phase="decode", context=context))
+        source.prepare(BATCHES)
+        return source
+
     def step(batch: int, context: int) -> Workload:
-        asked = replace(run, phase="decode", context=context)
-        return resolve_model(point.model, asked).workload(batch)
+        return steps(context).workload(batch)
 
     def prompt(tokens: int) -> Workload:
         return resolve_model(point.model, replace(run, phase="prefill", tokens=tokens)).workload(1)
