@@ -1,12 +1,15 @@
 """torchvision imports with and without its C++ operators, and in any company.
 
-Each case runs in a process of its own, as an import happens once.
+Each case runs in a process of its own, as an import happens once: a fork of one that has imported
+torch and nothing else, which takes as long as the rest.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,14 +39,78 @@ for name in ("nms", "qnms"):
 )
 
 
-def python(code: str, folder: Path | None = None) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+#: Runs each program that it reads, with its folder, in a fork; answers with the exit code.
+FORKING = """
+import json, os, sys, torch
+def run(code, folder):
+    sys.stdin.close()
+    with open(os.path.join(folder, "said"), "w") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    os.chdir(folder)
+    exec(compile(code, "<case>", "exec"), {"__name__": "__main__"})
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        failed = 1
+        try:
+            run(*json.loads(line))
+            failed = 0
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(failed)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+#: The exit code of a program with torch imported, and what it said.
+Case = Callable[[str], tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def forking() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", FORKING]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        yield process
+
+
+@pytest.fixture
+def case(forking: subprocess.Popen[str], tmp_path: Path) -> Case:
+    def run(code: str) -> tuple[int, str]:
+        assert forking.stdin is not None
+        assert forking.stdout is not None
+        print(json.dumps([code, str(tmp_path)]), file=forking.stdin, flush=True)
+        code_of_exit = int(forking.stdout.readline())
+        return code_of_exit, (tmp_path / "said").read_text()
+
+    return run
+
+
+@pytest.fixture
+def runs(case: Case) -> Callable[[str], str]:
+    """What a program that runs without an error says."""
+
+    def run(code: str) -> str:
+        failed, said = case(code)
+        assert not failed, said
+        return said
+
+    return run
+
+
+def python(code: str) -> None:
+    """Run a program that has imported nothing."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
-def test_without_operators_they_are_declared_and_the_plain_import_works_after() -> None:
-    python(
+def test_without_operators_they_are_declared_and_the_plain_import_works_after(
+    runs: Callable[[str], str],
+) -> None:
+    runs(
         WITHOUT_OPERATORS
         + """
 try:
@@ -72,8 +139,8 @@ assert hasattr(torch.ops.torchvision, "nms")
     )
 
 
-def test_with_operators_nothing_is_declared() -> None:
-    python(
+def test_with_operators_nothing_is_declared(runs: Callable[[str], str]) -> None:
+    runs(
         WITH_OPERATORS
         + IMPORT
         + """
@@ -85,7 +152,9 @@ assert _torchvision._fragment is None
 
 
 @pytest.mark.parametrize("name", ["nets.py:net", "nets:net"])
-def test_a_file_of_the_user_s_may_import_it_and_need_not(name: str, tmp_path: Path) -> None:
+def test_a_file_of_the_user_s_may_import_it_and_need_not(
+    name: str, tmp_path: Path, runs: Callable[[str], str]
+) -> None:
     (tmp_path / "nets.py").write_text("import helper\ndef net(): return helper.net()\n")
     (tmp_path / "plain.py").write_text("def net(): pass\n")
     (tmp_path / "helper.py").write_text(
@@ -94,7 +163,7 @@ def test_a_file_of_the_user_s_may_import_it_and_need_not(name: str, tmp_path: Pa
         "assert importlib.util.find_spec('torchvision').submodule_search_locations\n"
         "def net(): return torchvision.models.resnet18()\n"
     )
-    python(
+    runs(
         WITHOUT_OPERATORS
         + f"""
 import sys
@@ -103,14 +172,15 @@ named_function("plain.py:net")
 assert "torchvision" not in sys.modules
 found, function = named_function({name!r})
 assert found == "nets:net" and len(list(function().parameters()))
-""",
-        tmp_path,
+"""
     )
 
 
-def test_nothing_is_declared_where_the_plain_import_works() -> None:
-    plain = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True)
-    declared = python(
+def test_nothing_is_declared_where_the_plain_import_works(
+    case: Case, runs: Callable[[str], str]
+) -> None:
+    fails, _ = case("import torchvision")
+    declared = runs(
         IMPORT
         + """
 from perfmodel.models import _torchvision
@@ -118,13 +188,15 @@ get()
 print(_torchvision._fragment is not None)
 """
     )
-    assert declared.strip() == str(plain.returncode != 0)
+    assert declared.strip() == str(bool(fails))
 
 
 if find_spec("transformers") is not None:  # an optional library that imports torchvision itself
 
-    def test_transformers_works_after_it_even_if_it_failed_before() -> None:
-        python(
+    def test_transformers_works_after_it_even_if_it_failed_before(
+        runs: Callable[[str], str],
+    ) -> None:
+        runs(
             WITHOUT_OPERATORS
             + """
 try:
