@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel._toml import inline, lines_of, toml_text
@@ -23,11 +23,13 @@ trees = st.recursive(
 lines = st.text(st.characters(categories=["L", "N", "P", "Zs"]), max_size=20)
 
 
+@settings(max_examples=100)
 @given(trees, st.lists(lines, max_size=3))
 def test_what_is_written_is_what_is_read(tree: dict[str, Any], comment: list[str]) -> None:
     assert tomllib.loads(toml_text(tree, "\n".join(comment))) == tree
 
 
+@settings(max_examples=100)
 @given(st.lists(st.dictionaries(keys, texts | numbers, max_size=4), max_size=4))
 def test_rows_are_tables_on_a_line_each(rows: list[dict[str, Any]]) -> None:
     text = toml_text({"set": [{"name": "a", "rows": lines_of(rows)}]})

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.certainty import Identity, Interval, interval
@@ -103,6 +103,7 @@ def test_the_error_model_knows_the_precisions_of_its_points() -> None:
     assert {key: set(errors.precisions) for key, errors in stated.items()} == seen
 
 
+@settings(max_examples=100)
 @given(
     error=st.floats(0.001, 3),
     software=st.sampled_from(["openvino", "eager", "nobody's"]),
@@ -117,6 +118,7 @@ def test_measurements_of_its_own_never_widen_a_machine_s_interval(
     assert 0 < width(own) <= width(plain) + 1e-12
 
 
+@settings(max_examples=100)
 @given(
     effects=st.lists(st.floats(0, 1), min_size=3, max_size=3),
     bias=st.floats(-1, 1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.errors import PerfmodelError, UnknownName
@@ -13,6 +13,7 @@ from perfmodel.exploration.expressions import Expression
 NUMBER = st.floats(-1e6, 1e6)
 
 
+@settings(max_examples=100)
 @given(NUMBER, NUMBER, st.floats(0.5, 4))
 def test_it_is_what_python_says(a: float, b: float, c: float) -> None:
     columns = {"cache.l3": np.array([a]), "b": b, "c": c}
@@ -20,6 +21,7 @@ def test_it_is_what_python_says(a: float, b: float, c: float) -> None:
     assert found == pytest.approx((a - b) * 2 / c**2 - min(a, b))
 
 
+@settings(max_examples=100)
 @given(NUMBER, NUMBER)
 def test_comparisons_are_joined(a: float, b: float) -> None:
     columns = {"a": np.array([a]), "b": np.array([b])}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.errors import PerfmodelError
@@ -35,6 +35,7 @@ def test_every_combination_is_a_point() -> None:
     assert len(set(first["memory.sustained"])) == 1
 
 
+@settings(max_examples=100)
 @given(st.integers(0, 3 * BLOCK * 6 - 1), st.integers(1, 500))
 def test_a_variant_has_its_figures_whichever_others_are_asked_for(start: int, count: int) -> None:
     grid = {"a": np.array([1.0, 2.0, 3.0]), "b": np.array([5.0, 6.0])}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.errors import MachineError
@@ -30,6 +30,7 @@ def changes(draw: st.DrawFn) -> tuple[Machine, dict[str, float]]:
     return machine, {path: figures[path].typical * draw(factor) for path in chosen}
 
 
+@settings(max_examples=100)
 @given(changes())
 def test_changed_figures_are_changed_and_no_others(
     case: tuple[Machine, dict[str, float]],
@@ -50,6 +51,7 @@ def test_changed_figures_are_changed_and_no_others(
     assert machine == load_machine(machine.id)
 
 
+@settings(max_examples=100)
 @given(changes())
 def test_applying_twice_is_applying_once(case: tuple[Machine, dict[str, float]]) -> None:
     machine, values = case
@@ -58,6 +60,7 @@ def test_applying_twice_is_applying_once(case: tuple[Machine, dict[str, float]])
     assert hash(once) == hash(machine)
 
 
+@settings(max_examples=100)
 @given(st.sampled_from(MACHINES), st.floats(min_value=0.1, max_value=1))
 def test_peaks_are_proportional_to_clock_and_cores(machine: Machine, factor: float) -> None:
     engine = machine.best_engine("int8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.figures import quantity
@@ -67,18 +67,21 @@ def test_anything_else_is_refused(text: str, unit: str, why: str) -> None:
         quantity.parse(text, unit)
 
 
+@settings(max_examples=100)
 @given(value=values, prefix=st.sampled_from(sorted(PREFIXES)), unit=st.sampled_from(UNITS))
 def test_a_prefix_scales_and_nothing_more(value: float, prefix: str, unit: str) -> None:
     scaled = quantity.parse(f"{value!r} {prefix}{unit}", unit)
     assert scaled == pytest.approx(value * PREFIXES[prefix], rel=1e-12)
 
 
+@settings(max_examples=100)
 @given(value=values, unit=st.sampled_from((*UNITS, "", "op/cycle", "B/cycle")))
 def test_what_is_shown_reads_back(value: float, unit: str) -> None:
     # Shown with six significant digits.
     assert quantity.parse(quantity.render(value, unit), unit) == pytest.approx(value, rel=5e-6)
 
 
+@settings(max_examples=100)
 @given(first=st.sampled_from(UNITS), second=st.sampled_from(UNITS))
 def test_dimensions_never_mix(first: str, second: str) -> None:
     if first == second:

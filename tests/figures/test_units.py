@@ -7,7 +7,7 @@ from typing import Any
 
 import pint
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.figures.quantity import SI_UNITS
@@ -78,6 +78,7 @@ NAMES = st.builds(
 )
 
 
+@settings(max_examples=100)
 @given(NAMES, st.lists(st.tuples(st.sampled_from([" / ", "*", "/"]), NAMES), max_size=3))
 def test_products_and_quotients(first: str, rest: list[tuple[str, str]]) -> None:
     same(first + "".join(sign + name for sign, name in rest))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.errors import PerfmodelError
@@ -19,11 +19,13 @@ documents = st.recursive(
 )
 
 
+@settings(max_examples=100)
 @given(documents)
 def test_a_document_without_nan_equals_itself(document: object) -> None:
     assert list(differences(document, document)) == []
 
 
+@settings(max_examples=100)
 @given(finite.filter(lambda x: abs(x) > 1e-290), st.floats(-1e-3, 1e-3))
 def test_floats_differ_exactly_beyond_the_relative_tolerance(value: float, shift: float) -> None:
     if math.isclose(abs(shift), 1e-6, rel_tol=1e-3):
@@ -88,6 +90,7 @@ def test_what_is_not_plain_json_is_refused(document: object, place: str) -> None
         require_plain(document)
 
 
+@settings(max_examples=100)
 @given(documents)
 def test_plain_documents_are_accepted(document: object) -> None:
     require_plain(document)

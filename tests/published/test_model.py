@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel import published
@@ -42,6 +42,7 @@ def test_active_cores(channels: int, cores_of_96: int, cores_of_192: int) -> Non
     assert active_cores(np.array([channels]), 192).tolist() == [cores_of_192]
 
 
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 4096), min_size=1, max_size=9), st.integers(1, 256))
 def test_active_cores_is_the_scalar_rule_for_every_element(channels: list[int], n: int) -> None:
     expected = [max(1, min(n, 1 + min(n - 1, math.floor(c / 4)))) for c in channels]

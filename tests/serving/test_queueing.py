@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import simpy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.mapping.roofline import FloatArray
@@ -98,6 +98,7 @@ def simulated_text(
     return first - arrivals, (end - first) / max(1, output - 1)
 
 
+@settings(max_examples=100)
 @given(ARRIVALS, st.integers(1, 4), st.lists(TIME, min_size=1, max_size=6).map(sorted))
 def test_batches_are_those_of_a_simulation(
     arrivals: FloatArray, servers: int, seconds: list[float]
@@ -108,6 +109,7 @@ def test_batches_are_those_of_a_simulation(
         assert batched(arrivals, servers, seconds) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(max_examples=100)
 @given(
     ARRIVALS,
     st.lists(TIME, min_size=1, max_size=3),
@@ -155,6 +157,7 @@ def test_prompts_delay_who_generates_already() -> None:
     assert found.tpot[0] == pytest.approx((9 * 0.1 + 1.1) / 10)
 
 
+@settings(max_examples=100)
 @given(st.lists(TIME, min_size=1, max_size=3), st.lists(TIME, min_size=1, max_size=4))
 def test_nothing_is_served_faster_than_what_is_borne(
     chunks: list[float], decode: list[float]

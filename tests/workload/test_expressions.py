@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import sympy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._sympy import functions
 
@@ -35,12 +35,14 @@ def combined(parts: st.SearchStrategy[sympy.Expr]) -> st.SearchStrategy[sympy.Ex
     )
 
 
+@settings(max_examples=100)
 @given(st.recursive(ATOMS, combined, max_leaves=8), SIZES)
 def test_text_means_what_sympy_means(expression: sympy.Expr, sizes: dict[str, int]) -> None:
     at = {sympy.Symbol(name, integer=True, positive=True): n for name, n in sizes.items()}
     assert Expression(text_of(expression)).exactly(sizes) == int(expression.xreplace(at))
 
 
+@settings(max_examples=100)
 @given(SIZES)
 def test_python_agrees(sizes: dict[str, int]) -> None:
     text = "max(batch**2 - 3*tokens, -(-tokens // 7), 1) % 1000 + min(batch, tokens, 5)"
