@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib import metadata
 
@@ -21,3 +22,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     folder = config.rootpath / ".pytest_cache" / "d" / "perfmodel"
     os.environ["PERFMODEL_CACHE_DIR"] = str(folder)
+    # Workers, and what tests start, are compiled once, whatever a developer's shell says.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Modules and collected tests stay until the end: no collection of garbage looks at them.
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that is there by now out of the collections of garbage to come."""
+    gc.freeze()
+    gc.enable()
