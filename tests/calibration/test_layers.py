@@ -187,7 +187,7 @@ def test_a_fit_finds_what_a_software_reaches_in_each_format(
         "core.engines.avx512.efficiency.depthwise_conv": 0.4,
     }
     real = machine.with_values(truth)
-    steps = plan_layers("openvino", PRECISIONS, 120, FLAGS)
+    steps = plan_layers("openvino", PRECISIONS, 10, FLAGS)
     kept = tmp_path / "made.toml"
     kept.write_text(measurements_text(made(real, steps), described.name, "A Xeon", "2026-01-01"))
     found = calibrate(machine, load_cases([kept]), "made")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,9 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
+@functools.cache
 def built(kind: str) -> tuple[Any, nn.Module]:
+    """A configuration and its module, which tracing leaves as it is."""
     config = transformers.CONFIG_MAPPING[kind](**{**SIZES, **MODELS[kind]})
     with torch.device("meta"):
         module = transformers.AutoModelForCausalLM.from_config(config).eval()
