@@ -40,8 +40,7 @@ class Choice:
         alone: times of one request that meets no other, each of shape (1,).
         timings: of the requests at a rate of the socket; the second and the third argument are
             factors on the times of runs (of prompts, and of decode where text is generated).
-        prompt: one run of a whole prompt; None where no text is generated.
-        slower, faster: those factors at the ends of the estimates' intervals; None of a bound.
+        first: one run of a prompt where text is generated, else the result.
     """
 
     partition: Partition
@@ -50,9 +49,19 @@ class Choice:
     capacity: float
     alone: Timings
     timings: Callable[[float, float, float], Timings]
-    slower: tuple[float, float] | None
-    faster: tuple[float, float] | None
-    prompt: Result | None = None
+    first: Result
+
+    @property
+    def prompt(self) -> Result | None:
+        """One run of a whole prompt; None where no text is generated."""
+        return None if self.first is self.result else self.first
+
+    def factors(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+        """Return those factors at the upper and the lower ends of the estimates' intervals.
+
+        None of a bound. Intervals take as long as many estimates.
+        """
+        return _factors(self.first, self.result)
 
 
 def batches_choices(
@@ -79,7 +88,7 @@ def batches_choices(
                     partition.instances * float(np.max(np.arange(1, most + 1) / line)),
                     _whole(seconds[:1]),
                     partial(_requests, partition.instances, line.tolist()),
-                    *_factors(result, result),
+                    result,
                 )
             )
     return choices, full
@@ -127,8 +136,7 @@ def text_choices(
                 partition.instances * steps.capacity(output, most),
                 _alone(steps, output),
                 partial(_text, partition.instances, steps, output, most),
-                *_factors(prompts(prompt), result),
-                prompt=prompts(prompt),
+                prompts(prompt),
             )
             for most, result in zip(batches, late, strict=False)
         ]

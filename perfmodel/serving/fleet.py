@@ -285,8 +285,7 @@ def _best(
     timings = best.timings(rate, 1.0, 1.0)
     at = partial(percentiles_ms, timings)
     ends = [
-        None if factors is None else _most_rate(best, goal, factors)
-        for factors in (best.slower, best.faster)
+        None if factors is None else _most_rate(best, goal, factors) for factors in best.factors()
     ]
     return Fleet(
         cpu=machine.id,
