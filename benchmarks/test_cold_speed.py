@@ -16,7 +16,7 @@ from typing import Any, Final
 from benchmarks.support.ledger import Hold
 from perfmodel.models import zoo
 
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 NUMPY: Final = (sys.executable, "-c", "import numpy")
 #: As an installed package runs, whatever a developer's shell says: compiled once, not each time.
 ENVIRONMENT: Final = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}

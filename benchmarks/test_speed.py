@@ -68,7 +68,7 @@ def test_tracing_against_bare_export(model: str, benchmark: Any, hold: Hold) -> 
 
     export()  # Not counted: what the first export of a process imports.
     bare.clear()
-    benchmark.pedantic(measured, setup=export, rounds=2)
+    benchmark.pedantic(measured, setup=export, rounds=1)
     hold(f"trace {model} / bare export", min(traced) / min(bare), 1.5, "x", limit=2)
 
 
@@ -164,7 +164,7 @@ def test_a_choice_of_core_counts_against_every_one(benchmark: Any, hold: Hold) -
             )
         spent[every].append(process_time() - began)
 
-    benchmark.pedantic(lambda: measured(False), setup=lambda: measured(True), rounds=3)
+    benchmark.pedantic(lambda: measured(False), setup=lambda: measured(True), rounds=2)
     ratio = min(spent[False]) / min(spent[True])
     hold("variants at chosen core counts / at every one", ratio, 0.2, "x")
 
@@ -467,7 +467,7 @@ def test_a_guarded_model_adds_little_to_a_session(
     def bare() -> None:
         plain.append(children_cpu(lambda: run(*command, "tests/test_plain.py")))
 
-    benchmark.pedantic(measured, setup=bare, rounds=3)
+    benchmark.pedantic(measured, setup=bare, rounds=2)
     hold("guard a traced model on 3 CPUs, CPU time", min(guarded) - min(plain), 0.3, "s", limit=0.6)
 
 
