@@ -133,7 +133,7 @@ def columns(workload: Workload, precision: Precision) -> Columns:
             moved=unique[:, 8:11].T,
         ),
         count=count.astype(np.float64),
-        inverse=inverse.reshape(-1),
+        inverse=inverse.ravel(),
         resident_bytes=workload.weight_bytes(precision) + workload.state_bytes(precision),
         second=unique[:, 11:13].T,
         stated=unique[:, 13].astype(np.int64),

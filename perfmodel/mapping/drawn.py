@@ -125,13 +125,12 @@ def module_rows(results: Sequence[Result]) -> list[Row]:
         # What takes most is divided further, while there is room.
         for _ in range(_DEPTH):
             divisible = [part for part in parts if part.children and _accounts(part)]
-            if not divisible or len(parts) >= _MODULES:
-                break
-            widest = max(divisible, key=lambda part: part.latency_ms)
-            at = parts.index(widest)
-            parts[at : at + 1] = [
-                child if widest is root else _named(widest, child) for child in widest.children
-            ]
+            if divisible and len(parts) < _MODULES:
+                widest = max(divisible, key=lambda part: part.latency_ms)
+                at = parts.index(widest)
+                parts[at : at + 1] = [
+                    child if widest is root else _named(widest, child) for child in widest.children
+                ]
         found += [
             {
                 "module": part.name + (f" ({part.count})" if part.count > 1 else ""),

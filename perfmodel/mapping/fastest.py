@@ -45,7 +45,8 @@ def best_latency(grid: Grid, choice: npt.NDArray[np.intp] | None = None) -> Floa
     best = np.full((kernels, math.prod(lead)), np.inf)
     for seconds in _scan(grid, choice):
         own = best[: seconds.shape[1]]
-        np.minimum(own, seconds.min(axis=0) if len(seconds) > 1 else seconds[0], out=own)
+        for each in seconds:
+            np.minimum(own, each, out=own)
     best += _once(grid)
     return best.T if lead else best[:, 0]
 
@@ -93,8 +94,6 @@ def _scan(grid: Grid, choice: npt.NDArray[np.intp] | None) -> Iterator[FloatArra
         seconds, memory, other = buffers[:, : at.stop - start, :width]
         for number, each in enumerate(products):
             span = slice(each.span.start, min(each.span.stop, width))
-            if span.start >= span.stop:
-                continue
             out = (other if number else seconds)[:, span]
             np.multiply(some(each.work)[:, span], each.pace[:, span], out=out)
             if each.sampled:

@@ -65,8 +65,7 @@ class FigureSpread:
             logs = np.log(self.evaluate(ends))
             moves.append((logs[:-1] - logs[-1]).reshape(-1, 2))
         moved = np.concatenate(moves)
-        less = np.minimum(moved.min(axis=1, initial=0.0), 0.0)
-        more = np.maximum(moved.max(axis=1, initial=0.0), 0.0)
+        less, more = np.minimum(moved, 0.0).min(axis=1), np.maximum(moved, 0.0).max(axis=1)
         scale = NORMAL / _TRIANGULAR
         return scale * float(np.linalg.norm(less)), scale * float(np.linalg.norm(more))
 

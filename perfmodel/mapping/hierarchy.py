@@ -93,7 +93,7 @@ class Hierarchy:
         work = columns.work
         weights = work.moved[0] * columns.count
         total = float(weights.sum())
-        if total == 0.0 or domains == 1.0:
+        if total == 0.0:
             return columns.resident_bytes
         lanes = self.machine.core.engines[self.vector_engine].tile["fp32"].columns
         blocks = np.ceil(work.loops[:, 2] / lanes)
@@ -149,7 +149,7 @@ class Hierarchy:
         everywhere = np.minimum(read, read / domains + weight) + written / domains
 
         all_domains = self.domains(np.asarray(float(self.cores)))
-        footprint = self.resident_weights(columns) + np.max(active, initial=0.0) / all_domains
+        footprint = self.resident_weights(columns) + np.max(active) / all_domains
         warm = footprint if state == "steady" else np.inf
         return Traffic(
             by_level=self._bandwidths(cores, drawn),

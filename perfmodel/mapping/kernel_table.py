@@ -43,8 +43,8 @@ class KernelEstimate:
     overhead_ms: float
     latency_ms: float
     share: float
-    gemm: tuple[int, int, int, int] = (0, 0, 0, 0)
-    format: str = "fp32"
+    gemm: tuple[int, int, int, int]
+    format: str
 
     @property
     def intensity(self) -> float:

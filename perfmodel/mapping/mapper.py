@@ -286,7 +286,7 @@ class Mapper(Hierarchy):
             # One core's time for all of it: threads are woken only for a grain of work each.
             moved = columns.work.moved.sum(axis=0) / self.figure("memory.per_core")
             alone = np.maximum(grid.compute * cores, moved) / columns.steps
-            woken = np.clip(alone / software.value("grain"), 1.0, cores)
+            woken = np.minimum(alone / software.value("grain"), cores)
         return columns.steps * np.where(woken > 1, software.value("join") * woken, 0.0)
 
     def applied(self, software: Software) -> Applied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -71,10 +72,7 @@ def _merged(children: Sequence[Module]) -> tuple[Module, ...]:
     alike: dict[object, list[Module]] = {}
     for child in children:
         alike.setdefault(_shape(child), []).append(child)
-    return tuple(
-        same[0] if len(same) == 1 else _sum(common_name([each.name for each in same]), same)
-        for same in alike.values()
-    )
+    return tuple(_sum(common_name([each.name for each in same]), same) for same in alike.values())
 
 
 def _sum(name: str, alike: Sequence[Module]) -> Module:
@@ -147,9 +145,9 @@ def attained(result: Result) -> Attained:
     by_engine = result.flops_by_format()
     machine = result.machine
     assert machine is not None  # The roofline method always knows it.
-    by_format: dict[str, float] = {}
+    by_format: defaultdict[str, float] = defaultdict(float)
     for (_, fmt), done in by_engine.items():
-        by_format[fmt] = by_format.get(fmt, 0.0) + done
+        by_format[fmt] += done
     most = max(by_format, key=lambda fmt: by_format[fmt], default=None)
     return Attained(
         format=most,

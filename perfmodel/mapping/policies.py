@@ -32,7 +32,7 @@ def effective(precision: Precision, software: Software, machine: Machine) -> Pre
 
 def _has_half(software: Software, machine: Machine) -> bool:
     return any(
-        engine.instructions.get(fmt, machine.core.isa[0]) in machine.core.isa
+        (flag := engine.instructions.get(fmt)) is None or flag in machine.core.isa
         for name, engine in machine.core.engines.items()
         if name not in software.without
         for fmt in ("bf16", "fp16")

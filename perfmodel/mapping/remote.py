@@ -37,9 +37,9 @@ def remote_share(domains: int, sockets: int) -> float:
         domains: that the instance spans, on all sockets.
         sockets: that it spans.
     """
-    if domains <= 1:
+    if domains == 1:
         return 1.0
     die, socket = (losses()[name].typical for name in ("other_die", "other_socket"))
     local, elsewhere = 1 / domains, 1 - 1 / sockets
-    same_socket = max(0.0, 1 - local - elsewhere)
+    same_socket = 1 / sockets - local
     return 1 / (local + same_socket / (1 - die) + elsewhere / (1 - socket))

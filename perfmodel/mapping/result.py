@@ -277,7 +277,7 @@ class Result:
         rate = f"{significant(self.throughput_fps)} FPS"
         if self.tokens_per_s is not None:
             rate = f"{significant(self.tokens_per_s)} tokens/s"
-        share = percent(self.bottleneck_shares.get(self.bottleneck, 0.0))
+        share = percent(self.bottleneck_shares[self.bottleneck])
         latency = f"{significant(self.latency_ms)} ms"
         if self.latency_low_ms is not None and self.latency_high_ms is not None:
             low, high = significant(self.latency_low_ms), significant(self.latency_high_ms)
@@ -337,7 +337,7 @@ class Results(list[Result]):
         runs = [f", {r.precision.upper()}, batch {r.batch}" if several else "" for r in self]
         lines = [
             f"  {r.model} on {r.cpu}{run}: {significant(r.latency_ms)} ms, "
-            f"{r.bottleneck} {percent(r.bottleneck_shares.get(r.bottleneck, 0.0))} ({r.method})"
+            f"{r.bottleneck} {percent(r.bottleneck_shares[r.bottleneck])} ({r.method})"
             for r, run in zip(self[:_SHOWN], runs, strict=False)
         ]
         more = [f"  and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
@@ -355,7 +355,7 @@ class Results(list[Result]):
                 significant(r.latency_ms),
                 significant(r.throughput_fps),
                 significant(r.fps_per_watt),
-                f"{r.bottleneck} {percent(r.bottleneck_shares.get(r.bottleneck, 0.0))}",
+                f"{r.bottleneck} {percent(r.bottleneck_shares[r.bottleneck])}",
             )
             for r in self
         ]

@@ -211,8 +211,8 @@ class Grid:
     rest: tuple[FloatArray, FloatArray]
     moved: FloatArray
     traffic: Traffic
-    stretch: Rate = 1.0
-    exposed: float = 0.0
+    stretch: Rate
+    exposed: float
     beside: tuple[FloatArray, ...] = ()
 
     @cached_property

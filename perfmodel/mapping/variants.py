@@ -150,7 +150,7 @@ def _alike(
     same = np.zeros(len(next(iter(values.values()))))
     rows = np.stack([*(values[path] for path in counts), same], axis=1)
     _, first, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    group = group.reshape(-1)
+    group = group.ravel()
     # What with_values changes beside the figures themselves: a listed bandwidth gives way to the
     # channels and transfer rate it came from (unless it is given with them), and a figure that was
     # absent is there.
@@ -202,7 +202,7 @@ class _Alike:
                 seconds = pilots.every_latency(table, run.loaded, run.state, alone=alone)
                 order, index = worth_trying(seconds, table.count)
                 table, cores = table.take(order), candidates[index, 0]
-        step = max(1, _CHUNK_ELEMENTS // max(1, len(table.family)))
+        step = max(1, _CHUNK_ELEMENTS // len(table.family))
         milliseconds = np.empty(count)
         for start in range(0, count, step):
             rows = slice(start, start + step)

@@ -66,10 +66,10 @@ class Pair:
     ratio_low: float
     ratio_high: float
     probability: float
-    deciding: tuple[Influence, ...] = ()
-    model_error: float = 0.0
-    verdict: Verdict = "leaning"
-    reason: str = ""
+    deciding: tuple[Influence, ...]
+    model_error: float
+    verdict: Verdict
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class Ranking:
     sampled_ms: FloatArray
     log_errors: FloatArray
     samples: Samples
-    calibration: tuple[str, ...] = ()
+    calibration: tuple[str, ...]
 
     @property
     def figures_ms(self) -> FloatArray:

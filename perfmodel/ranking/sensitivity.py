@@ -57,13 +57,14 @@ def influences(
     no further evaluations.
     """
     columns = np.array(samples.columns(machines), dtype=np.intp)
-    if not len(columns) or float(np.std(log_ratio)) == 0.0:
+    if float(np.std(log_ratio)) == 0.0:
         return ()
-    centred = samples.unit[:, columns] - 0.5
-    correlation = np.abs((log_ratio - log_ratio.mean()) @ centred)
+    # One of the two has to be centred.
+    correlation = np.abs((log_ratio - log_ratio.mean()) @ samples.unit[:, columns])
     columns = columns[np.argsort(-correlation, kind="stable")[:_SCREENED]]
     found = [first_order_index(samples.unit[:, column], log_ratio) for column in columns]
-    shares = np.clip(np.array(found), 0.0, 1.0)
+    # The correction for bias takes small ones below 0.
+    shares = np.maximum(np.array(found), 0.0)
     order = np.argsort(-shares, kind="stable")[:most]
     return tuple(
         Influence(samples.unknowns[columns[index]], float(shares[index])) for index in order
