@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from perfmodel.errors import PerfmodelError, UnknownName
+from perfmodel.errors import MachineError, PerfmodelError, UnknownName
 from perfmodel.figures.checking import validated
-from perfmodel.figures.figure import Origin
+from perfmodel.figures.figure import Figure, Origin
 from perfmodel.figures.record import tree_of
 from perfmodel.machine import Machine, load_machine
 from perfmodel.machine.parts import with_cores
@@ -28,6 +30,7 @@ from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 from tests.mapping.bound import estimate
+from tests.mapping.closed_forms import ideal_seconds
 
 MIB = 2**20
 
@@ -331,3 +334,166 @@ def test_each_kernel_takes_the_best_of_the_core_counts_whether_named_once_or_by_
     each = [mapper.latency(table, runtime, "cold", count[None]) for count in counts]
     assert found == pytest.approx(np.min(each, axis=0))
     assert found == pytest.approx(mapper.times(table, runtime, "cold", counts).latency)
+
+
+def products() -> Workload:
+    """One product of each family that has products."""
+    b = Builder()
+    for code, family in enumerate(f.GEMM_FAMILIES):
+        b.kernel(family, family, [b.input(64)], gemm=(1, 16, 16, 16 * (code + 1)))
+    return b.workload()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("cpu", ["xeon_8490h", "epyc_9654", "graviton3"])
+def test_the_rate_of_an_engine_is_the_product_of_its_figures(cpu: str, precision: str) -> None:
+    machine, policy = load_machine(cpu), get_precision(precision)
+    mapper, table = mapper_for(machine), columns(products(), policy)
+    found = mapper.engines(table, mapper.applied(load_software("ideal")))
+    for name, rates in zip(mapper.engine_names, found, strict=True):
+        figures = machine.core.engines[name]
+        for column, code in enumerate(table.family.tolist()):
+            family = f.FAMILIES[code]
+            run = mapper.executes(name, family, policy.arithmetic[code])
+            assert rates.usable[column] == (run is not None)
+            assert rates.rows_only[column] == (family == f.ATTENTION)
+            if run is not None:
+                ops = figures.ops_per_cycle[run.fmt].typical * figures.efficiency[family].typical
+                clock = machine.engine_clock(name).typical
+                assert np.ravel(rates.rate)[column] == pytest.approx(ops * clock, rel=1e-12)
+                tile = figures.tile[run.fmt]
+                assert tuple(rates.tile[column]) == (tile.rows, tile.columns, tile.depth)
+        assert rates.startup == 0.0
+
+
+def test_the_vector_engine_does_all_else_at_the_efficiency_of_what_it_is() -> None:
+    machine = load_machine("xeon_8490h")
+    mapper, engine = mapper_for(machine), machine.core.engines["avx512"]
+    assert mapper.engine_names == ("amx", "avx512")
+    assert mapper.vector_engine == "avx512"
+    assert mapper_for(load_machine("graviton3")).vector_engine == "sve"
+    peak = engine.ops_per_cycle["fp32"].typical * machine.engine_clock("avx512").typical
+    (rates,) = mapper.vector_rates
+    for code, family in enumerate(f.FAMILIES):
+        of = {f.ATTENTION: f.SOFTMAX}.get(family, family)
+        of = f.ELEMENTWISE if of in f.GEMM_FAMILIES else of
+        assert rates[code] == pytest.approx(peak * engine.efficiency[of].typical, rel=1e-12)
+    core = machine.core.model_copy(update={"engines": {"amx": machine.core.engines["amx"]}})
+    with pytest.raises(MachineError, match="no engine of kind 'vector'"):
+        mapper_for(machine.model_copy(update={"core": core})).vector_engine  # noqa: B018
+
+
+@pytest.mark.parametrize("cpu", ["xeon_8490h", "epyc_9654", "graviton3"])
+def test_bandwidths_of_all_cores_by_hand(cpu: str) -> None:
+    machine = load_machine(cpu)
+    cores, clock = machine.cores.count.typical, machine.clock.sustained.typical
+    caches, domains = machine.core.cache_bandwidth, machine.cache.l3_domains.typical
+    l2 = cores * caches.l2.typical * clock
+    l3 = min(l2, cores * caches.l3.typical * clock)
+    if caches.l3_domain is not None:
+        l3 = min(l3, domains * caches.l3_domain.typical)
+    memory = min(cores * machine.memory.per_core.typical, machine.sustained_bandwidth, l3)
+    if machine.memory.per_domain is not None:
+        memory = min(memory, domains * machine.memory.per_domain.typical)
+    found = mapper_for(machine).level_bandwidths()
+    assert found == pytest.approx({"L2": l2, "L3": l3, "DRAM": memory}, rel=1e-12)
+    # A listed bandwidth is that of the channels, in whose place it is listed or sampled.
+    half = machine.peak_bandwidth / 2
+    listed = mapper_for(machine.with_values({"memory.bandwidth": half}))
+    many = np.array([cores])
+    assert listed.dram_bandwidth(many)[0] <= half
+    expected = min(half * machine.memory.sustained.typical, memory)
+    assert listed.dram_bandwidth(many)[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_formats_that_software_leaves_out_are_said_with_what_runs_instead() -> None:
+    mapper, int8 = mapper_for(load_machine("xeon_8490h")), get_precision("int8")
+    ideal = load_software("ideal")
+    assert mapper.fallbacks(int8, ideal) == {}
+    wide = ideal.model_copy(update={"formats": {"default": ("fp32",)}})
+    assert mapper.fallbacks(int8, wide) == {"int8": "fp32", "bf16": "fp32"}
+    narrow = ideal.model_copy(update={"formats": {f.LINEAR: ("bf16", "fp32")}})
+    assert mapper.fallbacks(int8, narrow) == {"int8": "bf16"}
+    # Formats of the program's own are asked for, too; what is no format is not.
+    fp32 = get_precision("fp32")
+    assert mapper.fallbacks(fp32, narrow) == {}
+    assert mapper.fallbacks(fp32, narrow, ["int8", "wide"]) == {"int8": "bf16"}
+
+
+def test_notes_say_what_a_workload_was_traced_under() -> None:
+    def notes(**changes: object) -> tuple[str, ...]:
+        return estimate(replace(linear(8), **changes), "epyc_9654", "bf16").notes
+
+    assert notes() == ()
+    assert notes(provenance={"boundary": "the head"}) == ("tiny: the head",)
+    assert notes(provenance={"assumptions": "x > 3"}) == ("tiny: x > 3",)
+    assert notes(unmodelled=("aten.a", "aten.b")) == ("charged for bytes only: aten.a, aten.b",)
+    own = estimate(linear_of("aten._weight_int8pack_mm"), "epyc_9654", "fp32").notes
+    assert own == (
+        "tiny: 1 of its products run as the program states (narrow weights, 16 bits or more), "
+        "the rest in fp32",
+    )
+    (plain,) = estimate(linear_of("aten._int_mm"), "epyc_9654", "fp32").notes
+    assert "(int8), the rest in fp32" in plain
+
+
+def linear_of(operator: str) -> Workload:
+    b = Builder()
+    b.kernel(operator, f.LINEAR, [b.input(512)], weights=(b.weight(4096),), gemm=(1, 8, 64, 64))
+    return b.workload()
+
+
+def test_a_result_s_sums_are_those_of_its_kernels() -> None:
+    b = Builder(batch=4)
+    x = b.linear(b.input(64 * 512), 64, 4096, 512)
+    b.kernel("add", f.ELEMENTWISE, [x], elements=64 * 4096, vector_ops=64 * 4096)
+    b.linear(b.input(4096), 1, 4096, 4096)
+    workload = replace(b.workload(), phase="decode", tokens=4, context=9)
+    found = estimate(workload, "xeon_8490h", "bf16", software="eager", state="cold")
+    total = sum(kernel.latency_ms for kernel in found.kernels)
+    assert found.latency_ms == pytest.approx(total)
+    assert found.throughput_fps == pytest.approx(4 / total * 1e3)
+    assert found.tokens_per_s == pytest.approx(4 * found.throughput_fps)
+    assert found.phase == "decode at context 9"
+    assert found.active_cores == max(kernel.cores for kernel in found.kernels)
+    weighted = sum(kernel.cores * kernel.latency_ms for kernel in found.kernels)
+    assert found.mean_active_cores == pytest.approx(weighted / total)
+    shares = dict.fromkeys(("compute", "L2", "L3", "DRAM"), 0.0)
+    for kernel in found.kernels:
+        busy = kernel.level if kernel.memory_ms > kernel.compute_ms else "compute"
+        shares[busy] += (kernel.latency_ms - kernel.overhead_ms) / total
+    shares["overhead"] = sum(kernel.overhead_ms for kernel in found.kernels) / total
+    assert found.bottleneck_shares == pytest.approx(shares)
+    assert found.bottleneck == max(shares, key=lambda label: shares[label])
+    assert estimate(b.workload(), "xeon_8490h").tokens_per_s is None
+    ideal = ideal_seconds(workload, load_machine("xeon_8490h"), found)
+    assert found.utilization == pytest.approx(float(ideal.sum()) / total * 1e3, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("basis", "told"), [("", "tdp"), ("TDP", "tdp"), ("tdp", "tdp"), ("usage", "tdp (usage)")]
+)
+def test_the_basis_of_a_power_is_told_where_it_is_no_rating(basis: str, told: str) -> None:
+    machine = load_machine("xeon_8490h")
+    power = machine.power.model_copy(update={"basis": basis})
+    own = machine.model_copy(update={"power": power})
+    assert estimate(linear(8), own, "bf16").power_basis == told
+
+
+def test_software_that_a_machine_s_file_misspells_is_an_error_and_other_software_is_not() -> None:
+    machine, figure = load_machine("epyc_9654"), Figure(1e-6, 1e-6, 1e-6, "s")
+    for name, wrong in (("eager", False), ("my_own_thing", False), ("openvin", True)):
+        own = machine.with_values({f"software.{name}.launch.default": figure})
+        if wrong:
+            with pytest.raises(MachineError, match="unknown software"):
+                estimate(linear(8), own)
+        else:
+            assert estimate(linear(8), own).latency_ms > 0
+
+
+def test_a_value_for_a_figure_that_software_lacks_is_refused() -> None:
+    mapper = mapper_for(load_machine("epyc_9654"), {"software.ideal.lunch": 1.0})
+    with pytest.raises(UnknownName, match=r"figure of ideal 'software\.ideal\.lunch'"):
+        mapper.applied(load_software("ideal"))
+    # Of other software it says nothing.
+    assert mapper.applied(load_software("eager")) is mapper.applied(load_software("eager"))

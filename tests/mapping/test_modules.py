@@ -102,4 +102,5 @@ def test_what_multiplies_nothing_has_no_ridge_point() -> None:
     build.kernel("add", "elementwise", [build.input(512)], elements=512, vector_ops=512)
     found = attained(estimate(build.workload(), CPU, "fp32"))
     assert (found.format, found.mfu, found.flops) == (None, 0.0, 0)
+    assert found.peak_flops == found.ridge_point == 0.0
     assert found.intensity == float("inf")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from perfmodel.machine import Machine, load_machine
-from perfmodel.mapping import estimate
+from perfmodel.mapping import estimate, mapper_for
+from perfmodel.mapping.columns import columns
 from perfmodel.vocabulary import families as f
+from perfmodel.vocabulary.precision import get_precision
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
 from tests.mapping.closed_forms import usable_l3
@@ -104,6 +106,30 @@ def test_weights_stay_in_the_cache_only_next_to_the_largest_activations(
         b.kernel("relu", f.ACTIVATION, [b.input(elements)], elements=elements, vector_ops=elements)
     found = estimate(b.workload(), machine, "fp32", software="eager")
     assert found.levels(0)["weight"] == level
+
+
+@pytest.mark.parametrize("domains", [1, 2, 12])
+def test_a_domain_holds_its_share_of_what_can_be_split(domains: int) -> None:
+    """Weights by blocks of 16 output channels; one block is in each of the domains."""
+    mapper = mapper_for(load_machine(EPYC).with_values({"cache.l3_domains": domains}))
+
+    def held(workload: Workload) -> float:
+        return mapper.resident_weights(columns(workload, get_precision("fp32")))
+
+    for n, blocks in ((16, 1), (17, 2), (32, 2), (16 * 12, 12), (16 * 100, 100)):
+        assert held(product(8, n, 64)) == pytest.approx(n * 64 * FP32 / min(domains, blocks))
+    whole = 2 * 16 * 64 * FP32
+    assert held(attention(1, 1, 16, 64)) == pytest.approx(whole)
+    assert held(attention(4, 3, 16, 64)) == pytest.approx(4 * 3 * whole / domains)
+    assert held(attention(2, 1, 32, 64)) == pytest.approx(4 * whole / min(domains, 4))
+    b = Builder()
+    b.kernel("add", f.ELEMENTWISE, [b.input(64)], elements=64, vector_ops=64)
+    assert held(b.workload()) == 0.0
+    # What two kernels share is there once.
+    x, weight = b.input(8 * 64), b.weight(64 * 64)
+    for _ in range(2):
+        x = b.kernel("linear", f.LINEAR, [x], weights=(weight,), gemm=(1, 8, 64, 64))
+    assert held(b.workload()) == pytest.approx(64 * 64 * FP32 / min(domains, 4))
 
 
 @pytest.mark.parametrize("cpu", [XEON, EPYC])

@@ -92,6 +92,56 @@ def test_a_repr_is_a_few_lines_and_html_a_table() -> None:
     assert many._repr_html_().count("<tr>") == 101
 
 
+def test_a_result_as_people_read_it() -> None:
+    found = silent(replace(layer(), latency_ms=2.0, throughput_fps=500.0, calibration=None))
+    found = replace(found, bottleneck="L2", bottleneck_shares={"L2": 0.6, "L3": 0.4})
+    assert repr(found) == (
+        "Result(model: layer, cpu: epyc_9654, run: INT8, batch 1, steady, openvino, "
+        "latency: 2.00 ms, throughput: 500 FPS, bottleneck: L2 60 %, estimate: roofline method)"
+    )
+    tokens = replace(found, tokens_per_s=4000.0, phase="decode at context 9")
+    assert "throughput: 4,000 tokens/s" in repr(tokens)
+    assert "batch 1, decode at context 9, steady" in repr(tokens)
+    assert "divided: " not in repr(found)
+    assert f"divided: {Partition(12, 8)}, " in repr(divided())
+
+
+def test_results_name_what_differs_and_how_many_there_are() -> None:
+    one = replace(layer(), latency_ms=2.0, bottleneck="L2", bottleneck_shares={"L2": 0.6})
+    row = "  layer on epyc_9654: 2.00 ms, L2 60 % (roofline)"
+    assert repr(Results([one] * 2)).splitlines() == ["2 results", row, row]
+    assert repr(Results([one] * 6)).splitlines() == ["6 results", *[row] * 6]
+    assert repr(Results([one] * 7)).splitlines()[-2:] == [row, "  and 1 more"]
+    for other in (replace(one, precision="bf16"), replace(one, batch=4)):
+        lines = repr(Results([one, other])).splitlines()
+        assert lines[1] == row.replace("9654:", "9654, INT8, batch 1:")
+        assert f", {other.precision.upper()}, batch {other.batch}: " in lines[2]
+    assert "<td>2.00</td>" in Results([one])._repr_html_()
+    assert "<td>L2 60 %</td>" in Results([one])._repr_html_()
+
+
+def test_the_pace_of_a_socket_is_that_of_all_its_instances() -> None:
+    assert layer().pace_ms == layer().latency_ms
+    assert divided().pace_ms == divided().latency_ms / 12
+    assert divided().partition == Partition(12, 8)
+    known = replace(divided(), machine=None)
+    assert known.partition == Partition(12, 8)
+    # Both are needed to know it.
+    assert replace(divided(), cores_per_instance=None).partition == Partition(1, 96)
+
+
+def test_an_interval_s_ends_are_factors_on_latency_and_throughput() -> None:
+    stated = Interval(0.5, 4.0, 0.8, "measured", 4, 12, 1.0, Spread())
+    found = replace(layer(), latency_ms=2.0, throughput_fps=100.0, certainty=stated)
+    assert (found.latency_low_ms, found.latency_high_ms) == (1.0, 8.0)
+    assert (found.throughput_low_fps, found.throughput_high_fps) == (25.0, 200.0)
+    bound = replace(found, certainty=replace(stated, provenance="bound"))
+    unknown = replace(found, certainty=None)
+    for without in (bound, unknown):
+        for name in CERTAINTY[:4]:
+            assert getattr(without, name) is None
+
+
 def test_pandas_gets_a_row_per_result() -> None:
     pandas = pytest.importorskip("pandas")
     frame = Results([layer(), divided()]).to_pandas()
@@ -112,6 +162,11 @@ def test_a_result_of_the_published_method_has_no_kernels_and_no_division() -> No
 
 def test_equal_results_are_one_in_a_set() -> None:
     assert len({layer(), layer(), divided()}) == 2
+    # What a result is made of is not compared: columns are.
+    made_of = dict.fromkeys(("memory", "machine", "certainty", "figures", "parts"))
+    for name in made_of:
+        assert replace(layer(), **{name: None}) == layer(), name
+    assert replace(layer(), batch=2) != layer()
 
 
 def test_what_is_said_of_certainty_is_that_of_the_interval() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -151,3 +153,45 @@ def test_the_core_count_is_the_one_with_the_least_latency() -> None:
 def test_the_bound_is_the_largest_part(overhead: float, bandwidth: float, bound: str) -> None:
     found = evaluate(work(moved=1e3), engine(1e9), moves=traffic(L3, bandwidth), overhead=overhead)
     assert roofline.BOUNDS[found.bound[0]] == bound
+
+
+def test_of_equal_parts_a_kernel_is_bound_by_its_arithmetic_and_waits_for_nothing() -> None:
+    seconds_ = seconds(work(), engine(1e9))[3]
+    rates = np.full((4, 1), 1e3 / seconds_)
+    moves = Traffic((rates, rates, rates), ((0.0,) * 3, (0.0,) * 3), (1.0, 1.0))
+    found = evaluate(work(moved=1e3), engine(1e9), moves=moves, overhead=seconds_)
+    assert found.compute[0] == found.memory[0] == found.overhead[0]
+    assert roofline.BOUNDS[found.bound[0]] == "compute"
+
+
+def test_what_just_fits_a_level_is_in_it() -> None:
+    rates = np.ones((4, 1))
+    for near, far, expected in ((7.0, 9.0, L2), (7.1, 9.0, L3), (7.1, 9.1, DRAM)):
+        held = ((near,) * 3, (far,) * 3)
+        moves = Traffic((3 * rates, 2 * rates, rates), held, (7.0, 9.0))
+        assert [int(level[0, 0]) for level in moves.levels] == [expected] * 3
+        assert [float(each[0, 0]) for each in moves.bandwidth] == [3.0 - expected] * 3
+
+
+def test_a_grid_stretches_arithmetic_alone_and_adds_what_is_beside() -> None:
+    w, parts = work(vector_ops=1024, moved=1e3), (engine(1e9), engine(2e9))
+    vector, moves = Vector(rate=1e9, lanes=16, conversion=1e-9), traffic(L3, 1e9)
+    plain = roofline.grid(w, parts, vector, moves, CORES)
+    late = roofline.grid(w, parts, vector, moves, CORES, stretch=1.5, exposed=0.25)
+    np.testing.assert_allclose(late.compute, 1.5 * plain.compute)
+    np.testing.assert_array_equal(late.memory, plain.memory)
+    assert plain.memory[0] == pytest.approx(1e3 / 1e9)
+    # By hand, on one core: all tiles at the faster engine; 1,024 operations and conversions.
+    assert plain.compute[0] == pytest.approx(2 * 32 * 32 * 64 / 2e9 + 1024e-9 + 1024e-9)
+    np.testing.assert_allclose(plain.latency, np.maximum(plain.compute, plain.memory))
+    longer, shorter = np.maximum(late.compute, late.memory), np.minimum(late.compute, late.memory)
+    np.testing.assert_allclose(late.latency, longer + 0.25 * shorter)
+    two = late.with_overhead(np.full((4, 1), 1e-6), np.full((1, 1), 2e-6))
+    np.testing.assert_allclose(two.overhead, 3e-6)
+    np.testing.assert_allclose(two.latency, late.latency + 3e-6)
+
+
+def test_operations_that_no_engine_of_products_does_have_no_start_up() -> None:
+    none = replace(work(), flops=np.zeros(1))
+    assert roofline.gemm_startup(none, engine(1e9, startup=5.0)).tolist() == [[0.0]]
+    assert roofline.gemm_startup(work(), engine(1e9, startup=5.0)).tolist() == [[5.0]]

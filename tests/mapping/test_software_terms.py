@@ -107,6 +107,42 @@ def test_stragglers_stretch_arithmetic_by_the_doublings_of_threads() -> None:
     assert late.memory[0] == even.memory[0]
 
 
+def test_chunks_are_uneven_by_the_threads_they_are_divided_among() -> None:
+    machine = with_cores(EPYC, 64)
+    even, uneven, both = (
+        times(linear(4096), machine, software(**how)).compute[0]
+        for how in ({}, {"chunks": 32}, {"chunks": 32, "stragglers": 0.1})
+    )
+    assert uneven == pytest.approx(even * (1 + 64 / 32))
+    assert both == pytest.approx(even * (1 + 64 / 32 + 0.1 * 6))
+
+
+def test_all_threads_meet_where_they_are_joined_whoever_worked() -> None:
+    """A kernel for one core: that core works alone, and still waits for all of the others."""
+    region = EPYC.parallel_region
+    met = region.base.typical + region.per_doubling.typical * math.log2(96)
+    for threads, expected in (("joined", met), ("best", 0.0)):
+        found = times(elementwise(64), EPYC, software(threads=threads, join=None))
+        assert found.cores[0] < 96
+        assert found.overhead[0] == pytest.approx(1e-6 + expected)
+    alone = times(elementwise(64), with_cores(EPYC, 1), software(threads="joined", join=None))
+    assert alone.overhead[0] == pytest.approx(1e-6)
+
+
+def test_data_is_moved_at_so_many_bytes_in_a_cycle_of_a_core() -> None:
+    """What calculates is not: an element is read and written, of 4 bytes each."""
+    elements = 96 * 16 * 100
+    b = Builder()
+    b.kernel("clone", f.DATA_MOVEMENT, [b.input(elements)], elements=elements)
+    chosen = software(moving="16 B/cycle")
+    found = times(b.workload(), EPYC, chosen).compute[0]
+    cycles = elements / 96 * 8 / 16
+    assert found == pytest.approx(cycles / EPYC.clock.sustained.typical)
+    assert times(b.workload(), EPYC, software()).compute[0] == 0.0
+    added, plain = (times(elementwise(elements), EPYC, s).compute[0] for s in (chosen, software()))
+    assert added == plain
+
+
 def test_what_does_not_overlap_adds_its_share_of_the_smaller_part() -> None:
     hidden = times(linear(4096), EPYC, software())
     shown = times(linear(4096), EPYC, software(overlap=0.25))
@@ -135,6 +171,9 @@ def test_kernels_beside_one_are_launched_as_it_is() -> None:
     for precision, kernels in (("int8", 3), ("fp32", 1)):
         found = times(linear(64), EPYC, chosen, precision)
         assert found.overhead[0] == pytest.approx(kernels * (1e-6 + 96 * 10e-9))
+    # Of another family there is none.
+    other = times(elementwise(64), EPYC, chosen, "int8")
+    assert other.overhead[0] == pytest.approx(1e-6 + 96 * 10e-9)
 
 
 def test_operands_are_touched_by_all_threads_beside_the_kernel() -> None:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perfmodel.machine import Figure, load_machine
+from perfmodel.machine import Figure, Machine, load_machine
 from perfmodel.mapping.unknowns import Unknown, sample, unknowns
+from perfmodel.software import load_software
 
 
 def test_two_cpus_of_one_core_share_its_unknowns() -> None:
@@ -84,3 +85,56 @@ def test_samples_are_equal_to_themselves_alone_for_arrays_have_no_one_truth() ->
     assert one == one
     assert one != other
     assert len({one, other, one}) == 2
+
+
+def test_nothing_unknown_has_samples_without_columns() -> None:
+    found = sample([], 16, 1)
+    assert (found.unit.shape, found.values.shape, found.unknowns) == ((16, 0), (16, 0), ())
+    assert found.columns(["m"]) == []
+
+
+def test_what_all_machines_share_is_a_column_of_each() -> None:
+    figure = Figure(0.0, 1.0, 2.0, "")
+    owners = [(), ("a",), ("b",), ("a", "b")]
+    found = sample([Unknown((f"t.{i}",), figure, of) for i, of in enumerate(owners)], 8, 1)
+    assert found.columns(["a"]) == [0, 1, 3]
+    assert found.columns(["b"]) == [0, 2, 3]
+    assert found.columns(["a", "b"]) == [0, 1, 2, 3]
+    assert found.columns(["c"]) == [0]
+    assert list(found.of("a")) == ["t.0", "t.1", "t.3"]
+    assert np.array_equal(found.of("a")["t.3"], found.values[:, 3])
+
+
+@pytest.mark.parametrize(
+    ("paths", "machines", "label"),
+    [
+        (("x",), (), "x"),
+        (("x",), ("m",), "m: x"),
+        (("a.b.x",), ("m", "n"), "m, n: a.b.x"),
+        (("a.b.x", "a.b.y"), (), "a.b.x/y"),
+        (("x", "y"), ("m",), "m: x/y"),
+    ],
+)
+def test_an_unknown_is_labelled_by_whose_it_is_and_which(
+    paths: tuple[str, ...], machines: tuple[str, ...], label: str
+) -> None:
+    assert Unknown(paths, Figure(0.0, 1.0, 2.0, ""), machines).label == label
+
+
+def test_a_figure_of_software_that_some_machine_states_is_shared_by_the_others() -> None:
+    path, known = next((p, g) for p, g in load_software("eager").figures().items() if g.is_range)
+    usual, other = load_machine("epyc_9654"), load_machine("xeon_8490h")
+    own = Figure(known.low / 2, known.typical, known.high, known.unit, "R", "test")
+    stating = usual.with_values({path: own})
+
+    def owners(*machines: Machine) -> set[tuple[str, ...]]:
+        return {u.machines for u in unknowns(machines, "eager") if path in u.paths}
+
+    assert owners(usual, other) == {()}
+    assert owners(stating, other) == {("epyc_9654",), ("xeon_8490h",)}
+    assert owners(stating) == {("epyc_9654",)}
+    certain = usual.with_values({path: Figure(*[known.typical] * 3, known.unit)})
+    assert owners(certain) == set()
+    assert owners(certain, other) == {("xeon_8490h",)}
+    # It moves no time under other software.
+    assert not [u for u in unknowns([stating], "ideal") if path in u.paths]

@@ -12,6 +12,7 @@ from perfmodel.errors import MachineError, PerfmodelError, UnknownName
 from perfmodel.machine import Figure, Machine, catalogue, load_machine
 from perfmodel.machine.schema import BANDWIDTH_PARTS
 from perfmodel.mapping import assumptions, estimate
+from perfmodel.mapping.pilots import PILOTS, worth_trying
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.software import catalogue as software_catalogue
 from perfmodel.software import load_software
@@ -277,6 +278,36 @@ def test_what_cannot_be_evaluated_is_said() -> None:
         )
     with pytest.raises(PerfmodelError, match="found none"):
         latency_variants(linear(8), "epyc_9654", {})
+    for shape in ((), (2, 2)):
+        with pytest.raises(PerfmodelError, match="one common shape"):
+            latency_variants(linear(8), "epyc_9654", {"clock.base": np.ones(shape)})
+
+
+def test_pilots_are_asked_where_there_are_many_variants_and_a_choice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def counted(seconds: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(seconds.shape[-1])
+        return worth_trying(seconds, count)
+
+    monkeypatch.setattr("perfmodel.mapping.variants.worth_trying", counted)
+
+    def run(variants: int, software: str = "ideal", **how: object) -> None:
+        values = {"clock.sustained": np.linspace(2e9, 3e9, variants)}
+        how = {"every_core_count": False} | how
+        latency_variants(linear(8), "epyc_9654", values, software=software, **how)  # type: ignore[arg-type]
+
+    run(PILOTS)
+    run(PILOTS + 1, every_core_count=True)
+    run(PILOTS + 1, cores=np.array([[4.0]]))
+    # Where every thread works there is nothing to choose.
+    run(PILOTS + 1, "openvino")
+    assert asked == []
+    run(PILOTS + 1)
+    assert len(asked) == 1
+    assert asked[0] <= PILOTS
 
 
 def generating(layers: int = 2, width: int = 4096) -> Workload:

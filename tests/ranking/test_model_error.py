@@ -40,12 +40,24 @@ def test_the_squares_of_figures_and_of_what_they_lack_are_that_of_what_was_measu
 
 
 def test_figures_that_spread_more_than_was_measured_lack_nothing_but_the_bias() -> None:
-    figures = latencies(1.5 * SPREAD.total, 0.1)
-    machines = [(machine("a"), stated(bias=1.25)), (machine("b"), stated(Spread()))]
+    figures = latencies(0.1, 1.5 * SPREAD.total)
+    machines = [(machine("a"), stated(Spread())), (machine("b"), stated(bias=1.25))]
     errors = model_errors(figures, machines, 1)
-    assert errors[:, 0] == pytest.approx(np.full(COUNT, math.log(1.25)))
     # A bound has no spread, and no error.
-    assert not errors[:, 1].any()
+    assert not errors[:, 0].any()
+    assert errors[:, 1] == pytest.approx(np.full(COUNT, math.log(1.25)))
+
+
+def test_a_seed_gives_the_errors_that_it_always_gave() -> None:
+    """Of a stream of its own, beside that of the figures: what is shared, then by machine."""
+    spread = Spread(shared=0.1, core=0.2, own=0.3)
+    machines = [(machine(name), stated(spread)) for name in "ab"]
+    drawn = np.random.default_rng([7, 1]).standard_normal((5, 9))
+    shared, core, own, _, other = drawn
+    errors = model_errors(np.ones((9, 2)), machines, 7)
+    for column, alone in enumerate((own, other)):
+        by_hand = 0.1 * shared + 0.2 * core + 0.3 * alone
+        assert errors[:, column] == pytest.approx(by_hand)
 
 
 def test_descriptions_of_one_chip_share_the_whole_error() -> None:

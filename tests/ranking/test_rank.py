@@ -9,6 +9,7 @@ import pytest
 from perfmodel.errors import PerfmodelError
 from perfmodel.machine import Machine, catalogue, load_machine
 from perfmodel.mapping import estimate
+from perfmodel.mapping.pilots import PILOTS, worth_trying
 from perfmodel.mapping.unknowns import Samples, sample
 from perfmodel.mapping.variants import latency_variants
 from perfmodel.ranking import Ranking, rank
@@ -69,6 +70,34 @@ def test_every_latency_and_ratio_lies_inside_its_own_interval(
     document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     for row in document["cpus"]:
         assert row["latency_low_ms"] < row["latency_ms"] < row["latency_high_ms"]
+
+
+def test_a_ranking_tries_the_core_counts_that_pilots_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every one would take some five times as long."""
+    asked = []
+
+    def counted(seconds: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(len(seconds))
+        return worth_trying(seconds, count)
+
+    monkeypatch.setattr("perfmodel.mapping.variants.worth_trying", counted)
+    rank(workload(), CPUS[:2], samples=PILOTS + 1, software="ideal")
+    assert sorted(asked) == sorted(int(load_machine(cpu).cores.count.typical) for cpu in CPUS[:2])
+
+
+def test_samples_are_the_latencies_at_the_figures_that_were_drawn(fp32: Ranking) -> None:
+    for column, cpu in enumerate(fp32.cpus):
+        values = fp32.samples.of(cpu)
+        expected = latency_variants(workload(), cpu, values, "fp32", every_core_count=False)
+        np.testing.assert_allclose(fp32.figures_ms[:, column], expected, rtol=1e-12)
+
+
+def test_of_equal_cpus_the_one_named_first_is_ahead() -> None:
+    machine = load_machine("epyc_9654")
+    for cpus in ([machine, twin(machine)], [twin(machine), machine]):
+        found = rank(workload(), cpus, samples=16, software="ideal")
+        assert list(found.cpus) == [cpu.id for cpu in cpus]
+        assert found.pair(*found.cpus).model_error == 0.0
 
 
 def test_a_ratio_is_of_the_slower_over_the_faster() -> None:
@@ -277,4 +306,5 @@ def test_what_is_screened_is_what_moves_the_ratio_not_what_its_mean_weighs() -> 
 def test_a_ratio_that_does_not_vary_has_no_influences() -> None:
     samples = drawn()
     assert influences(samples, np.ones(4096), ("m", "n")) == ()
+    assert influences(sample([], 64, 1), np.arange(64.0), ("m", "n")) == ()
     assert influences(samples, samples.unit[:, 0], ("m", "n"))[0].share > 0.95

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from perfmodel.errors import PerfmodelError, UncoveredSize, UnknownName
 from perfmodel.mapping import estimate
-from perfmodel.ranking.sweep import sweep, sweep_points
+from perfmodel.ranking.sweep import Crossover, Sweep, _crossovers, sweep, sweep_points
 from perfmodel.workload.parametric import ParametricWorkload
 
 CPUS = ("xeon_8490h", "epyc_9654", "ampereone_192")
 
 
-def layer(maximum: int | None = None) -> ParametricWorkload:
+def layer(maximum: int | None = None, minimum: int = 1) -> ParametricWorkload:
     """A linear layer from 4096 to 4096 features on ``rows`` rows."""
     n = 4096
     workload = {
@@ -54,14 +55,14 @@ def layer(maximum: int | None = None) -> ParametricWorkload:
             "elements": [n * n, f"{n}*rows", f"{n}*rows"],
         },
     }
-    dimension = {"name": "rows", "default": 1, "minimum": 1, "maximum": maximum}
+    dimension = {"name": "rows", "default": minimum, "minimum": minimum, "maximum": maximum}
     return ParametricWorkload.from_dict(
         {
             "format": "perfmodel.parametric_workload",
             "version": 1,
             "name": "layer",
             "dimensions": [dimension],
-            "cases": [{"where": ["rows >= 1"], "workload": workload}],
+            "cases": [{"where": [f"rows >= {minimum}"], "workload": workload}],
         }
     )
 
@@ -138,8 +139,93 @@ def test_bad_input_is_named() -> None:
         (("epyc_9654", "epyc_9654"), (1,), "different CPUs"),
         (CPUS, (), "points that ascend, found none"),
         (CPUS, (4, 2), "points that ascend, found 4, 2"),
+        (CPUS, (2, 2), "points that ascend, found 2, 2"),
     ):
         with pytest.raises(PerfmodelError, match=message):
             sweep(workload, cpus, "rows", points)
     with pytest.raises(PerfmodelError, match="cannot be fixed"):
         sweep(workload, CPUS, "rows", (1, 2), fixed={"rows": 3})
+
+
+@pytest.mark.parametrize("points", [(4, 8, 128), (4, 128), (128, 256), (2, 4, 8)])
+def test_a_size_that_is_not_covered_is_found_before_the_work(
+    points: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("perfmodel.ranking.sweep.estimate", never)
+    with pytest.raises(UncoveredSize):
+        sweep(layer(maximum=100, minimum=4), CPUS, "rows", points)
+
+
+def test_crossovers_of_a_leader_that_is_known_at_every_size() -> None:
+    sizes = dict.fromkeys(range(1, 37), "a") | dict.fromkeys(range(37, 64), "b")
+    sizes |= dict.fromkeys(range(64, 101), "c")
+    found = [Crossover(37, "a", "b"), Crossover(64, "b", "c")]
+    assert _crossovers(sizes.__getitem__, 1, 100) == found
+    assert _crossovers(sizes.__getitem__, 36, 37) == found[:1]
+    assert _crossovers(sizes.__getitem__, 37, 63) == []
+
+
+def test_a_sweep_as_plain_objects() -> None:
+    found = Sweep(
+        model="m",
+        dimension="rows",
+        points=(1, 8),
+        fixed={"width": 3},
+        precision="bf16",
+        state="cold",
+        software="eager",
+        cpus=("b", "a"),
+        latency_ms=np.array([[2.0, 1.0], [4.0, 4.0]]),
+        throughput_fps=np.array([[500.0, 1000.0], [250.0, 250.0]]),
+        crossovers=(Crossover(5, "a", "b"),),
+    )
+    assert found.leaders == ("a", "a")
+    assert found.to_dict() == {
+        "model": "m",
+        "dimension": "rows",
+        "fixed": {"width": 3},
+        "precision": "bf16",
+        "state": "cold",
+        "software": "eager",
+        "points": [
+            {
+                "rows": 1,
+                "leader": "a",
+                "latency_ms": {"b": 2.0, "a": 1.0},
+                "throughput_fps": {"b": 500.0, "a": 1000.0},
+            },
+            {
+                "rows": 8,
+                "leader": "a",
+                "latency_ms": {"b": 4.0, "a": 4.0},
+                "throughput_fps": {"b": 250.0, "a": 250.0},
+            },
+        ],
+        "crossovers": [{"rows": 5, "before": "a", "after": "b"}],
+    }
+    # Arrays have no one truth.
+    assert found != replace(found)
+
+
+def two_dimensions() -> ParametricWorkload:
+    """The layer with ``count`` of them, one after the other on the same rows."""
+    document = layer().to_dict()
+    document["dimensions"].append({"name": "count", "default": 2, "minimum": 1, "maximum": None})
+    (case,) = document["cases"]
+    case["workload"]["kernels"]["gemm_batch"] = ["count"]
+    case["workload"]["kernels"]["flops"] = [f"{2 * 4096**2}*rows*count"]
+    return ParametricWorkload.from_dict(document)
+
+
+def test_other_dimensions_are_fixed_at_their_defaults_or_as_asked() -> None:
+    workload = two_dimensions()
+    for fixed, count in ((None, 2), ({"count": 5}, 5)):
+        found = sweep(workload, CPUS[:1], "rows", (64,), fixed=fixed)
+        assert found.fixed == {"count": count}
+        expected = estimate(workload.at(rows=64, count=count), CPUS[0])
+        assert found.latency_ms.tolist() == [[expected.latency_ms]]
+    with pytest.raises(UnknownName, match="'cuont'"):
+        sweep(workload, CPUS, "rows", (1,), fixed={"cuont": 2})

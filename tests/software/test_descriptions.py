@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from perfmodel.errors import MachineError, UnknownName
 from perfmodel.figures.checking import validated
 from perfmodel.figures.figure import Origin
-from perfmodel.figures.record import tree_of
 from perfmodel.software import Software, catalogue, load_software
 from perfmodel.software.schema import PrecisionRule
 from perfmodel.vocabulary import families as f
@@ -114,12 +114,72 @@ def test_an_element_has_1_to_64_bits(bits: float, allowed: bool) -> None:
             rule()
 
 
-def test_software_without_a_description_or_a_launch_is_refused() -> None:
-    fields, origin = tree_of(load_software("eager")), Origin("own.toml", {})
-    assert validated(Software, {**fields, "description": "x"}, origin).description == "x"
-    for name, empty in (("description", ""), ("launch", {})):
-        with pytest.raises(MachineError, match=f"own.toml: {name}: .*(not empty|at least one)"):
-            validated(Software, {**fields, name: empty}, origin)
+#: What every description states.
+BARE: dict[str, Any] = {
+    "id": "bare",
+    "name": "Bare",
+    "description": "for tests",
+    "threads": "all",
+    "launch": {"default": "1 us"},
+}
+
+
+def test_what_a_description_does_not_state() -> None:
+    """Software that says no more fuses nothing, hides all memory time, and adds only launches."""
+    bare = vars(validated(Software, BARE, Origin("own", {})))
+    assert {name: value for name, value in bare.items() if name not in BARE} == {
+        "notes": "",
+        "fusion": (),
+        "folds": False,
+        "numa": "socket",
+        "without": (),
+        "widens": False,
+        "overlap": 1.0,
+        **{key: {} for key in ("formats", "precision", "efficiency", "unpacking", "beside")},
+        **dict.fromkeys(("join", "grain", "stragglers", "chunks", "bandwidth")),
+        **dict.fromkeys(("bandwidth_several", "moving", "touching", "packing")),
+        **dict.fromkeys(("packing_bandwidth", "relayout", "conversion")),
+        **dict.fromkeys(("native_convolution", "fresh_output")),
+    }
+    tables: dict[str, Any] = {key: {} for key in ("arithmetic", "weight", "read", "write")}
+    assert vars(PrecisionRule()) == {"fusion": None, "packed": False} | tables
+    for name in BARE:
+        rest = {n: v for n, v in BARE.items() if n != name}
+        with pytest.raises(MachineError, match=f"^own: {name}: missing"):
+            validated(Software, rest, Origin("own", {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused"),
+    [
+        ("id", ["x", "0", "A.b_c-1"], ["", ".x", "-x", "_x", "x y", "x/y", "x\n"]),
+        ("name", ["x"], [""]),
+        ("description", ["x"], [""]),
+        ("threads", ["best", "all", "joined"], ["", "none"]),
+        ("numa", ["socket", "domain"], ["", "node"]),
+        ("overlap", [0.0, 1.0], [-1e-9, 1 + 1e-9, float("nan")]),
+        ("launch", [{"default": "1 us"}], [{}, {"conv": "1 us"}, {"default": "0 us"}]),
+        ("stragglers", [1e-9, None], [0.0, -1.0]),
+        ("fusion", [["conv_norm"]], [["conv_nrom"], "conv_norm"]),
+        ("formats", [{"default": ["int8"]}, {"conv": []}], [{"norm": ["int8"]}]),
+        ("efficiency", [{"any": {"norm": 1.0}}], [{"any": {"norm": 1.1}}, {"any": {"x": 1.0}}]),
+        ("beside", [{"int8": {"norm": 2}}], [{"int8": {"default": 2}}]),
+        (
+            "precision",
+            [{"int8": {"packed": True}}, {"int8": {"fusion": []}}, {"int8": {"fusion": None}}],
+            [{"int8": {"arithmetic": {"norm": "fp32"}}}, {"int8": {"fusion": ["x"]}}],
+        ),
+    ],
+)
+def test_a_field_has_what_it_may_have_and_nothing_else(
+    name: str, allowed: list[Any], refused: list[Any]
+) -> None:
+    for value in allowed:
+        assert validated(Software, BARE | {name: value}, Origin("own", {})).id
+    for value in refused:
+        with pytest.raises(MachineError, match=rf"^own: {name}\b") as error:
+            validated(Software, BARE | {name: value}, Origin("own", {}))
+        assert "\n" not in str(error.value)
 
 
 def test_a_description_laid_over_keeps_the_rest() -> None:
