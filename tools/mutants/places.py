@@ -128,6 +128,9 @@ def silent(code: str) -> Iterator[Span]:
             told += [*node.exc.args, *(given.value for given in node.exc.keywords)]
         elif isinstance(node, ast.Call) and _called(node) == "warn":
             told += node.args
+        elif isinstance(node, ast.Call) and _called(node) == "zip":
+            # That what is paired is of one length holds whether it is asserted or not.
+            told += [given.value for given in node.keywords]
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             told.append(node.test)
         for decorator in getattr(node, "decorator_list", []):
