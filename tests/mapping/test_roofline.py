@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from perfmodel.mapping import roofline
+from perfmodel.mapping.columns import Columns
 from perfmodel.mapping.fastest import best_latency
+from perfmodel.mapping.kernel_table import KernelTable
 from perfmodel.mapping.roofline import DRAM, L2, L3, Engine, Traffic, Vector, Work
 
 CORES = np.arange(1.0, 5.0)[:, None]
@@ -195,3 +197,13 @@ def test_operations_that_no_engine_of_products_does_have_no_start_up() -> None:
     none = replace(work(), flops=np.zeros(1))
     assert roofline.gemm_startup(none, engine(1e9, startup=5.0)).tolist() == [[0.0]]
     assert roofline.gemm_startup(work(), engine(1e9, startup=5.0)).tolist() == [[5.0]]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [Work, Engine, Vector, Traffic, roofline.Times, roofline.Grid, Columns, KernelTable],
+)
+def test_what_holds_arrays_is_equal_to_itself_alone(record: type) -> None:
+    """Arrays have no one truth, and no hash."""
+    assert record.__eq__ is object.__eq__
+    assert record.__hash__ is object.__hash__
