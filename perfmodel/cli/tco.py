@@ -222,6 +222,7 @@ def table(result: Plans) -> Table:
             Column("machines\n(servers)" if rented else "sockets\n(servers)"),
             Column("instances\nx cores"),
             Column("batch"),
+            Column("latency\nms"),
             Column(f"{fps} per\n{'machine' if rented else 'socket'}"),
             *([Column("W per\nsocket")] if bought else []),
             Column("idle\n%"),
@@ -240,7 +241,8 @@ def table(result: Plans) -> Table:
         + ("purchase with interest, power with cooling, maintenance" if bought else "")
         + ("; or " if rented and bought else "")
         + (f"rent on demand ({', '.join(sorted(several)) or 'prices as given'})" if rented else "")
-        + ". Idle: of the time paid for. Cheapest: share of samples."
+        + ". Latency: of one run of a batch; perfmodel serve --rps adds waiting, and may need more "
+        "machines. Idle: of the time paid for. Cheapest: share of samples."
         + (" W: package under load, modelled." if bought else "")
         + certainty([plan.served for plan in result.plans]),
     )
@@ -259,6 +261,7 @@ def table(result: Plans) -> Table:
             f"{int(paid.sockets)}{servers}",
             f"{plan.served.instances} x {plan.served.cores_per_instance}",
             str(plan.served.batch),
+            significant(plan.served.latency_ms),
             significant(plan.served.throughput_fps * max(1, result.tokens)),
             *([f"{float(plan.power.package_w):.0f}"] if bought else []),
             f"{float(paid.idle_share) * 100:.0f}",

@@ -157,6 +157,7 @@ class Ranking:
                 ratio_low=min(low, median),
                 ratio_high=max(high, median),
                 probability=probability,
+                deciding=(),
                 model_error=max(0.0, 1 - own / whole) if whole else 0.0,
                 verdict=called,
                 reason=reason,

@@ -73,7 +73,8 @@ def settings(result: Result) -> dict[str, str]:
     """Return what to set for the instances of ``result``, by what it is about.
 
     Either ``one_process`` or ``first_instance`` and, of several, ``last_instance``: the command
-    that binds it; then ``environment``, and ``software`` where its own options are known.
+    that binds it; then ``environment`` where threads are OpenMP's, and ``software`` where its own
+    options are known.
 
     Raises:
         PerfmodelError: a result of the published method, which divides nothing.
@@ -92,14 +93,19 @@ def settings(result: Result) -> dict[str, str]:
         if count > 1:
             lines["last_instance"] = last.numactl
     threads = count * cores if one_process else cores
-    lines["environment"] = (
-        f"OMP_NUM_THREADS={threads} OMP_PROC_BIND=close OMP_PLACES=cores "
-        f"KMP_AFFINITY=granularity=fine,compact,1,0 KMP_BLOCKTIME=1"
-    )
-    values = {"instances": count, "cores": cores, "all_cores": count * cores}
-    own = _of_software(result.software).get("shared" if one_process else "separate", ())
-    if own:
-        lines["software"] = "; ".join(line.format(**values) for line in own)
+    values = {
+        "instances": count,
+        "cores": cores,
+        "all_cores": count * cores,
+        "threads": threads,
+        "batch": result.batch,
+        "all_batches": count * result.batch,
+    }
+    own = _of_software(result.software)
+    if environment := own["environment"]:
+        lines["environment"] = environment[0].format(**values)
+    if stated := own.get("shared" if one_process else "separate"):
+        lines["software"] = "; ".join(line.format(**values) for line in stated)
     return lines
 
 
@@ -117,4 +123,4 @@ def _tables() -> Mapping[str, Any]:
 def _of_software(name: str) -> Mapping[str, list[str]]:
     tables = _tables()
     found: Mapping[str, list[str]] = tables.get(tables[_LIKE].get(name, name), {})
-    return found
+    return {**tables["any"], **found}

@@ -19,19 +19,20 @@ from perfmodel.serving.settings import settings
 from perfmodel.software import catalogue
 from perfmodel.workload.workload import Workload
 from tests.builder import Builder
+from tests.examples import anywhere
 
 MODEL = "mobilenet_v2"
 
 
-def network() -> Workload:
-    b = Builder(MODEL)
-    b.linear(b.input(512), 1, 512, 512)
+def network(batch: int = 1) -> Workload:
+    b = Builder(MODEL, batch=batch)
+    b.linear(b.input(512 * batch), batch, 512, 512)
     return b.workload()
 
 
 def served(software: str = "eager", precision: str = "fp32", **options: str) -> Result:
     machine = load_machine("epyc_9654", sockets=2)
-    run = {"precision": precision, "software": software} | options
+    run = {"precision": precision, "software": anywhere(software)} | options
     return serve(network(), machine, Partition(24, 8), **run)
 
 
@@ -55,7 +56,7 @@ def test_the_last_of_several_instances_is_named(instances: int, last: str) -> No
     cores = 96 // instances
     found = settings(serve(network(), "epyc_9654", Partition(instances, cores), precision="fp32"))
     assert found["first_instance"].startswith(f"numactl --physcpubind=0-{cores - 1} ")
-    names = ["first_instance", *(["last_instance"] if last else []), "environment", "software"]
+    names = ["first_instance", *(["last_instance"] if last else []), "software"]
     assert list(found) == names
     assert found.get("last_instance", "").startswith(
         f"numactl --physcpubind={last} " if last else ""
@@ -64,9 +65,11 @@ def test_the_last_of_several_instances_is_named(instances: int, last: str) -> No
 
 def test_streams_of_one_process_have_all_cores() -> None:
     found = settings(served("openvino", weights="shared"))
-    assert list(found) == ["one_process", "environment", "software"]
+    assert list(found) == ["one_process", "software"]
     assert found["one_process"] == "numactl --physcpubind=0-191 --interleave=0,1"
-    assert found["environment"].startswith("OMP_NUM_THREADS=192 ")
+    shared = settings(served("eager", weights="shared"))
+    assert list(shared) == ["one_process", "environment", "software"]
+    assert shared["environment"].startswith("OMP_NUM_THREADS=192 ")
     compiled, benchmark = found["software"].split("; ")
     assert "NUM_STREAMS 24" in compiled
     assert "INFERENCE_NUM_THREADS 192" in compiled
@@ -82,6 +85,20 @@ def test_streams_of_one_process_have_all_cores() -> None:
 def test_every_software_can_be_asked(software: str) -> None:
     for held in ("separate", "shared"):
         assert "{" not in str(list(settings(served(software, weights=held)).values()))
+
+
+def test_each_software_is_set_by_its_own_means() -> None:
+    """OpenMP's variables say nothing to software whose threads are not OpenMP's."""
+    assert "environment" not in settings(served("openvino"))
+    assert "INFERENCE_NUM_THREADS 8" in settings(served("openvino"))["software"]
+    machine = load_machine("epyc_9654", sockets=2)
+    text = {"precision": "w8", "software": anywhere("llama_cpp")}
+    for held, expected in (
+        ("separate", "llama-server -t 8 -tb 8 -np 16 --numa numactl"),
+        ("shared", "llama-server -t 192 -tb 192 -np 384: one process answers"),
+    ):
+        found = serve(network(16), machine, Partition(24, 8), **text, weights=held)
+        assert settings(found)["software"].startswith(expected)
 
 
 def test_the_script_is_a_program_with_the_point_in_it() -> None:

@@ -132,7 +132,7 @@ def test_what_a_description_does_not_state() -> None:
         "fusion": (),
         "folds": False,
         "numa": "socket",
-        "without": (),
+        **dict.fromkeys(("without", "requires", "lacks", "precisions"), ()),
         "widens": False,
         "overlap": 1.0,
         **{key: {} for key in ("formats", "precision", "efficiency", "unpacking", "beside")},
