@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,7 +108,7 @@ def explore(
         lambda: [_facts(results), _front(results, front, *objectives), *_moves(results)],
     )
     if len(front) > _SHOWN and format in ("table", "markdown"):
-        note(f"{len(front) - _SHOWN} more rows of the front: --format json or csv")
+        note(f"all {len(front):,} rows of the front: --format json or csv")
 
 
 @contextmanager
@@ -149,18 +150,35 @@ def _front(
 ) -> Table:
     numbers = list(dict.fromkeys([*minimise, *maximise, *results.figures]))
     varying = results.varying
+    alike = _as_good(front, (*varying, *minimise, *maximise))
+    several = any(count > 1 for _, count in alike)
     table = Table(
-        [*(Column(name, "left") for name in varying), *(Column(n) for n in numbers)],
+        [
+            *(Column(name, "left") for name in varying),
+            *(Column(n) for n in numbers),
+            *([Column("as good")] if several else []),
+        ],
         title="Pareto front",
         caption="Figures are in SI units. Low is good: "
-        f"{', '.join(minimise) or '-'}; high: {', '.join(maximise) or '-'}.",
+        f"{', '.join(minimise) or '-'}; high: {', '.join(maximise) or '-'}."
+        + (" As good: rows of other figures that reach the same." if several else ""),
     )
-    for row in front[:_SHOWN]:
+    for row, count in alike[:_SHOWN]:
         table.add(
             *(str(row[name]) for name in varying),
             *("-" if row.get(name) is None else significant(row[name]) for name in numbers),
+            *([f"{count - 1:,}"] if several else []),
         )
     return table
+
+
+def _as_good(
+    front: Sequence[Mapping[str, Any]], columns: Sequence[str]
+) -> list[tuple[Mapping[str, Any], int]]:
+    """The first row of each value of these columns, and how many rows have it."""
+    counts = Counter(tuple(row[name] for name in columns) for row in front)
+    firsts = {tuple(row[name] for name in columns): row for row in reversed(front)}
+    return [(firsts[key], count) for key, count in counts.items()]
 
 
 def _moves(results: Results) -> Iterator[Table]:

@@ -123,7 +123,8 @@ class Guard:
             made = subject(model, scenarios[0], inputs=inputs, kwargs=kwargs, name=name)
         except PerfmodelError as error:
             self.recorded.failures[self.test] = str(error)
-            pytest.fail(str(error), pytrace=False)
+            # The line says it all; what led to it is PyTorch's.
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         asks = documents.asks(made.workload, made.module, made.tracer)
         faults: list[_Fault] = []
         for machine in machines:
@@ -156,7 +157,7 @@ class Guard:
             tolerance = self._limits(rtol, None, None).rtol
             stored = self.folder.record(name)
         except PerfmodelError as error:
-            pytest.fail(f"{name}: {error}", pytrace=False)
+            raise pytest.fail.Exception(f"{name}: {error}", pytrace=False) from None
         if wrong := self.recorded.add_record(name, dict(document), self.test):
             pytest.fail(wrong, pytrace=False)
         if self.updating:

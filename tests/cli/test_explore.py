@@ -32,6 +32,17 @@ def test_the_table_names_the_cpu_though_one_alone_is_on_the_front(
     assert any(cpu in front for cpu in ("epyc_9654", "xeon_8490h"))
 
 
+def test_rows_that_are_as_good_are_one_line(run: Run, saved: Path, tmp_path: Path) -> None:
+    """A rating moves no time: what differs by it alone is one design, as far as latency goes."""
+    more = 'samples = 3\n[sampled]\n"power.tdp" = { low = "200 W", high = "400 W" }'
+    made = run("explore", space(tmp_path, saved, more), "-o", str(tmp_path / "results"))
+    assert made.exit_code == 0, made.stderr
+    front = made.stdout.partition("Pareto front")[2].partition("Figures are")[0]
+    (line,) = [line for line in front.splitlines() if "epyc" in line or "xeon" in line]
+    assert "as good" in front
+    assert line.split()[-1] == "2"
+
+
 def test_the_table_shows_the_objectives_that_were_asked_for(
     run: Run, saved: Path, tmp_path: Path
 ) -> None:

@@ -410,6 +410,15 @@ def test_an_update_that_cannot_write_fails_and_loses_nothing(
     assert suite.files() == before
 
 
+def test_an_error_that_another_led_to_is_one_line(suite: Suite) -> None:
+    (suite.path / "net.json").write_text("{")
+    result = suite.run("-rN")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "not valid JSON, or cut short" in said(result)
+    assert "Traceback" not in said(result)
+    assert "exception" not in said(result)
+
+
 def test_a_latency_that_is_no_number_is_never_recorded(
     suite: Suite, changed_estimate: Callable[..., None]
 ) -> None:
