@@ -74,6 +74,10 @@ class Machine(Record):
     software: FigureTables = field(default_factory=dict)
     calibration: Calibration | None = None
 
+    def __repr__(self) -> str:
+        cores = f"{self.cores.count.typical:g} cores {self.core.name}"
+        return f"<Machine {self.id}: {self.name}, {cores}, {len(self.figures())} figures>"
+
     def consistent(self) -> None:
         """Raise a Fault where fields do not fit each other."""
         for name in self.clock.engine:

@@ -55,7 +55,7 @@ def test_a_cpu_that_is_kept_is_the_cpu_that_is_read(cpu: str) -> None:
     assert again == read
     assert again.figures() == read.figures()
     assert list(again.figures()) == list(read.figures())
-    assert repr(again) == repr(read)
+    assert Record.__repr__(again) == Record.__repr__(read)
 
 
 @pytest.mark.parametrize("name", software_catalogue())

@@ -603,3 +603,11 @@ def test_the_whole_catalogue_loads_quickly() -> None:
 def test_a_name_in_other_letters_is_suggested_as_it_is() -> None:
     for name in known():
         assert f"did you mean {name!r}?" in str(UnknownName("CPU", name.swapcase(), known()))
+
+
+def test_a_machine_says_what_it_is_in_a_line() -> None:
+    for cpu in catalogue():
+        machine = load_machine(cpu)
+        said = repr(machine)
+        assert len(said) < 120, cpu
+        assert all(part in said for part in (cpu, machine.name, machine.core.name)), cpu
