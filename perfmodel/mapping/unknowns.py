@@ -179,7 +179,7 @@ def latin_hypercube(count: int, dimensions: int, seed: int) -> FloatArray:
 
     The same points as SciPy's ``qmc.LatinHypercube``, whose import takes longer than a ranking.
     """
-    rng = np.random.default_rng(seed).spawn(1)[0]
+    (rng,) = np.random.default_rng(seed).spawn(1)
     within = rng.uniform(size=(count, dimensions))
     strata = np.tile(np.arange(1, count + 1), (dimensions, 1))
     for row in strata:
