@@ -31,6 +31,8 @@ _CHUNKS: Final = 64
 _THREADS: Final = 8
 #: Points that are evaluated without asking.
 FREE: Final = 100_000_000
+#: How long a scheduler may take to answer.
+_PATIENCE_S: Final = 10.0
 #: Variants whose time stands for all others'.
 _PROBE: Final = 500
 
@@ -252,7 +254,7 @@ def _dask(
         raise NotInstalled("distributed", "dask") from None
     own = isinstance(scheduler, str)
     try:
-        client: Any = distributed.Client(scheduler, timeout=10) if own else scheduler
+        client: Any = distributed.Client(scheduler, timeout=_PATIENCE_S) if own else scheduler
     except (OSError, ValueError) as error:
         raise PerfmodelError(
             f"{scheduler}: no Dask scheduler answers there ({type(error).__name__})"
