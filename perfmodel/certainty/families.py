@@ -11,6 +11,8 @@ from perfmodel.machine.catalog import IDENTITY
 if TYPE_CHECKING:
     from perfmodel.machine import Machine
 
+#: Figures that another chip of a microarchitecture has otherwise: its controllers of memory, too.
+_CHIP: Final = (*IDENTITY, "memory.channels")
 #: Vendors whose mappers know no CPUs but theirs; of others a machine's file states the vendor.
 _BY_MAPPER: Final = {"intel": "Intel", "amd": "AMD"}
 
@@ -42,5 +44,5 @@ def identity(machine: Machine) -> Identity:
     """Return what tells this machine from others and groups it with some; its name is not in it."""
     vendor = machine.vendor or _BY_MAPPER.get(machine.mapper, "")
     figures = machine.figures()
-    chip = tuple(figures[path].typical for path in IDENTITY)
+    chip = tuple(figures[path].typical for path in _CHIP)
     return Identity(machine.id, machine.core.name, vendor, chip)

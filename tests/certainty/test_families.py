@@ -62,3 +62,19 @@ def test_a_calibration_counts_in_the_precisions_it_was_made_in() -> None:
     assert own.provenance == "measured"
     assert other.provenance == "transferred"
     assert other.high > own.high
+
+
+def test_a_chip_is_what_its_descriptions_have_in_common() -> None:
+    """Faster modules and another owner leave it; more channels, cores or clock are another."""
+    known = load_machine("epyc_9654")
+    faster = known.with_values({"memory.transfer_rate": "5280 MT/s"})
+    assert identity(faster).own == identity(known).own
+    assert (
+        identity(load_machine("c4a-standard-72")).own == identity(load_machine("google_axion")).own
+    )
+    others = [
+        known.with_values({path: value})
+        for path, value in (("cores.count", "95"), ("clock.max", "3.6 GHz"))
+    ]
+    others += [load_machine("ampereone_192"), load_machine("ampereone_m_192")]
+    assert len({identity(machine).own for machine in (known, *others)}) == 5
