@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,9 +175,10 @@ def _as_good(
     front: Sequence[Mapping[str, Any]], columns: Sequence[str]
 ) -> list[tuple[Mapping[str, Any], int]]:
     """The first row of each value of these columns, and how many rows have it."""
-    counts = Counter(tuple(row[name] for name in columns) for row in front)
-    firsts = {tuple(row[name] for name in columns): row for row in reversed(front)}
-    return [(firsts[key], count) for key, count in counts.items()]
+    alike: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in front:
+        alike.setdefault(tuple(row[name] for name in columns), []).append(row)
+    return [(rows[0], len(rows)) for rows in alike.values()]
 
 
 def _moves(results: Results) -> Iterator[Table]:

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-#: Each effect once: enough to fit from, in a few seconds.
-_FIRST: Final = (
+#: Products and modules that tell most, in any format.
+_TELLING: Final = (
     "inverted_residual 1x16x7x7 to 64 by 3",
     "bottleneck 1x64x7x7 to 16",
     "linear 256x1024x1024",
@@ -15,6 +15,10 @@ _FIRST: Final = (
     "conv 1x256x14x14 to 256 by 1",
     "depthwise 1x144x56x56 by 3",
     "linear 1x4096x4096",
+)
+#: Each effect once: enough to fit from, in a few seconds.
+_FIRST: Final = (
+    *_TELLING,
     "add 4194304",
     "add 1048576",
     "attention 12x197x64",
@@ -72,7 +76,7 @@ _MORE: Final = (
 )
 #: In 16 bits, the most telling first.
 _BF16: Final = (
-    *_FIRST[:7],
+    *_TELLING,
     "linear 197x3072x768",
     "linear 49x3072x768",
     "linear 3136x384x96",
