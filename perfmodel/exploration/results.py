@@ -116,8 +116,8 @@ class Results:
         for figure in self.figures:
             ends = np.array([_ends(*pair) for pair in self._pairs(figure, column)])
             if len(ends):
-                # A column of noughts (tokens of a model that generates none) has no logarithm.
-                mean = np.exp(np.log(ends).mean(axis=0)) if ends.all() else ends.mean(axis=0)
+                # Noughts (tokens of a model that generates none) and below have no logarithm.
+                mean = np.exp(np.log(ends).mean(axis=0)) if np.all(ends > 0) else ends.mean(axis=0)
                 found.append((figure, *mean.tolist()))
         return sorted(found, key=lambda row: -_ratio(row[1], row[2]))
 

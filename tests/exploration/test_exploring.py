@@ -329,6 +329,13 @@ def test_a_tornado_compares_within_cells(results: Results) -> None:
             assert high <= low
 
 
+def test_a_column_below_nought_has_a_tornado(space: dict[str, Any], tmp_path: Path) -> None:
+    space["derived"]["slack"] = "0.000001 - latency_ms"
+    for _, low, high in explore(space, tmp_path / "results").tornado("slack"):
+        assert low < 0
+        assert high < 0
+
+
 def test_a_column_that_is_nought_has_leaders_and_a_tornado(results: Results) -> None:
     """Of a model that generates nothing, tokens per second are."""
     assert {row[1:] for row in results.tornado("tokens_per_s")} == {(0.0, 0.0)}
